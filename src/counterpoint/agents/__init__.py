@@ -1,0 +1,1 @@
+"""One agent: a task in, a result out."""

@@ -1,0 +1,168 @@
+"""Every exception of Counterpoint, drawn as a tree.
+
+    CounterpointError
+    ├── UsageError                    the caller asked for something that cannot be (exit code 2)
+    │   ├── ScriptRefused             the script breaks the contract; carries every Finding
+    │   ├── SettingsError             a setting, flag or variable is wrong
+    │   ├── UnknownModelError         no such provider or model; names the nearest
+    │   ├── MissingKeyError           the provider needs a key; names the variable
+    │   ├── UnknownRunError           no run with this id or prefix
+    │   ├── RunIsLiveError            another process is executing this run
+    │   └── WorkflowNotFoundError     no saved workflow of this name; lists the known
+    ├── StoreError                    the journal could not be read or written
+    │   ├── JournalFullError          disk full or quota: the run stops and can be resumed
+    │   ├── LeaseLostError            another process took the run over; this one must stop
+    │   └── JournalFormatError        written by a newer release, or damaged
+    ├── ScriptFault                   the script, or the process that runs it, ended badly
+    │   └── (name says which: ScriptTimeoutError, ScriptMemoryError, ScriptOutputError,
+    │        ScriptCrashedError, DeadlockError, or what the script itself threw)
+    ├── HookError                     what a hook rejects with, inside the script (``name`` is ``err.name`` there)
+    └── ProviderError                 a model request failed; ``kind`` says how, and decides what happens next
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import difflib
+from collections.abc import Iterable
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest of `known`, or ``""`` where none is near."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+class CounterpointError(Exception):
+    """Base of all. The message is a full sentence for a person; `hint` says what to do next."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(CounterpointError):
+    """The caller asked for something that cannot be done as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, or doubtful, in a script. Lines and columns count from 1, columns in UTF-16 units."""
+
+    line: int
+    column: int
+    message: str
+    hint: str | None = None
+    severity: Literal["error", "warning"] = "error"
+    rule: str = "syntax"
+    """Stable short name of the check, such as ``missing-await``."""
+
+
+class ScriptRefused(UsageError):
+    """The script was refused before anything started. Carries every error that was found, not the first only."""
+
+    def __init__(self, path: str, source: str, findings: list[Finding]) -> None:
+        first = findings[0]
+        super().__init__(f"{path}:{first.line}:{first.column}: {first.message}", hint=first.hint)
+        self.path = path
+        self.source = source
+        self.findings = findings
+
+
+class SettingsError(UsageError):
+    """A setting, flag or environment variable has a value that cannot be used."""
+
+
+class UnknownModelError(UsageError):
+    """No such provider or model."""
+
+
+class MissingKeyError(UsageError):
+    """The provider needs a key that is not in the environment."""
+
+
+class UnknownRunError(UsageError):
+    """No run, or more than one, matches this id or prefix."""
+
+
+class RunIsLiveError(UsageError):
+    """Another process is executing this run right now."""
+
+
+class WorkflowNotFoundError(UsageError):
+    """No saved workflow, and no file, of this name."""
+
+
+class StoreError(CounterpointError):
+    """The journal could not be read or written."""
+
+
+class JournalFullError(StoreError):
+    """The disk is full, or a quota is reached. What was acknowledged is safe; the run stops and can be resumed."""
+
+
+class LeaseLostError(StoreError):
+    """Another process took this run over; nothing more may be written here."""
+
+
+class JournalFormatError(StoreError):
+    """The journal was written by a newer release, or is damaged."""
+
+
+class ScriptFault(CounterpointError):
+    """The script threw, or its process broke a limit. `name`, `line` and `column` are those of the script."""
+
+    def __init__(
+        self, name: str, message: str, *, line: int | None = None, column: int | None = None, stack: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self.line = line
+        self.column = column
+        self.stack = stack
+
+
+class HookError(CounterpointError):
+    """A hook rejects inside the script: ``err.name`` is `name`, `detail` becomes further properties of the error."""
+
+    def __init__(self, name: str, message: str, **detail: object) -> None:
+        super().__init__(message)
+        self.name = name
+        self.detail = detail
+
+
+ProviderErrorKind = Literal[
+    "rate_limited",  # 429 with a short wait: retried, holds back the whole provider
+    "quota",  # 429 that means "no more for now": the run pauses
+    "overloaded",  # 529, 5xx, 408, 409: retried
+    "unreachable",  # refused, DNS, TLS
+    "dropped",  # the connection broke or the answer was cut off: retried
+    "malformed",  # the answer was not what the protocol says: retried
+    "timeout",  # no byte for too long: retried
+    "auth",  # 401, 403: the key is refused; never retried
+    "rejected",  # any other 4xx: never retried
+    "refusal",  # the model declined, or a content filter stopped it: never retried
+]
+RETRYABLE: frozenset[str] = frozenset({"rate_limited", "overloaded", "unreachable", "dropped", "malformed", "timeout"})
+
+
+class ProviderError(CounterpointError):
+    """A model request failed. For the engine: `kind` decides whether it is retried, pauses the run, or ends the agent."""
+
+    def __init__(
+        self,
+        kind: ProviderErrorKind,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.kind: ProviderErrorKind = kind
+        self.status = status
+        self.retry_after = retry_after
+        """Seconds that the provider asked us to wait; None when it did not say."""

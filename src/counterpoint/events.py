@@ -1,0 +1,439 @@
+"""What can happen in a run. A run *is* its list of these events; everything anybody shows of it is a fold over them.
+
+The journal numbers each event (`seq`, from 1, without gaps) and stamps it (`at`, seconds since the epoch); the pair and
+the event make a `Recorded`, which is one line of ``run --jsonl``. A field may be added with a default; none is ever
+removed, renamed or given another meaning, so that journals of every release stay readable.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+
+class Outcome(StrEnum):
+    """How one agent ended."""
+
+    OK = "ok"
+    FAILED = "failed"
+    """Provider or tool error after retries, or marked failed by the script."""
+    INVALID = "invalid"
+    """Structured output never became valid; the raw text is kept."""
+    LIMITED = "limited"
+    """Quota: nothing is said about the task."""
+    TIMED_OUT = "timed_out"
+    STALLED = "stalled"
+    SKIPPED = "skipped"
+    """A person skipped it."""
+    CANCELLED = "cancelled"
+    """The run was stopped, or ended, before the agent could."""
+    REUSED = "reused"
+    """Answered from the journal of an earlier attempt."""
+
+
+class RunStatus(StrEnum):
+    """Where a run is. Only the last six are ends."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    """For a person, at a gate."""
+    PAUSED = "paused"
+    """By a person, or until a quota comes back."""
+    INTERRUPTED = "interrupted"
+    """Its process died. Never written: whoever looks finds no end and no live lease."""
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    REJECTED = "rejected"
+
+
+class Usage(Struct, frozen=True, omit_defaults=True):
+    """What model requests consumed. Counts are tokens; `usd` is None where a price is unknown, never a guess."""
+
+    input_tokens: int = 0
+    """All input tokens, cached ones included."""
+    cached_input_tokens: int = 0
+    output_tokens: int = 0
+    requests: int = 0
+    usd: float | None = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.cached_input_tokens + other.cached_input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.requests + other.requests,
+            None if self.usd is None or other.usd is None else self.usd + other.usd,
+        )
+
+
+class Value(Struct, frozen=True, omit_defaults=True):
+    """A JSON value: in the event itself, or, above 64 KiB, in the blob whose SHA-256 is `blob`."""
+
+    json: Raw | None = None
+    blob: str | None = None
+    bytes: int = 0
+
+
+class Fault(Struct, frozen=True, omit_defaults=True):
+    """An error as the journal keeps it. `line` and `column` are places in the script, counted from 1."""
+
+    name: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+    stack: str = ""
+    kind: str = ""
+    """The `ProviderError.kind`, where a provider was the cause."""
+
+
+class Event(Struct, frozen=True, omit_defaults=True, tag_field="type"):
+    """Base of all events."""
+
+
+# --- the run -----------------------------------------------------------------------------------------------------
+
+
+class RunCreated(Event, frozen=True, tag="run_created"):
+    """Everything that a resume on any machine needs: text, arguments, seed, model, bounds."""
+
+    run_id: str
+    name: str
+    description: str
+    script: str
+    """Path as the user gave it, or ``bundled:name``."""
+    source: Value
+    """The script's text, as a JSON string."""
+    seed: int
+    model: str
+    cwd: str
+    args: Value | None = None
+    """None: no arguments were given (``args`` is undefined)."""
+    base_url: str | None = None
+    phases: list[dict[str, Any]] = field(default_factory=list)
+    simulated: bool = False
+    bounds: dict[str, Any] = field(default_factory=dict)
+    """Settings that shape the run: concurrency, caps, budget, limits of the script."""
+    version: str = ""
+    """Counterpoint's, and the script engine's, as ``0.1.0 quickjs-ng/0.17``."""
+
+
+class RunStarted(Event, frozen=True, tag="run_started"):
+    """An attempt begins: the first, or a resume. Agents of earlier attempts count again only when called again."""
+
+    attempt: int
+    pid: int
+    host: str
+    epoch: int
+    reuse: Literal["calls", "prefix", "none"] = "calls"
+    source: Value | None = None
+    """The edited script, when the resume brought one."""
+    script: str | None = None
+    bounds: dict[str, Any] = field(default_factory=dict)
+    """What this attempt changes of the run's bounds."""
+
+
+class RunPaused(Event, frozen=True, tag="run_paused"):
+    """No agent is started until the run goes on."""
+
+    cause: Literal["quota", "user"]
+    message: str
+    until: float | None = None
+    """When it will go on by itself, in seconds since the epoch; None when a person or a resume must."""
+
+
+class RunContinued(Event, frozen=True, tag="run_continued"):
+    """A paused or waiting run goes on, in the same process."""
+
+
+class RunEnded(Event, frozen=True, tag="run_ended"):
+    """The attempt is over. `paused` and `waiting` are ends of an attempt, not of the run."""
+
+    status: RunStatus
+    result: Value | None = None
+    error: Fault | None = None
+    message: str = ""
+    """Why, in one sentence, where the status alone does not say."""
+
+
+class PhaseEntered(Event, frozen=True, tag="phase_entered"):
+    """The script called ``phase(title)``."""
+
+    title: str
+
+
+class LogWritten(Event, frozen=True, tag="log_written"):
+    """A line of the run's narration."""
+
+    text: str
+    level: Literal["info", "warning", "error"] = "info"
+    origin: Literal["script", "runtime"] = "script"
+
+
+class SlotFailed(Event, frozen=True, tag="slot_failed"):
+    """A thunk of ``parallel`` or a stage of ``pipeline`` failed and left ``null`` in its slot: the recorded reason."""
+
+    hook: str
+    index: int
+    fault: Fault
+    stage: int | None = None
+
+
+class ScriptErrorRaised(Event, frozen=True, tag="script_error"):
+    """A mistake of the script (TypeError, ReferenceError, SyntaxError) inside a thunk or stage: the run is partial at best."""
+
+    fault: Fault
+    hook: str = ""
+    index: int | None = None
+
+
+class CallRefused(Event, frozen=True, tag="call_refused"):
+    """An ``agent()`` call was refused before an agent was spawned (cap, budget, schema, agent type): no agent."""
+
+    call: int
+    fault: Fault
+    label: str = ""
+
+
+# --- agents ------------------------------------------------------------------------------------------------------
+
+
+class AgentQueued(Event, frozen=True, tag="agent_queued"):
+    """An ``agent()`` call was accepted. One agent has one id for the run's whole life, through every attempt."""
+
+    agent: str
+    """``a1``, ``a2``, …: in order of first acceptance."""
+    key: str
+    """The call's identity for resume (hash and occurrence)."""
+    prompt: Value
+    label: str = ""
+    phase: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    """The call's options as the script gave them, without prompt, label and phase."""
+    model: str = ""
+    """As asked for, after aliases were resolved."""
+    line: int | None = None
+    workflow: str | None = None
+    """Name of the child workflow that called, None for the script itself."""
+
+
+class AgentStarted(Event, frozen=True, tag="agent_started"):
+    """A slot was free and the agent's first request goes out. `attempt` counts from 1, over resumes too."""
+
+    agent: str
+    attempt: int = 1
+
+
+class AgentTurned(Event, frozen=True, tag="agent_turned"):
+    """One model request of a longer agent came back with tool calls or for repair. Its transcript has the text."""
+
+    agent: str
+    turn: int
+    usage: Usage
+    note: str = ""
+
+
+class ToolUsed(Event, frozen=True, tag="tool_used"):
+    """A tool call of an agent ended."""
+
+    agent: str
+    tool: str
+    summary: str = ""
+    ok: bool = True
+    seconds: float = 0.0
+
+
+class AgentRetried(Event, frozen=True, tag="agent_retried"):
+    """A model request failed and will be repeated after `wait` seconds."""
+
+    agent: str
+    fault: Fault
+    wait: float = 0.0
+
+
+class AgentFinished(Event, frozen=True, tag="agent_finished"):
+    """The agent ended. It is durable before the script hears it."""
+
+    agent: str
+    outcome: Outcome
+    value: Value | None = None
+    """What the script receives; None is ``null`` (or a rejection: see `fault`)."""
+    fault: Fault | None = None
+    raw: Value | None = None
+    """What the agent said, where that is not the value."""
+    usage: Usage = Usage()
+    model: str = ""
+    """Provider and model as answered."""
+    seconds: float = 0.0
+    turns: int = 1
+
+
+class AgentReused(Event, frozen=True, tag="agent_reused"):
+    """A call was answered from the journal: the agent's earlier AgentFinished holds again in this attempt."""
+
+    agent: str
+    label: str = ""
+    phase: str | None = None
+
+
+class AgentMarked(Event, frozen=True, tag="agent_marked"):
+    """The script called ``counterpoint.fail``: the agent answered, but counts as failed."""
+
+    agent: str
+    reason: str
+
+
+# --- other calls whose answers replay needs ------------------------------------------------------------------------
+
+
+class TimerFired(Event, frozen=True, tag="timer_fired"):
+    """A ``setTimeout`` of the script came due. On replay it does not wait again."""
+
+    key: str
+    ms: float
+
+
+class WorkflowEntered(Event, frozen=True, tag="workflow_entered"):
+    """A child workflow began."""
+
+    key: str
+    name: str
+
+
+class WorkflowLeft(Event, frozen=True, tag="workflow_left"):
+    """A child workflow ended, with a value or a fault."""
+
+    key: str
+    name: str
+    value: Value | None = None
+    fault: Fault | None = None
+
+
+class GateOpened(Event, frozen=True, tag="gate_opened"):
+    """``counterpoint.checkpoint``: a person is asked."""
+
+    gate: str
+    key: str
+    question: str
+    options: list[Any] | None = None
+    schema: dict[str, Any] | None = None
+    deadline: float | None = None
+    default: Value | None = None
+
+
+class GateAnswered(Event, frozen=True, tag="gate_answered"):
+    """A person answered, or the deadline brought the default. Never a model."""
+
+    gate: str
+    key: str
+    answer: Value | None = None
+    denied: bool = False
+    by: str = ""
+
+
+class ToolCalled(Event, frozen=True, tag="tool_called"):
+    """``counterpoint.tool`` ended: one tool call of the script, without a model."""
+
+    key: str
+    tool: str
+    value: Value | None = None
+    fault: Fault | None = None
+    seconds: float = 0.0
+
+
+# --- people, and limits --------------------------------------------------------------------------------------------
+
+
+class RequestDelivered(Event, frozen=True, tag="request_delivered"):
+    """Somebody asked something of the run (stop, steer, skip, …) and the process that executes it has read it."""
+
+    request: int
+    verb: str
+    target: str | None = None
+    text: str = ""
+    asked_at: float = 0.0
+    by: str = ""
+
+
+class RequestDone(Event, frozen=True, tag="request_done"):
+    """What was asked took effect, or could not (`ok` false, `message` says why)."""
+
+    request: int
+    ok: bool = True
+    message: str = ""
+
+
+class BoundsChanged(Event, frozen=True, tag="bounds_changed"):
+    """Budget or concurrency were changed while the run goes on."""
+
+    bounds: dict[str, Any]
+
+
+class ProviderHeld(Event, frozen=True, tag="provider_held"):
+    """The provider said "not now": no request goes to it (and this key) before `until`."""
+
+    provider: str
+    until: float
+    message: str = ""
+
+
+AnyEvent = (
+    RunCreated
+    | RunStarted
+    | RunPaused
+    | RunContinued
+    | RunEnded
+    | PhaseEntered
+    | LogWritten
+    | SlotFailed
+    | ScriptErrorRaised
+    | CallRefused
+    | AgentQueued
+    | AgentStarted
+    | AgentTurned
+    | ToolUsed
+    | AgentRetried
+    | AgentFinished
+    | AgentReused
+    | AgentMarked
+    | TimerFired
+    | WorkflowEntered
+    | WorkflowLeft
+    | GateOpened
+    | GateAnswered
+    | ToolCalled
+    | RequestDelivered
+    | RequestDone
+    | BoundsChanged
+    | ProviderHeld
+)
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyEvent)
+
+
+def encode(event: Event) -> bytes:
+    """The event as one JSON object, without seq and at."""
+    return _encoder.encode(event)
+
+
+def decode(body: bytes) -> AnyEvent:
+    """The inverse of `encode`. Raises msgspec.ValidationError for what is no event of this release."""
+    return _decoder.decode(body)
+
+
+class Recorded(Struct, frozen=True):
+    """An event in its place in the journal."""
+
+    seq: int
+    at: float
+    event: AnyEvent
+
+    def line(self) -> bytes:
+        """One line of ``run --jsonl`` and ``export --jsonl``: ``{"seq":…,"at":…,"type":…,…}``, without the newline."""
+        return b'{"seq":%d,"at":%s,' % (self.seq, repr(self.at).encode()) + encode(self.event)[1:]

@@ -1,0 +1,1 @@
+"""Language models behind one method: a request in, an answer out."""

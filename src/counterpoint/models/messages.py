@@ -1,0 +1,114 @@
+"""The words between an agent and a model, free of any vendor's. Transcripts are made of these."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+from msgspec import Raw, Struct, field
+
+from counterpoint.events import Usage
+
+
+class ToolSpec(Struct, frozen=True):
+    """A tool as the model sees it. `schema` is the JSON Schema of its input, an object."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+
+
+class ToolCall(Struct, frozen=True, omit_defaults=True):
+    """The model asks for a tool. `input` is None where its arguments were no JSON object; `raw` then has them."""
+
+    id: str
+    name: str
+    input: dict[str, Any] | None = None
+    raw: str = ""
+
+
+class ToolResult(Struct, frozen=True, omit_defaults=True):
+    """What a tool answered. `error` marks an answer that tells of a failure."""
+
+    id: str
+    name: str
+    content: str
+    error: bool = False
+
+
+class UserTurn(Struct, frozen=True, tag="user"):
+    """What the host says: the task, or a word in between."""
+
+    text: str
+
+
+class AssistantTurn(Struct, frozen=True, omit_defaults=True, tag="assistant"):
+    """What the model said. `opaque` is the provider's own form of it (signed reasoning and the like), sent back as it came."""
+
+    text: str
+    calls: list[ToolCall] = field(default_factory=list)
+    opaque: Raw | None = None
+
+
+class ToolTurn(Struct, frozen=True, omit_defaults=True, tag="tools"):
+    """The results of the last turn's tool calls, and what the host adds (steering, a request to mend)."""
+
+    results: list[ToolResult]
+    text: str = ""
+
+
+Message = UserTurn | AssistantTurn | ToolTurn
+
+Effort = Literal["low", "medium", "high", "xhigh", "max"]
+
+
+class Request(Struct, frozen=True):
+    """One request to a model."""
+
+    system: str
+    messages: list[Message]
+    tools: list[ToolSpec] = field(default_factory=list)
+    schema: dict[str, Any] | None = None
+    """JSON Schema of the answer, for models whose `output` is ``native``: the answer's text is then JSON."""
+    must_call: bool = False
+    """Ask the provider to enforce that some tool is called, where it can."""
+    effort: Effort | None = None
+    max_tokens: int | None = None
+    identity: str = ""
+    """Key of the agent, for models that answer by it (``sim``) and for the provider's own logs."""
+
+
+class Answer(Struct, frozen=True):
+    """What came back. `model` is ``provider:name`` as the provider names it."""
+
+    text: str
+    calls: list[ToolCall]
+    usage: Usage
+    model: str
+    stop: Literal["end", "tools", "length", "refusal"] = "end"
+    opaque: Raw | None = None
+
+
+class Model(Protocol):
+    """A language model. `request` makes one attempt and raises ProviderError; retries are the limiter's."""
+
+    @property
+    def spec(self) -> str:
+        """``provider:name``, as it was asked for."""
+        ...
+
+    @property
+    def output(self) -> Literal["native", "tool"]:
+        """How it takes a schema: enforced by the provider (`Request.schema`), or as a synthesized tool."""
+        ...
+
+    @property
+    def tools(self) -> bool:
+        """Whether it can call tools."""
+        ...
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its answers are made up without a language model."""
+        ...
+
+    async def request(self, request: Request) -> Answer: ...

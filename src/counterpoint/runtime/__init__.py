@@ -1,0 +1,1 @@
+"""The engine: answers the calls of a script, and keeps its journal."""

@@ -1,0 +1,1 @@
+"""Scripts as text: meta, positions, findings, and where saved workflows are."""

@@ -1,0 +1,192 @@
+"""Settings: defaults < user's file < project's file < environment < flags, each value with its origin.
+
+One flat frozen dataclass. The files are TOML (``config.toml``) with the field names as keys, ``[aliases]`` as a table;
+the environment variable of a field is ``COUNTERPOINT_`` and its name in capitals.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+import platformdirs
+
+from counterpoint.errors import SettingsError, nearest
+
+DEFAULTS = "default"
+
+
+def _default_state() -> Path:
+    return Path(platformdirs.user_state_dir("counterpoint"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set. Sizes and times carry their unit in the name."""
+
+    model: str | None = None
+    """``provider:name``, or an alias. None: the first provider with a key, else ``local``."""
+    base_url: str | None = None
+    """Address of the provider, where it is not the vendor's own."""
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What ``haiku``, ``small``, … mean here."""
+    state: Path = field(default_factory=_default_state)
+    """Folder of runs and their index."""
+    database: str | None = None
+    """URL of a database that takes the place of the files under `state`."""
+
+    concurrency: int = 16
+    """Agents at work at once in one run, 1 to 1000."""
+    max_agents: int = 1000
+    """Agents per run, children included."""
+    max_items: int = 4096
+    """Items of one ``parallel`` or ``pipeline``."""
+    max_depth: int = 1
+    """Levels of ``workflow()``."""
+    budget_tokens: int | None = None
+    """Ceiling of output tokens."""
+    budget_usd: float | None = None
+    """Ceiling of money."""
+
+    max_sync_s: float = 10.0
+    """Seconds a script may compute without yielding."""
+    max_heap_mb: int = 256
+    """JavaScript heap."""
+    max_stack_mb: int = 16
+    """JavaScript stack."""
+    max_output_mb: int = 64
+    """One value that leaves the script: a prompt, an option, the result."""
+    max_pending: int = 200_000
+    """Calls that a script may have open at once."""
+
+    retries: int = 4
+    """Repeats of a failed model request."""
+    max_wait_s: float = 60.0
+    """A provider that asks for a longer wait pauses the run."""
+    max_repairs: int = 2
+    """Times an agent is asked to mend its structured output."""
+    max_turns: int = 50
+    """Model requests of one agent."""
+    agent_timeout_s: float = 3600.0
+    """Wall time of one agent."""
+    stall_s: float = 180.0
+    """Time of one agent without any progress."""
+    unknown_agents: str = "reject"
+    """What an agentType without a definition does: ``reject`` or ``general``."""
+    strict: bool = False
+    """A script error ends the run."""
+    portable: bool = False
+    """Refuse what Claude Code would refuse."""
+
+    origins: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    """Field → where its value comes from; a field that is absent has its default."""
+
+    def __post_init__(self) -> None:
+        _range("concurrency", self.concurrency, 1, 1000)
+        for name in ("max_agents", "max_items", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending", "max_turns"):
+            _range(name, getattr(self, name), 1, None)
+        for name in ("max_depth", "retries", "max_repairs"):
+            _range(name, getattr(self, name), 0, None)
+        for name in ("max_sync_s", "max_wait_s", "agent_timeout_s", "stall_s"):
+            _range(name, getattr(self, name), 0.001, None)
+        if self.unknown_agents not in ("reject", "general"):
+            raise SettingsError(f"unknown_agents is {self.unknown_agents!r}; it takes 'reject' or 'general'.")
+
+    def bounds(self) -> dict[str, Any]:
+        """The settings that shape a run, as its journal keeps them."""
+        return {name: getattr(self, name) for name in BOUNDS}
+
+
+BOUNDS = (
+    "concurrency", "max_agents", "max_items", "max_depth", "budget_tokens", "budget_usd", "max_sync_s", "max_heap_mb",
+    "max_stack_mb", "max_output_mb", "max_pending", "retries", "max_wait_s", "max_repairs", "max_turns",
+    "agent_timeout_s", "stall_s", "unknown_agents", "strict", "portable",
+)  # fmt: skip
+
+
+def _range(name: str, value: float, low: float, high: float | None) -> None:
+    if value < low or (high is not None and value > high):
+        bounds = f"between {low:g} and {high:g}" if high is not None else f"at least {low:g}"
+        raise SettingsError(f"{name} is {value:g}; it must be {bounds}.")
+
+
+def load(
+    *, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
+    """Settings in force for `cwd`. `flags` hold only what was given; `environ` defaults to the process's own.
+
+    Raises SettingsError with the file, key and what is wrong.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+
+    def take(source: Mapping[str, Any], origin: str) -> None:
+        for name, value in source.items():
+            if name == "aliases":
+                values["aliases"] = {**values.get("aliases", {}), **value}
+            else:
+                values[name] = value
+            origins[name] = origin
+
+    for path in config_files(cwd):
+        take(_read_file(path), str(path))
+    take(_read_environment(environ), "environment")
+    take({k: v for k, v in (flags or {}).items() if v is not None}, "flag")
+    return Settings(**values, origins=origins)
+
+
+def config_files(cwd: Path) -> list[Path]:
+    """The files that are read, the user's first, the nearest project's last."""
+    files = [Path(platformdirs.user_config_dir("counterpoint")) / "config.toml"]
+    for folder in [cwd, *cwd.parents]:
+        candidate = folder / ".counterpoint" / "config.toml"
+        if candidate.is_file():
+            files.append(candidate)
+            break
+        if (folder / ".git").exists():
+            break
+    return [path for path in files if path.is_file()]
+
+
+def _fields() -> dict[str, Any]:
+    hints = get_type_hints(Settings)
+    return {f.name: hints[f.name] for f in dataclasses.fields(Settings) if f.name != "origins"}
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    known = _fields()
+    result: dict[str, Any] = {}
+    for name, value in data.items():
+        if name not in known:
+            raise SettingsError(f"{path}: unknown setting {name!r}{nearest(name, known)}.")
+        result[name] = _convert(name, value, known[name], str(path), strict=True)
+    return result
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, type_ in _fields().items():
+        variable = f"COUNTERPOINT_{name.upper()}"
+        if name != "aliases" and environ.get(variable):
+            result[name] = _convert(name, environ[variable], type_, variable, strict=False)
+    return result
+
+
+def _convert(name: str, value: Any, type_: Any, origin: str, *, strict: bool) -> Any:
+    if Path in (type_, *get_args(type_)):
+        return Path(str(value)).expanduser()
+    try:
+        return msgspec.convert(value, dict[str, str] if name == "aliases" else type_, strict=strict)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{origin}: {name} is {value!r}: {error}") from error
