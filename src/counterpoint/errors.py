@@ -1,32 +1,31 @@
 """Every exception of Counterpoint, drawn as a tree.
 
-    CounterpointError
-    ├── UsageError                    the caller asked for something that cannot be (exit code 2)
-    │   ├── ScriptRefused             the script breaks the contract; carries every Finding
-    │   ├── SettingsError             a setting, flag or variable is wrong
-    │   ├── UnknownModelError         no such provider or model; names the nearest
-    │   ├── MissingKeyError           the provider needs a key; names the variable
-    │   ├── UnknownRunError           no run with this id or prefix
-    │   ├── RunIsLiveError            another process is executing this run
-    │   └── WorkflowNotFoundError     no saved workflow of this name; lists the known
-    ├── StoreError                    the journal could not be read or written
-    │   ├── JournalFullError          disk full or quota: the run stops and can be resumed
-    │   ├── LeaseLostError            another process took the run over; this one must stop
-    │   └── JournalFormatError        written by a newer release, or damaged
-    ├── ScriptFault                   the script, or the process that runs it, ended badly
-    │   └── (name says which: ScriptTimeoutError, ScriptMemoryError, ScriptOutputError,
-    │        ScriptCrashedError, DeadlockError, or what the script itself threw)
-    ├── HookError                     what a hook rejects with, inside the script (``name`` is ``err.name`` there)
-    └── ProviderError                 a model request failed; ``kind`` says how, and decides what happens next
+CounterpointError
+├── UsageError                    the caller asked for something that cannot be (exit code 2)
+│   ├── ScriptRefused             the script breaks the contract; carries every Finding
+│   ├── SettingsError             a setting, flag or variable is wrong
+│   ├── UnknownModelError         no such provider or model; names the nearest
+│   ├── MissingKeyError           the provider needs a key; names the variable
+│   ├── UnknownRunError           no run with this id or prefix
+│   ├── RunIsLiveError            another process is executing this run
+│   └── WorkflowNotFoundError     no saved workflow of this name; lists the known
+├── StoreError                    the journal could not be read or written
+│   ├── JournalFullError          disk full or quota: the run stops and can be resumed
+│   ├── LeaseLostError            another process took the run over; this one must stop
+│   └── JournalFormatError        written by a newer release, or damaged
+├── ScriptFault                   the script, or the process that runs it, ended badly
+│   └── (name says which: ScriptTimeoutError, ScriptMemoryError, ScriptOutputError,
+│        ScriptCrashedError, DeadlockError, or what the script itself threw)
+├── HookError                     what a hook rejects with, inside the script (``name`` is ``err.name`` there)
+└── ProviderError                 a model request failed; ``kind`` says how, and decides what happens next
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
-
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -150,7 +149,7 @@ RETRYABLE: frozenset[str] = frozenset({"rate_limited", "overloaded", "unreachabl
 
 
 class ProviderError(CounterpointError):
-    """A model request failed. For the engine: `kind` decides whether it is retried, pauses the run, or ends the agent."""
+    """A model request failed. For the engine: `kind` says whether to retry, to pause the run, or to end the agent."""
 
     def __init__(
         self,

@@ -115,9 +115,9 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     args: Value | None = None
     """None: no arguments were given (``args`` is undefined)."""
     base_url: str | None = None
-    phases: list[dict[str, Any]] = field(default_factory=list)
+    phases: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     simulated: bool = False
-    bounds: dict[str, Any] = field(default_factory=dict)
+    bounds: dict[str, Any] = field(default_factory=dict[str, Any])
     """Settings that shape the run: concurrency, caps, budget, limits of the script."""
     version: str = ""
     """Counterpoint's, and the script engine's, as ``0.1.0 quickjs-ng/0.17``."""
@@ -134,7 +134,7 @@ class RunStarted(Event, frozen=True, tag="run_started"):
     source: Value | None = None
     """The edited script, when the resume brought one."""
     script: str | None = None
-    bounds: dict[str, Any] = field(default_factory=dict)
+    bounds: dict[str, Any] = field(default_factory=dict[str, Any])
     """What this attempt changes of the run's bounds."""
 
 
@@ -185,7 +185,7 @@ class SlotFailed(Event, frozen=True, tag="slot_failed"):
 
 
 class ScriptErrorRaised(Event, frozen=True, tag="script_error"):
-    """A mistake of the script (TypeError, ReferenceError, SyntaxError) inside a thunk or stage: the run is partial at best."""
+    """A TypeError, ReferenceError or SyntaxError of the script inside a thunk or stage: the run is partial at best."""
 
     fault: Fault
     hook: str = ""
@@ -195,7 +195,7 @@ class ScriptErrorRaised(Event, frozen=True, tag="script_error"):
 class CallRefused(Event, frozen=True, tag="call_refused"):
     """An ``agent()`` call was refused before an agent was spawned (cap, budget, schema, agent type): no agent."""
 
-    call: int
+    key: str
     fault: Fault
     label: str = ""
 
@@ -213,7 +213,7 @@ class AgentQueued(Event, frozen=True, tag="agent_queued"):
     prompt: Value
     label: str = ""
     phase: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
     """The call's options as the script gave them, without prompt, label and phase."""
     model: str = ""
     """As asked for, after aliases were resolved."""
@@ -279,6 +279,7 @@ class AgentReused(Event, frozen=True, tag="agent_reused"):
     agent: str
     label: str = ""
     phase: str | None = None
+    workflow: str | None = None
 
 
 class AgentMarked(Event, frozen=True, tag="agent_marked"):
@@ -415,6 +416,9 @@ AnyEvent = (
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)
+
+
+NO_USAGE = Usage()
 
 
 def encode(event: Event) -> bytes:

@@ -89,7 +89,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         _range("concurrency", self.concurrency, 1, 1000)
-        for name in ("max_agents", "max_items", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending", "max_turns"):
+        for name in (
+            "max_agents",
+            "max_items",
+            "max_heap_mb",
+            "max_stack_mb",
+            "max_output_mb",
+            "max_pending",
+            "max_turns",
+        ):
             _range(name, getattr(self, name), 1, None)
         for name in ("max_depth", "retries", "max_repairs"):
             _range(name, getattr(self, name), 0, None)
@@ -116,9 +124,7 @@ def _range(name: str, value: float, low: float, high: float | None) -> None:
         raise SettingsError(f"{name} is {value:g}; it must be {bounds}.")
 
 
-def load(
-    *, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
-) -> Settings:
+def load(*, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Settings in force for `cwd`. `flags` hold only what was given; `environ` defaults to the process's own.
 
     Raises SettingsError with the file, key and what is wrong.
