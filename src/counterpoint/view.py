@@ -216,6 +216,18 @@ class RunView:
         """Whether the present attempt is over."""
         return self.ended_at is not None
 
+    def shown_status(self) -> RunStatus:
+        """The status, where a run whose every open end is a question counts as waiting."""
+        if self.status is RunStatus.RUNNING and self.open_gates():
+            if all(agent.state == "finished" for agent in self.agents.values() if agent.called):
+                return RunStatus.WAITING
+        return self.status
+
+    def interrupt(self) -> None:
+        """Whoever folds the journal knows that the process behind it is gone: nothing that looks alive is."""
+        if not self.ended:
+            self.status, self.message = RunStatus.INTERRUPTED, f"Its process ended: counterpoint resume {self.run_id}"
+
     def counted(self) -> list[AgentView]:
         """The agents that count. Those of an earlier attempt that a finished script no longer calls do not."""
         if self.status in (RunStatus.COMPLETED, RunStatus.PARTIAL):

@@ -1,0 +1,167 @@
+"""What every face uses: submit a run, look at it, follow it, ask something of it. Executes nothing."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from counterpoint import sandbox
+from counterpoint.events import Recorded, RunCreated, RunStatus, Value
+from counterpoint.models.registry import Models
+from counterpoint.script import Script
+from counterpoint.settings import Settings
+from counterpoint.store.runs import Store
+from counterpoint.view import RunView
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One run in a list."""
+
+    run_id: str
+    name: str
+    status: RunStatus
+    created_at: float
+    cwd: str
+
+
+class Client:
+    """The runs of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def submit(
+        self, script: Script, *, settings: Settings, models: Models, cwd: Path, args: bytes | None = None, version: str
+    ) -> str:
+        """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given."""
+        model = models.get(models.default(settings.model))
+        run_id = self._store.new_run_id()
+        await self._store.create_run(run_id, name=script.meta.name, cwd=str(cwd), script=script.path)
+        async with self._store.writing(run_id) as journal:
+            created = RunCreated(
+                run_id=run_id,
+                name=script.meta.name,
+                description=script.meta.description,
+                script=script.path,
+                source=journal.value(msgspec.json.encode(script.source)),
+                seed=secrets.randbits(53),
+                model=model.spec,
+                cwd=str(cwd),
+                args=journal.value(args) if args is not None else None,
+                base_url=settings.base_url,
+                phases=[{"title": phase.title, "detail": phase.detail} for phase in script.meta.phases],
+                simulated=model.simulated,
+                bounds=settings.bounds(),
+                version=f"{version} {sandbox.ENGINE}",
+            )
+            await journal.durable(journal.append(created).seq)
+        return run_id
+
+    async def find(self, text: str) -> str:
+        """The id of the run that `text` names: an id, a unique prefix of one, or ``@last``. Raises UnknownRunError."""
+        return await self._store.find(text)
+
+    async def runs(self) -> list[Summary]:
+        """All runs, the newest first."""
+        summaries: list[Summary] = []
+        for row in await self._store.runs():
+            status = await self._store.reader(row.run_id).last_status()
+            if status is RunStatus.RUNNING and not await self._store.is_live(row.run_id):
+                status = RunStatus.INTERRUPTED
+            summaries.append(Summary(row.run_id, row.name, status, row.created_at, row.cwd))
+        return summaries
+
+    async def view(self, run_id: str) -> RunView:
+        """The run as its journal has it now."""
+        view = RunView.of(await self._store.reader(run_id).read())
+        if not view.ended and not await self._store.is_live(run_id):
+            view.interrupt()
+        return view
+
+    async def value(self, run_id: str, value: Value | None) -> Any:
+        """What a journaled value holds; None for none."""
+        if value is None:
+            return None
+        return msgspec.json.decode(await self._store.reader(run_id).value(value))
+
+    async def raw_value(self, run_id: str, value: Value) -> bytes:
+        """The JSON of a journaled value."""
+        return await self._store.reader(run_id).value(value)
+
+    async def events(self, run_id: str) -> list[Recorded]:
+        return await self._store.reader(run_id).read()
+
+    def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
+        """The run's events from `after` on, as they come; ends with the attempt."""
+        return self._store.reader(run_id).follow(after)
+
+    async def transcript(self, run_id: str, agent: str) -> list[Any]:
+        """What was said between one agent and its model."""
+        rows = await self._store.reader(run_id).transcript(agent)
+        return [msgspec.json.decode(row.body) for row in rows]
+
+    async def ask(self, run_id: str, verb: str, target: str | None = None, *, by: str, **body: Any) -> int:
+        """Leaves a request for whoever executes the run, and gives its number."""
+        return await self._store.requests.ask(run_id, verb, target, msgspec.json.encode(body), by)
+
+    async def document(self, view: RunView) -> dict[str, Any]:
+        """The JSON of a run, as ``spec/cli.md`` has it."""
+        ok, of = view.coverage()
+        usage = view.usage()
+        document: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            "run_id": view.run_id,
+            "name": view.name,
+            "status": view.shown_status().value,
+            "message": view.message,
+            "result": await self.value(view.run_id, view.result),
+            "error": _error(view),
+            "agents": view.counts(),
+            "coverage": {"ok": ok, "of": of},
+            "script_errors": [_fault(fault) for fault in view.script_errors],
+            "usage": {
+                "input_tokens": usage.input_tokens,
+                "cached_input_tokens": usage.cached_input_tokens,
+                "output_tokens": usage.output_tokens,
+                "usd": usage.usd,
+                "requests": usage.requests,
+            },
+            "phases": view.phase_rows(),
+            "log": view.log_texts(),
+            "duration_s": round(view.duration_s(time.time()), 3),
+            "resumed_from": view.reused,
+            "model": view.model,
+            "simulated": view.simulated,
+            "script": view.script,
+            "journal": str(self._store.journal_path(view.run_id)),
+        }
+        if view.open_gates():
+            document["gates"] = [
+                {"id": gate.id, "question": gate.question, "options": gate.options} for gate in view.open_gates()
+            ]
+        if view.paused_until is not None:
+            document["paused_until"] = view.paused_until
+        return document
+
+
+def _error(view: RunView) -> dict[str, Any] | None:
+    return _fault(view.error) if view.error is not None else None
+
+
+def _fault(fault: Any) -> dict[str, Any]:
+    return {
+        "name": fault.name,
+        "message": fault.message,
+        "line": fault.line,
+        "column": fault.column,
+        "stack": fault.stack,
+    }

@@ -1,0 +1,160 @@
+"""Executes runs: takes the lease, builds the engine around the journal, and lets go in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from counterpoint.agents.types import load_types
+from counterpoint.errors import CounterpointError, HookError, ScriptRefused, UsageError
+from counterpoint.events import Recorded, RunEnded, RunStatus
+from counterpoint.models.registry import Models
+from counterpoint.runtime.budget import Budget
+from counterpoint.runtime.control import Control
+from counterpoint.runtime.replay import Reuse
+from counterpoint.runtime.run import Plan, Run
+from counterpoint.script import Script, parse
+from counterpoint.script import find as saved
+from counterpoint.settings import Settings
+from counterpoint.store.journal import Journal
+from counterpoint.store.runs import Store
+from counterpoint.view import RunView
+from counterpoint.workers.local import LocalExecutor
+
+Listener = Callable[[list[Recorded]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """How an attempt is to be executed."""
+
+    script: Script | None = None
+    """Another text than the journal has."""
+    reuse: Reuse = "calls"
+    forget: frozenset[str] = frozenset()
+    """Ids of agents whose results are not to be reused."""
+    bounds: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What this attempt changes of the run's bounds."""
+    waits_for_people: bool = False
+    waits_for_quota: bool = False
+    listeners: tuple[Listener, ...] = ()
+    """Each is called with the events as they become durable."""
+    started: Callable[[Run], None] | None = None
+    """Gets the run when it begins, to stop or drain it."""
+
+
+async def execute(store: Store, run_id: str, settings: Settings, models: Models, orders: Orders | None = None) -> RunEnded:
+    """Executes one attempt of a run to its end.
+
+    Raises RunIsLiveError when another process has it, StoreError when the journal fails, ScriptRefused when the
+    recorded script does not parse here.
+    """
+    orders = orders or Orders()
+    lease = await store.acquire(run_id)
+    try:
+        async with _beside(lease.keep()), await store.open_journal(run_id, lease) as journal:
+            return await _attempt(store, journal, lease.epoch, settings, models, orders)
+    finally:
+        await lease.release()
+
+
+@contextlib.asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs `work` as long as the body runs; an error in either ends the other, and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(work)
+            yield
+            task.cancel()
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _attempt(
+    store: Store, journal: Journal, epoch: int, settings: Settings, models: Models, orders: Orders
+) -> RunEnded:
+    view = RunView.of(journal.history)
+    for listener in orders.listeners:
+        journal.add_listener(listener)
+    cwd = Path(view.cwd)
+    plan = Plan(
+        script=orders.script or await recorded_script(journal, view),
+        edited=orders.script is not None,
+        reuse=orders.reuse,
+        forget=orders.forget,
+        bounds=orders.bounds,
+        types=load_types(cwd),
+        waits_for_people=orders.waits_for_people,
+        waits_for_quota=orders.waits_for_quota,
+    )
+    run = Run(
+        plan,
+        journal=journal,
+        epoch=epoch,
+        models=models,
+        executor=lambda budget: LocalExecutor(models, budget),
+        find_workflow=find_child,
+    )
+    if orders.started is not None:
+        orders.started(run)
+    async with _beside(Control(run, store.requests, view.run_id).serve()):
+        return await run.execute()
+
+
+async def recorded_script(journal: Journal, view: RunView) -> Script:
+    """The script as the journal has it."""
+    source = msgspec.json.decode(await journal.read_value(view.source), type=str)
+    return parse(source, view.script, portable=bool(view.bounds.get("portable")))
+
+
+def find_child(reference: Any, cwd: Path) -> Script:
+    """A child workflow by saved name or ``{scriptPath}``. Raises HookError("WorkflowError") that a script can catch."""
+    try:
+        match reference:
+            case str(name):
+                return saved.find(name, cwd, names_only=True)
+            case {"scriptPath": str(path)}:
+                return saved.load(cwd / path)
+            case _:
+                raise UsageError("workflow() takes a saved name or {scriptPath: '…'}.")
+    except ScriptRefused as refused:
+        raise HookError("WorkflowError", f"{refused.message}{_hint(refused)}") from refused
+    except CounterpointError as error:
+        raise HookError("WorkflowError", error.message) from error
+
+
+def _hint(error: CounterpointError) -> str:
+    return f" ({error.hint})" if error.hint else ""
+
+
+def exit_code(status: RunStatus) -> int:
+    """What `run` exits with, as the contract has it."""
+    return EXIT_CODES[status]
+
+
+EXIT_CODES = {
+    RunStatus.COMPLETED: 0,
+    RunStatus.FAILED: 1,
+    RunStatus.REJECTED: 2,
+    RunStatus.WAITING: 3,
+    RunStatus.PARTIAL: 4,
+    RunStatus.BUDGET_EXCEEDED: 5,
+    RunStatus.PAUSED: 6,
+    RunStatus.STOPPED: 130,
+    RunStatus.INTERRUPTED: 130,
+    RunStatus.RUNNING: 0,
+}
+
+

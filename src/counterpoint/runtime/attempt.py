@@ -1,0 +1,105 @@
+"""What the parts of one attempt share: the journal and its fold, the record to replay, and the way of an answer.
+
+The way of a live answer: its event is appended, the journal has it on disk, the script hears it. An answer that an
+earlier attempt had goes to its recorded place instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from counterpoint.errors import HookError
+from counterpoint.events import NO_USAGE, CallRefused, Event, Fault, LogWritten, Recorded, Usage, Value
+from counterpoint.runtime.deliveries import Deliveries
+from counterpoint.runtime.identity import Identities
+from counterpoint.runtime.replay import Answered, Replay
+from counterpoint.sandbox.frames import Call, Delivery
+from counterpoint.store.journal import Journal
+from counterpoint.view import RunView
+
+NULL = msgspec.Raw(b"null")
+
+
+class Attempt:
+    """One attempt at a run, from the side of the journal."""
+
+    def __init__(self, journal: Journal, replay: Replay, bounds: Mapping[str, Any]) -> None:
+        self.journal = journal
+        self.view = RunView.of(journal.history)
+        self.replay = replay
+        self.bounds = {**self.view.bounds, **bounds}
+        self.identities = Identities()
+        self.deliveries = Deliveries(journal)
+        self.open: set[int] = set()
+        """Calls of the script that have no answer yet."""
+        self.clock_ms = self.view.created_at * 1000
+        """The time that the script sees: that of the last answer."""
+        self._tokens = 0
+        self._usd = 0.0
+
+    @property
+    def cwd(self) -> Path:
+        return Path(self.view.cwd)
+
+    def emit(self, event: Event) -> Recorded:
+        """Appends an event and folds it into the view. It is durable later: see `Journal.durable`."""
+        recorded = self.journal.append(event)
+        self.view.apply(recorded)
+        return recorded
+
+    def log(self, text: str, level: Literal["info", "warning", "error"] = "info") -> None:
+        self.emit(LogWritten(text, level, "runtime"))
+
+    def answer(
+        self,
+        call: int,
+        key: str,
+        recorded: Recorded,
+        value: Value | None = None,
+        *,
+        error: HookError | None = None,
+        usage: Usage = NO_USAGE,
+    ) -> None:
+        """Sends a live answer on its way, behind its event `recorded`."""
+
+        async def make() -> Delivery:
+            return await self._delivery(call, value, recorded.at, usage, error)
+
+        place = self.replay.place(key)
+        if place is None:
+            self.deliveries.live(recorded.seq, make)
+        else:
+            self.deliveries.placed(place, make)
+
+    def answer_recorded(self, call: int, key: str, answered: Answered, event: Event | None = None) -> None:
+        """Sends an answer of an earlier attempt on its way; `event` is emitted when it leaves."""
+
+        async def make() -> Delivery:
+            if event is not None:
+                self.emit(event)
+            return await self._delivery(call, answered.value, answered.at, answered.usage)
+
+        self.deliveries.placed(self.replay.place(key) or 0, make)
+
+    def refuse(self, call: Call, key: str, label: str, error: HookError) -> None:
+        """Rejects a call before anything was done for it."""
+        fault = Fault(error.name, error.message, call.line, call.column)
+        self.answer(call.id, key, self.emit(CallRefused(key, fault, label)), error=error)
+
+    async def _delivery(
+        self, call: int, value: Value | None, at: float, usage: Usage, error: HookError | None = None
+    ) -> Delivery:
+        self.open.discard(call)
+        self._tokens += usage.output_tokens
+        self._usd += usage.usd or 0.0
+        self.clock_ms = max(self.clock_ms, at * 1000)
+        body = NULL
+        if error is not None:
+            body = msgspec.Raw(msgspec.json.encode({**error.detail, "name": error.name, "message": error.message}))
+        elif value is not None:
+            body = value.json or msgspec.Raw(await self.journal.read_value(value))
+        return Delivery(id=call, ok=error is None, value=body, at=self.clock_ms, spent=self._tokens, usd=self._usd)

@@ -1,0 +1,173 @@
+"""What a script asks for, checked: untrusted JSON in, a whole AgentTask or a refusal out. No I/O but looking at folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from counterpoint.agents.output import check_schema
+from counterpoint.agents.task import AgentTask
+from counterpoint.agents.types import AgentType, resolve
+from counterpoint.errors import HookError
+from counterpoint.events import Fault, Outcome
+from counterpoint.models.registry import Models
+
+LABEL_LENGTH = 60
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+
+
+class AgentArg(msgspec.Struct, frozen=True):
+    """The argument of an `agent` call as it crosses."""
+
+    prompt: str
+    opts: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    phase: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What an agent gets where its options do not say otherwise."""
+
+    model: str
+    cwd: Path
+    bounds: dict[str, Any]
+    types: dict[str, AgentType]
+    general_for_unknown: bool
+
+
+def label_of(arg: AgentArg) -> str:
+    """The label given, else the first words of the prompt."""
+    label = arg.opts.get("label")
+    return label if isinstance(label, str) and label else " ".join(arg.prompt[:400].split())[:LABEL_LENGTH]
+
+
+def agent_task(
+    arg: AgentArg, *, agent: str, key: str, defaults: Defaults, models: Models, warnings: list[str]
+) -> AgentTask:
+    """The whole task of one call. Raises HookError for what is refused before an agent is spawned; adds to `warnings`."""
+    opts = arg.opts
+    schema = opts.get("schema")
+    if schema is not None:
+        check_schema(schema)
+    kind = _agent_type(opts, defaults, warnings)
+    model, warning = models.resolve(_text(opts, "model") or kind.model or defaults.model, defaults.model)
+    if warning:
+        warnings.append(warning)
+    bounds = defaults.bounds
+    return AgentTask(
+        id=agent,
+        key=key,
+        prompt=arg.prompt,
+        label=label_of(arg),
+        schema=schema,
+        model=model,
+        effort=_effort(opts, warnings) or kind.effort,
+        system=kind.system,
+        tools=_names(opts, "tools", warnings) or kind.tools,
+        disallowed=[*(_names(opts, "disallowedTools", warnings) or ()), *(kind.disallowed or ())],
+        cwd=str(_folder(opts, defaults.cwd)),
+        max_turns=int(_number(opts, "maxTurns", warnings) or kind.max_turns or bounds["max_turns"]),
+        max_repairs=bounds["max_repairs"],
+        retries=int(_number(opts, "retries", warnings, least=0, default=bounds["retries"])),
+        max_wait_s=bounds["max_wait_s"],
+        timeout_s=_seconds(opts, "timeoutMs", bounds["agent_timeout_s"], warnings),
+        stall_s=_seconds(opts, "stallMs", bounds["stall_s"], warnings),
+    )
+
+
+def rejection(outcome: Outcome, fault: Fault | None, raw: bytes | None) -> HookError | None:
+    """What the script's promise rejects with for this outcome; None: it resolves (to the value, or to null)."""
+    message = fault.message if fault else ""
+    if fault and fault.name == "BudgetExceededError":
+        return HookError("BudgetExceededError", message)
+    match outcome:
+        case Outcome.INVALID:
+            return HookError("StructuredOutputError", message, rawText=msgspec.json.decode(raw) if raw else "")
+        case Outcome.STALLED:
+            return HookError("StalledError", message)
+        case Outcome.TIMED_OUT:
+            return HookError("TimeoutError", message)
+        case _:
+            return None
+
+
+def _agent_type(opts: dict[str, Any], defaults: Defaults, warnings: list[str]) -> AgentType:
+    name = _text(opts, "agentType")
+    if name is None:
+        return resolve("general-purpose", defaults.types)
+    try:
+        return resolve(name, defaults.types)
+    except HookError as error:
+        if not defaults.general_for_unknown:
+            raise
+        warnings.append(f"{error.message} It is general-purpose here.")
+        return resolve("general-purpose", defaults.types)
+
+
+def _text(opts: dict[str, Any], name: str) -> str | None:
+    value = opts.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _effort(opts: dict[str, Any], warnings: list[str]) -> str | None:
+    value = opts.get("effort")
+    if value is None:
+        return None
+    effort = str(value).lower()
+    if effort in EFFORTS:
+        return effort
+    warnings.append(f"agent(): effort is {value!r}; it takes {', '.join(EFFORTS)}. The model's own is used.")
+    return None
+
+
+def _names(opts: dict[str, Any], name: str, warnings: list[str]) -> list[str] | None:
+    value = opts.get(name)
+    if value is None:
+        return None
+    if isinstance(value, list):
+        return [str(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    warnings.append(f"agent(): {name} must be a list of tool names; it is ignored.")
+    return None
+
+
+def _number(
+    opts: dict[str, Any], name: str, warnings: list[str], *, least: float = 1, default: float | None = None
+) -> float:
+    value = opts.get(name)
+    if value is None:
+        return default or 0
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= least:
+        return value
+    warnings.append(f"agent(): {name} is {value!r}; it must be a number of at least {least:g}. It is ignored.")
+    return default or 0
+
+
+def _seconds(opts: dict[str, Any], name: str, default: float, warnings: list[str]) -> float:
+    milliseconds = _number(opts, name, warnings)
+    return milliseconds / 1000 if milliseconds else default
+
+
+def _folder(opts: dict[str, Any], root: Path) -> Path:
+    given = _text(opts, "cwd")
+    if given is None:
+        return root
+    folder = (root / given).resolve()
+    if not folder.is_relative_to(root.resolve()):
+        raise HookError("WorkspaceError", f"agent(): cwd {given!r} lies outside the run's folder {root}.")
+    if not folder.is_dir():
+        raise HookError("WorkspaceError", f"agent(): cwd {given!r} is no folder below {root}.")
+    return folder
+
+
+def check_isolation(opts: dict[str, Any], root: Path) -> None:
+    """Raises HookError("WorkspaceError") where `isolation` asks for what this machine cannot give."""
+    isolation = opts.get("isolation")
+    if isolation is None:
+        return
+    if isolation != "worktree":
+        raise HookError("WorkspaceError", f"agent(): isolation is {isolation!r}; the only kind is 'worktree'.")
+    if not any((folder / ".git").exists() for folder in [root, *root.parents]):
+        raise HookError("WorkspaceError", f"agent(): isolation 'worktree' needs a git repository, and {root} is in none.")

@@ -1,0 +1,96 @@
+"""``workflow()``: a second script in the same process, with the same gate, caps, budget and journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from counterpoint.errors import HookError
+from counterpoint.events import Fault, WorkflowEntered, WorkflowLeft
+from counterpoint.runtime.attempt import Attempt
+from counterpoint.sandbox.frames import Call, Delivery
+from counterpoint.script import Script
+
+FindWorkflow = Callable[[Any, Path], Script]
+"""Looks up a child by name or ``{scriptPath}``. Raises HookError("WorkflowError") with what is wrong."""
+
+
+class _Reference(Struct, frozen=True):
+    ref: Any = None
+    args: Raw | None = None
+
+
+class _Left(Struct, frozen=True):
+    id: int
+    ok: bool
+    value: Raw | None = None
+    error: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    key: str
+    name: str
+    depth: int
+
+
+class Children:
+    """The child workflows of one attempt, by the number of the call that opened them."""
+
+    def __init__(self, attempt: Attempt, find: FindWorkflow) -> None:
+        self._attempt = attempt
+        self._find = find
+        self._children: dict[int, _Child] = {}
+
+    def name(self, scope: int) -> str | None:
+        """Name of the child that a call came from; None for the script itself."""
+        child = self._children.get(scope)
+        return child.name if child else None
+
+    def enter(self, call: Call) -> None:
+        """Answers ``workflow(ref, args)``: with the child's text, which the script's process then runs."""
+        asked = msgspec.json.decode(call.arg, type=_Reference)
+        key = self._attempt.identities.call("workflow", asked.ref, bytes(asked.args or b"").decode())
+        try:
+            child, script = self._open(call, asked.ref, key)
+        except HookError as error:
+            return self._attempt.refuse(call, key, "workflow", error)
+        self._children[call.id] = child
+        recorded = self._attempt.emit(WorkflowEntered(key, child.name))
+        load: dict[str, Any] = {"script": script.source, "name": child.name}
+        if asked.args is not None:
+            load["args"] = asked.args
+        body = Raw(msgspec.json.encode(load))
+
+        async def make() -> Delivery:
+            at = max(self._attempt.clock_ms, recorded.at * 1000)
+            return Delivery(id=call.id, ok=True, value=body, at=at, spent=0, usd=None, load=True)
+
+        return self._attempt.deliveries.live(recorded.seq, make)
+
+    def leave(self, note: Call) -> None:
+        """The child is done: its caller hears the value or the error."""
+        left = msgspec.json.decode(note.arg, type=_Left)
+        child = self._children[left.id]
+        value = self._attempt.journal.value(bytes(left.value)) if left.ok and left.value is not None else None
+        recorded = self._attempt.emit(WorkflowLeft(child.key, child.name, value, left.error))
+        error = HookError(left.error.name, left.error.message) if left.error and not left.ok else None
+        self._attempt.answer(left.id, child.key, recorded, value, error=error)
+
+    def _open(self, call: Call, reference: Any, key: str) -> tuple[_Child, Script]:
+        parent = self._children.get(call.w)
+        depth = (parent.depth if parent else 0) + 1
+        allowed = self._attempt.bounds["max_depth"]
+        if depth > allowed:
+            raise HookError(
+                "WorkflowError", f"workflow() would be {depth} levels deep; max_depth is {allowed}: raise it in settings."
+            )
+        script = self._find(reference, self._attempt.cwd)
+        return _Child(key, script.meta.name, depth), script
+
+

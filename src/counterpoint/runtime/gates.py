@@ -1,0 +1,91 @@
+"""``counterpoint.checkpoint``: a person decides. Never a model; a deadline brings the default, where there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from counterpoint.errors import HookError
+from counterpoint.events import GateAnswered, GateOpened, Value
+from counterpoint.runtime.attempt import Attempt
+from counterpoint.sandbox.frames import Call
+
+
+class _Question(Struct, frozen=True, rename="camel"):
+    question: str
+    options: list[Any] | None = None
+    schema: dict[str, Any] | None = None
+    timeout_ms: float | None = None
+    default: Raw | None = None
+
+
+class Gates:
+    """The open questions of one attempt."""
+
+    def __init__(self, attempt: Attempt, *, anyone_to_ask: bool) -> None:
+        self._attempt = attempt
+        self._anyone_to_ask = anyone_to_ask
+        self._open: dict[str, tuple[int, str]] = {}
+        self._deadlines: dict[str, asyncio.TimerHandle] = {}
+
+    def open(self, call: Call) -> None:
+        """Answers ``checkpoint(question, options)``: from the record, by the default, or when a person does."""
+        asked = msgspec.json.decode(call.arg, type=_Question)
+        key = self._attempt.identities.call("checkpoint", asked.question, asked.options)
+        answered = self._attempt.replay.effect(key)
+        if answered is not None:
+            return self._attempt.answer_recorded(call.id, key, answered)
+        gate = self._gate_id(key)
+        default = self._attempt.journal.value(bytes(asked.default)) if asked.default is not None else None
+        deadline = time.time() + asked.timeout_ms / 1000 if asked.timeout_ms is not None else None
+        self._attempt.emit(GateOpened(gate, key, asked.question, asked.options, asked.schema, deadline, default))
+        self._open[gate] = (call.id, key)
+        if default is not None and deadline is None and not self._anyone_to_ask:
+            self.answer(gate, default, by="default: nobody to ask")
+        elif asked.timeout_ms is not None:
+            self._set_deadline(gate, asked.timeout_ms, default)
+        return None
+
+    def answer(self, gate: str, answer: Value | None, *, denied: bool = False, by: str) -> bool:
+        """A person's answer. False where the gate is not open."""
+        found = self._open.pop(gate, None)
+        if found is None:
+            return False
+        handle = self._deadlines.pop(gate, None)
+        if handle is not None:
+            handle.cancel()
+        call, key = found
+        recorded = self._attempt.emit(GateAnswered(gate, key, answer, denied, by))
+        error = HookError("DeniedError", f"Denied by {by}.") if denied else None
+        self._attempt.answer(call, key, recorded, answer, error=error)
+        return True
+
+    def only_these(self, calls: set[int]) -> bool:
+        """Whether nothing but questions without a deadline is open."""
+        waiting = {call for gate, (call, _) in self._open.items() if gate not in self._deadlines}
+        return bool(waiting) and calls <= waiting
+
+    def close(self) -> None:
+        for handle in self._deadlines.values():
+            handle.cancel()
+        self._deadlines.clear()
+
+    def _gate_id(self, key: str) -> str:
+        gates = self._attempt.view.gates
+        earlier = next((gate.id for gate in gates.values() if gate.key == key), None)
+        return earlier or f"g{len(gates) + 1}"
+
+    def _set_deadline(self, gate: str, timeout_ms: float, default: Value | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._deadlines[gate] = loop.call_later(max(0.0, timeout_ms) / 1000, self._timed_out, gate, default)
+
+    def _timed_out(self, gate: str, default: Value | None) -> None:
+        del self._deadlines[gate]
+        if default is not None:
+            self.answer(gate, default, by="default: nobody answered in time")
+        else:
+            self.answer(gate, None, denied=True, by="nobody in time, and there is no default")

@@ -1,0 +1,47 @@
+"""Agents in this process, each a coroutine on its event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from counterpoint.agents.loop import Observer, run_agent
+from counterpoint.agents.task import AgentResult, AgentTask
+from counterpoint.events import Fault
+from counterpoint.models.messages import Answer, Message, Model, Request
+from counterpoint.models.registry import Models
+from counterpoint.tools.registry import select
+from counterpoint.workers.executor import Allowance
+
+
+class LocalExecutor:
+    """Runs each agent here, its model requests through the provider's limiter and within the allowance."""
+
+    def __init__(self, models: Models, allowance: Allowance) -> None:
+        self._models = models
+        self._allowance = allowance
+
+    async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
+        model = self._models.get(task.model)
+        tools = select(task.tools, task.disallowed) if model.tools else []
+        return await run_agent(task, model, self._sender(task, model), tools, observer, history)
+
+    def _sender(self, task: AgentTask, model: Model) -> Callable[..., object]:
+        limiter = self._models.limiter_of(model)
+
+        async def send(request: Request, on_retry: Callable[[Fault, float], None]) -> Answer:
+            allowed = await self._allowance.reserve()
+            used = 0
+            try:
+                if allowed is not None:
+                    request = msgspec.structs.replace(request, max_tokens=min(request.max_tokens or allowed, allowed))
+                answer = await limiter.send(
+                    model, request, retries=task.retries, max_wait_s=task.max_wait_s, on_retry=on_retry
+                )
+                used = answer.usage.output_tokens
+                return answer
+            finally:
+                self._allowance.settle(allowed, used)
+
+        return send
