@@ -72,10 +72,13 @@ class Usage(Struct, frozen=True, omit_defaults=True):
         )
 
 
+ELSEWHERE = Raw(b"")
+
+
 class Value(Struct, frozen=True, omit_defaults=True):
     """A JSON value: in the event itself, or, above 64 KiB, in the blob whose SHA-256 is `blob`."""
 
-    json: Raw | None = None
+    json: Raw = ELSEWHERE
     blob: str | None = None
     bytes: int = 0
 

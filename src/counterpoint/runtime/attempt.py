@@ -101,5 +101,5 @@ class Attempt:
         if error is not None:
             body = msgspec.Raw(msgspec.json.encode({**error.detail, "name": error.name, "message": error.message}))
         elif value is not None:
-            body = value.json or msgspec.Raw(await self.journal.read_value(value))
+            body = value.json if value.blob is None else msgspec.Raw(await self.journal.read_value(value))
         return Delivery(id=call, ok=error is None, value=body, at=self.clock_ms, spent=self._tokens, usd=self._usd)

@@ -1,0 +1,72 @@
+"""The shared index: which runs there are, who executes each, and what people ask of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DatabaseError
+
+from counterpoint.errors import StoreError
+from counterpoint.store.database import INDEX, engine, prepare, store_error
+
+T = TypeVar("T")
+
+
+class Index:
+    """One connection to the index, used by one thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
+        self._database = engine(path, "index")
+        self._connection: Connection | None = None
+
+    async def read(self, question: Callable[[Connection], T]) -> T:
+        """Runs `question` in the index's thread."""
+        return await self._call(lambda: question(self._open()))
+
+    async def write(self, change: Callable[[Connection], T]) -> T:
+        """Runs `change` in one transaction; no other process writes meanwhile."""
+        return await self._call(lambda: self._write(change))
+
+    async def close(self) -> None:
+        await self._call(self._close)
+        self._thread.shutdown(wait=False)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except DatabaseError as error:
+            raise store_error(error, self.path) from error
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            connection = self._database.connect()
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            prepare(connection, INDEX, self.path)
+            connection.exec_driver_sql("COMMIT")
+            self._connection = connection
+        return self._connection
+
+    def _write(self, change: Callable[[Connection], T]) -> T:
+        connection = self._open()
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            result = change(connection)
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            with contextlib.suppress(DatabaseError, StoreError):
+                connection.exec_driver_sql("ROLLBACK")
+            raise
+        return result
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._database.dispose()

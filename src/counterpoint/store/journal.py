@@ -1,0 +1,236 @@
+"""The one writer of a run's journal. `append` never waits; a thread commits what has come together, in order.
+
+Invariants: seq has no gaps; an event is durable only after every earlier one; nothing is written once another process
+holds the run (each transaction checks the holder's epoch); a failure is final, and everybody who waits hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import DatabaseError
+
+from counterpoint.errors import LeaseLostError, StoreError
+from counterpoint.events import Event, Recorded, Value, decode, encode
+from counterpoint.store.blobs import INLINE, Blobs, digest
+from counterpoint.store.database import EVENTS, HOLDER, JOURNAL, engine, prepare, store_error
+
+Listener = Callable[[list[Recorded]], None]
+Turn = tuple[str, str, int, float, bytes]
+
+# The statements of the hot path are SQLite's own and go past SQLAlchemy's compiler: it cost more than the insert.
+INSERT_EVENT = "INSERT INTO events (run_id, seq, at, epoch, type, body) VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_TURN = "INSERT INTO turns (run_id, agent, n, at, body) VALUES (?, ?, ?, ?, ?)"
+
+
+class Journal:
+    """An open journal. Use it as an async context manager, on one event loop."""
+
+    def __init__(self, folder: Path, run_id: str, epoch: int) -> None:
+        self.path = folder / "journal.db"
+        self.history: list[Recorded] = []
+        """The events that were there when it was opened."""
+        self._run_id = run_id
+        self._epoch = epoch
+        self._blobs = Blobs(folder / "blobs")
+        self._fresh: dict[str, bytes] = {}
+        self._seq = 0
+        self._at = 0.0
+        self.durable_seq = 0
+        self._listeners: list[Listener] = []
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._failure: StoreError | None = None
+        self._queue: deque[Recorded | Turn | tuple[str, bytes]] = deque()
+        self._filled = threading.Event()
+        self._closing = False
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._write_all, name=f"journal {run_id}", daemon=True)
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+
+    async def __aenter__(self) -> Journal:
+        self._thread.start()
+        await self._opened
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Writes what is left and closes the file. Never raises: who waited for an event has heard of a failure."""
+        self._closing = True
+        self._filled.set()
+        await asyncio.to_thread(self._thread.join)
+
+    # --- on the event loop -------------------------------------------------------------------------------------------
+
+    def append(self, event: Any) -> Recorded:
+        """Puts an event behind all others: gives its number and time; it is durable later. Raises StoreError after a failure."""
+        if self._failure is not None:
+            raise self._failure
+        self._seq += 1
+        self._at = max(self._at, time.time())
+        recorded = Recorded(self._seq, self._at, event)
+        self._put(recorded)
+        return recorded
+
+    async def durable(self, seq: int) -> None:
+        """Returns when event `seq` is on disk. Raises StoreError when it never will be."""
+        if seq <= self.durable_seq:
+            return
+        if self._failure is not None:
+            raise self._failure
+        waiter = self._loop.create_future()
+        self._waiters.append((seq, waiter))
+        await waiter
+
+    def add_listener(self, listener: Listener) -> None:
+        """From now on `listener` gets the events that became durable, on the event loop."""
+        self._listeners.append(listener)
+
+    def write_turn(self, agent: str, n: int, body: bytes) -> None:
+        """Adds the `n`-th message of an agent's transcript."""
+        self._put((self._run_id, agent, n, time.time(), body))
+
+    def value(self, json: bytes) -> Value:
+        """Makes of JSON what an event can hold; a large one is on disk before the event is."""
+        if len(json) <= INLINE:
+            return Value(json=Raw(json))
+        name = digest(json)
+        self._fresh[name] = json
+        self._put((name, json))
+        return Value(blob=name, bytes=len(json))
+
+    async def read_value(self, value: Value) -> bytes:
+        """The JSON that a value stands for."""
+        if value.blob is None:
+            return bytes(value.json)
+        return self._fresh.get(value.blob) or await asyncio.to_thread(self._blobs.get, value.blob)
+
+    def _put(self, item: Recorded | Turn | tuple[str, bytes]) -> None:
+        self._queue.append(item)
+        if not self._filled.is_set():
+            self._filled.set()
+
+    def _committed(self, events: list[Recorded], blobs: list[str]) -> None:
+        for name in blobs:
+            self._fresh.pop(name, None)
+        if not events:
+            return
+        self.durable_seq = events[-1].seq
+        while self._waiters and self._waiters[0][0] <= self.durable_seq:
+            _, waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+        for listener in self._listeners:
+            listener(events)
+
+    def _failed(self, failure: StoreError) -> None:
+        self._failure = failure
+        for _, waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(failure)
+        self._waiters.clear()
+
+    # --- in the writer's thread ----------------------------------------------------------------------------------------
+
+    def _write_all(self) -> None:
+        database = engine(self.path, "journal")
+        try:
+            with database.connect() as connection:
+                self._open(connection)
+                self._loop.call_soon_threadsafe(self._opened.set_result, None)
+                while self._write_some(connection):
+                    pass
+                with contextlib.suppress(DatabaseError):
+                    connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
+        except (DatabaseError, OSError, StoreError) as error:
+            failure = error if isinstance(error, StoreError) else store_error(error, self.path)
+            self._tell(self._fail_open if not self._opened.done() else self._failed, failure)
+        finally:
+            database.dispose()
+
+    def _fail_open(self, failure: StoreError) -> None:
+        self._failed(failure)
+        self._opened.set_exception(failure)
+
+    def _open(self, connection: Connection) -> None:
+        prepare(connection, JOURNAL, self.path)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        held = connection.execute(select(HOLDER.c.epoch).where(HOLDER.c.run_id == self._run_id)).scalar()
+        if held is not None and held > self._epoch:
+            raise LeaseLostError(f"Another process holds run {self._run_id}.")
+        connection.execute(HOLDER.delete().where(HOLDER.c.run_id == self._run_id))
+        connection.execute(HOLDER.insert().values(run_id=self._run_id, epoch=self._epoch))
+        connection.exec_driver_sql("COMMIT")
+        self.history = read_events(connection, self._run_id, 0)
+        if self.history:
+            self._seq = self.durable_seq = self.history[-1].seq
+            self._at = self.history[-1].at
+
+    def _write_some(self, connection: Connection) -> bool:
+        """Commits what is in the queue, in one transaction. False when it is empty and the journal closes."""
+        if not self._queue:
+            if self._closing:
+                return False
+            self._filled.wait()
+        self._filled.clear()
+        batch = [self._queue.popleft() for _ in range(len(self._queue))]
+        if batch:
+            events = [item for item in batch if isinstance(item, Recorded)]
+            blobs = [item for item in batch if not isinstance(item, Recorded) and len(item) == 2]
+            for name, data in blobs:
+                self._blobs.put(name, data)
+            turns = [item for item in batch if not isinstance(item, Recorded) and len(item) == 5]
+            self._commit(connection, events, turns)
+            self._tell(self._committed, events, [name for name, _ in blobs])
+        return True
+
+    def _commit(self, connection: Connection, events: list[Recorded], turns: list[Turn]) -> None:
+        if not events and not turns:
+            return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        held = connection.exec_driver_sql("SELECT epoch FROM holder WHERE run_id = ?", (self._run_id,)).scalar()
+        if held != self._epoch:
+            connection.exec_driver_sql("ROLLBACK")
+            raise LeaseLostError(f"Another process took run {self._run_id} over; nothing more was written here.")
+        if events:
+            connection.exec_driver_sql(INSERT_EVENT, [self._row(recorded) for recorded in events])
+        if turns:
+            connection.exec_driver_sql(INSERT_TURN, turns)
+        connection.exec_driver_sql("COMMIT")
+
+    def _row(self, recorded: Recorded) -> tuple[str, int, float, int, str, bytes]:
+        tag: str = recorded.event.__struct_config__.tag  # pyright: ignore[reportAssignmentType]
+        return self._run_id, recorded.seq, recorded.at, self._epoch, tag, encode(recorded.event)
+
+    def _tell(self, function: Callable[..., None], *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody listens any more
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def read_events(connection: Connection, run_id: str, after: int) -> list[Recorded]:
+    """The events behind `after`. Raises JournalFormatError for what this release cannot read."""
+    rows = connection.execute(
+        select(EVENTS.c.seq, EVENTS.c.at, EVENTS.c.body)
+        .where(EVENTS.c.run_id == run_id, EVENTS.c.seq > after)
+        .order_by(EVENTS.c.seq)
+    )
+    return [Recorded(seq, at, _decode(body, seq)) for seq, at, body in rows]
+
+
+def _decode(body: bytes, seq: int) -> Any:
+    from counterpoint.errors import JournalFormatError
+
+    try:
+        return decode(body)
+    except msgspec.ValidationError as error:
+        raise JournalFormatError(f"Event {seq} is of a kind that this release does not know: {error}.") from error
+
+

@@ -1,0 +1,129 @@
+"""Who executes a run. At most one process holds a run's lease; each new holder has a higher epoch.
+
+A holder is alive while its process is there (on this machine), or while its heartbeat is young (on another one).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from counterpoint.errors import LeaseLostError, RunIsLiveError, StoreError
+from counterpoint.store.database import LEASES
+from counterpoint.store.index import Index
+
+HEARTBEAT_S = 2.0
+TTL_S = 15.0
+"""Age of a heartbeat at which its holder counts as dead, where its process cannot be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that has, or had, a run."""
+
+    epoch: int
+    host: str
+    pid: int
+    pid_started: str
+    heartbeat_at: float
+    released: bool
+
+    @property
+    def alive(self) -> bool:
+        if self.released:
+            return False
+        young = time.time() - self.heartbeat_at < TTL_S
+        if self.host != socket.gethostname():
+            return young
+        started = process_started(self.pid)
+        return young if started == "" else started == self.pid_started
+
+
+def process_started(pid: int) -> str | None:
+    """What tells a process from a later one with the same number; None: there is none; "": this system does not say."""
+    if sys.platform != "linux":
+        return ""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    state, *rest = stat.rpartition(")")[2].split()
+    return None if state in "ZX" else rest[18]
+
+
+class Lease:
+    """A held run. Keep it alive with `keep`, and give it back with `release`."""
+
+    def __init__(self, index: Index, run_id: str, epoch: int) -> None:
+        self._index = index
+        self._run_id = run_id
+        self.epoch = epoch
+
+    async def keep(self) -> None:
+        """Shows that we live, until cancelled. Raises LeaseLostError when another process took the run over."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            try:
+                held = await self._index.write(lambda connection: self._touch(connection, released=False))
+            except LeaseLostError:
+                raise
+            except StoreError:
+                continue  # a busy or full disk ends the run by the journal, not by a missed heartbeat
+            if not held:
+                raise LeaseLostError(f"Another process took run {self._run_id} over.")
+
+    async def release(self) -> None:
+        """Gives the run back, unless another process has it already."""
+        await self._index.write(lambda connection: self._touch(connection, released=True))
+
+    def _touch(self, connection: Connection, *, released: bool) -> bool:
+        update = LEASES.update().where(LEASES.c.run_id == self._run_id, LEASES.c.epoch == self.epoch)
+        result = connection.execute(update.values(heartbeat_at=time.time(), released=int(released)))
+        return result.rowcount == 1
+
+
+async def acquire(index: Index, run_id: str) -> Lease:
+    """Takes the run's lease. Raises RunIsLiveError while its holder lives."""
+    return Lease(index, run_id, await index.write(lambda connection: _acquire(connection, run_id)))
+
+
+async def holder(index: Index, run_id: str) -> Holder | None:
+    """Who has, or had last, the run; None: nobody ever."""
+    return await index.read(lambda connection: _holder(connection, run_id))
+
+
+def _holder(connection: Connection, run_id: str) -> Holder | None:
+    row = connection.execute(select(LEASES).where(LEASES.c.run_id == run_id)).first()
+    if row is None:
+        return None
+    return Holder(row.epoch, row.host, row.pid, row.pid_started, row.heartbeat_at, bool(row.released))
+
+
+def _acquire(connection: Connection, run_id: str) -> int:
+    held = _holder(connection, run_id)
+    if held is not None and held.alive:
+        raise RunIsLiveError(
+            f"Run {run_id} is being executed by process {held.pid} on {held.host}.",
+            hint=f"Watch it with: counterpoint logs {run_id} -f; or stop it with: counterpoint stop {run_id}",
+        )
+    epoch = held.epoch + 1 if held is not None else 1
+    connection.execute(LEASES.delete().where(LEASES.c.run_id == run_id))
+    connection.execute(
+        LEASES.insert().values(
+            run_id=run_id,
+            epoch=epoch,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            pid_started=process_started(os.getpid()) or "",
+            heartbeat_at=time.time(),
+            released=0,
+        )
+    )
+    return epoch
