@@ -1,0 +1,327 @@
+"""One agent: ask the model, carry out its tool calls, until the answer is there and, with a schema, fits it.
+
+Every message goes to the observer's transcript the moment it exists, so that an agent that was cut off goes on from
+there (`transcript.resume_point`). After each answer that does not end the agent there is a boundary, at which what
+people say to it reaches it; so does what they said while it gave its last answer. Cancellation passes through, a
+StoreError too; every other end is an AgentResult.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from counterpoint.agents import output, prompts
+from counterpoint.agents.calls import Caller
+from counterpoint.agents.conversation import Conversation
+from counterpoint.agents.deadline import Deadline
+from counterpoint.agents.observer import Observer, OnRetry, Send
+from counterpoint.agents.task import AgentResult, AgentTask
+from counterpoint.agents.transcript import resume_point, unfinished
+from counterpoint.errors import CounterpointError, HookError, ProviderError
+from counterpoint.events import Fault, Outcome
+from counterpoint.models.messages import (
+    Answer,
+    AssistantTurn,
+    Message,
+    Model,
+    Request,
+    ToolCall,
+    ToolResult,
+    ToolTurn,
+    UserTurn,
+)
+from counterpoint.tools.base import Tool, ToolContext
+
+__all__ = ["Observer", "OnRetry", "Send", "resume_point", "run_agent"]
+
+
+async def run_agent(
+    task: AgentTask,
+    model: Model,
+    send: Send,
+    tools: Sequence[Tool],
+    observer: Observer,
+    history: Sequence[Message] = (),
+) -> AgentResult:
+    """Carries the task out. `history` is the conversation of an earlier attempt at the same prompt, to go on from."""
+    agent = _Agent(task, model, send, tools if model.tools else (), observer)
+    if history and history[0] == UserTurn(task.prompt):
+        agent.take_up(history)
+    return await agent.run()
+
+
+class _Agent:
+    """An agent under way."""
+
+    def __init__(self, task: AgentTask, model: Model, send: Send, tools: Sequence[Tool], observer: Observer) -> None:
+        self._task, self._send, self._tools, self._observer = task, send, tools, observer
+        self._form: prompts.Form = "text" if task.schema is None else "json" if model.output == "native" else "tool"
+        self._system = prompts.system_prompt(self._form, task.system, task.cwd if tools else None)
+        self._specs = [tool.spec for tool in tools]
+        if self._form == "tool" and task.schema is not None:
+            self._specs.append(output.output_tool(task.schema))
+        self._conversation = Conversation(task, observer)
+        self._deadline = Deadline(task.timeout_s, task.stall_s)
+        self._caller: Caller | None = None
+        self._resumed = False
+        """Whether what is heeded now is from an earlier attempt."""
+        self._begun = ""
+        """The part of the answer before it was cut."""
+        self._repairs = 0
+        self._misfit = ""
+        """What is wrong with the structured output that it gave last."""
+
+    def take_up(self, history: Sequence[Message]) -> None:
+        self._conversation.take_up(history)
+        self._begun = unfinished(history)
+
+    async def run(self) -> AgentResult:
+        """The conversation within its time."""
+        try:
+            async with self._deadline.timeout:
+                return await self._converse()
+        except TimeoutError:
+            if not self._deadline.timeout.expired():
+                raise
+            return self._out_of_time()
+
+    async def _converse(self) -> AgentResult:
+        try:
+            result = await self._begin()
+            while result is None:
+                if not self._conversation.turns_left:
+                    return self._out_of_turns()
+                result = await self._turn()
+        except ProviderError as error:
+            return self._provider_failed(error)
+        except HookError as error:
+            return self._conversation.end(Outcome.FAILED, error.name, error.message)
+        return result
+
+    async def _begin(self) -> AgentResult | None:
+        """The prompt; or what an earlier attempt left: calls without results, or the answer that ends it."""
+        messages = self._conversation.messages
+        if not messages:
+            self._conversation.say(UserTurn(self._task.prompt))
+            return None
+        last = messages[-1]
+        if not isinstance(last, AssistantTurn):
+            return None
+        self._resumed = True
+        try:
+            return await self._heed(last)
+        finally:
+            self._resumed = False
+
+    async def _turn(self) -> AgentResult | None:
+        """One request and what follows from it; None: the agent goes on."""
+        answer = await self._ask()
+        turn = self._conversation.hear(answer)
+        if answer.stop == "refusal":
+            self._conversation.said = turn.text
+            message = "The model declined the task."
+            return self._conversation.end(Outcome.FAILED, "ProviderError", message, kind="refusal")
+        return await self._heed(turn)
+
+    async def _ask(self) -> Answer:
+        task, form = self._task, self._form
+        request = Request(
+            system=self._system,
+            messages=[*self._conversation.messages],
+            tools=self._specs,
+            schema=task.schema if form == "json" else None,
+            must_call=form == "tool" and (len(self._specs) == 1 or self._repairs > 0),
+            effort=task.effort,
+            identity=task.key,
+        )
+        try:
+            return await self._send(request, self._retried)
+        except CounterpointError:
+            raise
+        except Exception as error:
+            # A bug in a provider's library must not end the run of three hundred other agents.
+            message = f"The provider's library failed: {type(error).__name__}: {error}"
+            raise ProviderError("malformed", message) from error
+
+    async def _heed(self, turn: AssistantTurn) -> AgentResult | None:
+        self._conversation.said = turn.text or self._conversation.said
+        if self._form == "text":
+            return await self._call_tools(turn.calls) if turn.calls else self._text_given(turn.text)
+        outputs = [call for call in turn.calls if call.name == prompts.OUTPUT_TOOL] if self._form == "tool" else []
+        if outputs:
+            return await self._output_called(turn.calls, outputs)
+        return await self._call_tools(turn.calls) if turn.calls else self._json_given(turn.text)
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _was_cut(self) -> bool:
+        return self._conversation.last.stop == "length" and not self._resumed
+
+    def _text_given(self, text: str) -> AgentResult | None:
+        whole = self._begun + text
+        if not self._was_cut:
+            return self._finish(whole)
+        if self._begun:
+            self._conversation.said = whole
+            return self._conversation.end(Outcome.FAILED, "CutOffError", "The answer was cut at max_tokens, twice.")
+        self._begun = text
+        return self._go_on(prompts.CONTINUE, "was cut; asked to go on")
+
+    def _json_given(self, text: str) -> AgentResult | None:
+        try:
+            value = output.parse(text)
+            wrong = self._misfits(value)
+        except output.NoJsonError as error:
+            value, wrong = None, [f"$: {error}"]
+        if not wrong:
+            return self._finish(value)
+        ask = prompts.mend(wrong, self._form) if self._form == "json" else prompts.NUDGE
+        if self._was_cut:
+            ask = f"{prompts.SHORTER}\n{ask}"
+        return self._count_repair(wrong) or self._go_on(ask, self._repair_note)
+
+    async def _output_called(self, calls: list[ToolCall], outputs: list[ToolCall]) -> AgentResult | None:
+        """The first call that fits is the result. What else was called in that turn has no purpose any more."""
+        answers: dict[str, str] = {}
+        wrong: list[str] = []
+        for call in outputs:
+            wrong = self._call_misfits(call)
+            if not wrong:
+                return await self._output_fits(call, calls)
+            answers[call.id] = prompts.mend(wrong, self._form)
+        self._conversation.said = _arguments(outputs[-1])
+        return self._count_repair(wrong) or await self._call_tools(calls, answers, self._repair_note, error=True)
+
+    async def _output_fits(self, call: ToolCall, calls: list[ToolCall]) -> AgentResult | None:
+        said = self._conversation.steering()
+        if not said:
+            return self._conversation.result(call.input)
+        answers = {each.id: prompts.RECEIVED for each in calls if each.name == prompts.OUTPUT_TOOL}
+        return await self._call_tools(calls, answers, "heard a message", said=said)
+
+    def _call_misfits(self, call: ToolCall) -> list[str]:
+        if call.input is not None:
+            return self._misfits(call.input)
+        cut = " (they were cut at the length limit: give less)" if self._was_cut else ""
+        return [f"$: the arguments are no JSON object{cut}"]
+
+    def _misfits(self, value: Any) -> list[str]:
+        return output.misfits(self._task.schema or {}, value)
+
+    def _count_repair(self, wrong: list[str]) -> AgentResult | None:
+        """One more repair; or the end, where all are used up."""
+        self._misfit = wrong[0]
+        if self._repairs >= self._task.max_repairs:
+            return self._invalid()
+        self._repairs += 1
+        return None
+
+    @property
+    def _repair_note(self) -> str:
+        return f"asked to mend its output ({self._repairs} of {self._task.max_repairs})"
+
+    def _finish(self, value: Any) -> AgentResult | None:
+        """The answer is there; unless somebody has said something that the agent has not heard."""
+        said = self._conversation.steering()
+        if not said:
+            return self._conversation.result(value)
+        self._begun = ""
+        return self._go_on(prompts.steered(said), "heard a message")
+
+    def _go_on(self, ask: str, note: str) -> None:
+        self._conversation.report(note)
+        said = self._conversation.steering() if ask != prompts.CONTINUE else []
+        self._conversation.say(UserTurn("\n\n".join(filter(None, [ask, prompts.steered(said)]))))
+        self._waits_for("the model")
+
+    # --- tools -------------------------------------------------------------------------------------------------------
+
+    async def _call_tools(
+        self,
+        calls: list[ToolCall],
+        answers: dict[str, str] | None = None,
+        note: str = "",
+        *,
+        error: bool = False,
+        said: Sequence[str] = (),
+    ) -> None:
+        """Carries out the calls but those that have their answer, and hands the model all results in order."""
+        answers = answers or {}
+        self._conversation.report(note or ", ".join(call.name for call in calls))
+        real = [call for call in calls if call.id not in answers]
+        done = iter(await self._called(real))
+        results = [
+            ToolResult(call.id, call.name, answers[call.id], error) if call.id in answers else next(done)
+            for call in calls
+        ]
+        words = [prompts.steered([*said, *self._conversation.steering()])]
+        words += [prompts.LAST_TURN] * (self._conversation.turns_left == 1)
+        self._conversation.say(ToolTurn(results, "\n\n".join(filter(None, words))))
+        self._waits_for("the model")
+
+    async def _called(self, calls: list[ToolCall]) -> list[ToolResult]:
+        if not calls:
+            return []
+        if self._caller is None:
+            context = ToolContext(Path(self._task.cwd), self._task.id)
+            self._caller = Caller(self._tools, context, self._task.key, self._tool_ended)
+        self._waits_for(f"the tool {', '.join(call.name for call in calls)}")
+        return await self._caller.run(calls, interrupted=self._resumed)
+
+    # --- time, and those who watch -----------------------------------------------------------------------------------
+
+    def _waits_for(self, what: str) -> None:
+        self._deadline.waiting_for = what
+        self._deadline.progress()
+
+    def _tool_ended(self, name: str, summary: str, ok: bool, seconds: float) -> None:
+        self._observer.tool(name, summary, ok, seconds)
+        self._deadline.progress()
+
+    def _retried(self, fault: Fault, wait: float) -> None:
+        self._observer.retried(fault, wait)
+        self._deadline.progress(wait)
+
+    # --- ends that are not good --------------------------------------------------------------------------------------
+
+    def _invalid(self) -> AgentResult:
+        asked = f"after {self._repairs} request{'s' * (self._repairs != 1)} to mend it"
+        message = f"The output does not fit the schema {asked}: {self._misfit}"
+        return self._conversation.end(Outcome.INVALID, "StructuredOutputError", message)
+
+    def _out_of_turns(self) -> AgentResult:
+        if self._misfit:
+            return self._invalid()
+        most = self._task.max_turns
+        message = f"The agent had no answer after {most} model request{'s' * (most != 1)}, its limit (maxTurns)."
+        return self._conversation.end(Outcome.FAILED, "MaxTurnsError", message)
+
+    def _out_of_time(self) -> AgentResult:
+        task, waiting_for = self._task, self._deadline.waiting_for
+        if self._deadline.is_stall:
+            message = f"Nothing came from {waiting_for} for {task.stall_s:g} seconds (stallMs)."
+            return self._conversation.end(Outcome.STALLED, "StalledError", message)
+        message = f"The agent took longer than {task.timeout_s:g} seconds (timeoutMs); it waited for {waiting_for}."
+        return self._conversation.end(Outcome.TIMED_OUT, "TimeoutError", message)
+
+    def _provider_failed(self, error: ProviderError) -> AgentResult:
+        limited = error.kind == "quota"
+        retry_at = time.time() + error.retry_after if limited and error.retry_after is not None else None
+        broken = error.__cause__ if error.kind == "malformed" else None
+        stack = "".join(traceback.format_exception(broken)) if broken else ""
+        outcome = Outcome.LIMITED if limited else Outcome.FAILED
+        return self._conversation.end(
+            outcome, "ProviderError", error.message, kind=error.kind, stack=stack, retry_at=retry_at
+        )
+
+
+def _arguments(call: ToolCall) -> str:
+    """What the model gave as the result, as it gave it."""
+    return call.raw if call.input is None else msgspec.json.encode(call.input).decode()

@@ -1,0 +1,33 @@
+"""Who stands around an agent: those who are told what it does, and whoever sends its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from counterpoint.events import Fault, Usage
+from counterpoint.models.messages import Answer, Request
+
+OnRetry = Callable[[Fault, float], None]
+Send = Callable[[Request, OnRetry], Awaitable[Answer]]
+"""Makes one request within the provider's limits, retries included. Raises ProviderError, or HookError (budget)."""
+
+
+class Observer(Protocol):
+    """Who is told what the agent does while it does it. Nothing here may block."""
+
+    def turn(self, n: int, usage: Usage, note: str) -> None:
+        """The n-th model request was answered, and the agent goes on; `usage` is of that request alone."""
+        ...
+
+    def tool(self, name: str, summary: str, ok: bool, seconds: float) -> None: ...
+
+    def retried(self, fault: Fault, wait: float) -> None: ...
+
+    def transcript(self, n: int, body: bytes) -> None:
+        """Message n of the conversation, from 0, as JSON."""
+        ...
+
+    def steering(self) -> list[str]:
+        """What people have said to the agent since the last time; it counts as delivered."""
+        ...

@@ -1,0 +1,61 @@
+"""The conversation as rows that outlive the process, and back again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from counterpoint.agents.prompts import CONTINUE
+from counterpoint.models.messages import AssistantTurn, Message, ToolTurn, UserTurn
+
+M = TypeVar("M", UserTurn, AssistantTurn, ToolTurn)
+
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(Message)
+
+
+def row(message: M) -> tuple[M, bytes]:
+    """The message as it is kept, and its row. Halves of surrogate pairs, which no encoding takes, become ``?``."""
+    try:
+        return message, _encode(message)
+    except UnicodeEncodeError:
+        kept = _encodable(message)
+        return kept, _encode(kept)
+
+
+def _encodable(message: M) -> M:
+    opaque = message.opaque if isinstance(message, AssistantTurn) else None
+    plain = msgspec.structs.replace(message, opaque=None) if opaque is not None else message
+    text = json.dumps(msgspec.to_builtins(plain), ensure_ascii=False).encode("utf-8", "replace")
+    kept = msgspec.json.decode(text, type=type(message))
+    return msgspec.structs.replace(kept, opaque=opaque) if opaque is not None else kept
+
+
+def resume_point(rows: Iterable[bytes]) -> list[Message]:
+    """The conversation that transcript rows hold, as far as it is whole: the `history` for `run_agent`."""
+    messages: list[Message] = []
+    for body in rows:
+        try:
+            message = _decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            break
+        if isinstance(message, ToolTurn) != pending(messages):
+            break  # a row is missing, or rows of two attempts are mixed
+        messages.append(message)
+    return messages
+
+
+def pending(messages: Sequence[Message]) -> bool:
+    """Whether the conversation ends with tool calls that have no results yet."""
+    last = messages[-1] if messages else None
+    return isinstance(last, AssistantTurn) and bool(last.calls)
+
+
+def unfinished(messages: Sequence[Message]) -> str:
+    """The first part of an answer that was cut and is being continued."""
+    asked = [n for n, message in enumerate(messages) if isinstance(message, UserTurn)]
+    before = messages[asked[-1] - 1] if asked and messages[asked[-1]] == UserTurn(CONTINUE) else None
+    return before.text if isinstance(before, AssistantTurn) else ""

@@ -1,0 +1,89 @@
+"""Which tools there are, and which of them an agent gets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from counterpoint.errors import HookError, nearest
+from counterpoint.tools.base import Tool, ToolContext, ToolError
+from counterpoint.tools.files import LS, Glob, Read
+from counterpoint.tools.schema import problems
+from counterpoint.tools.search import Grep
+
+TOOLS: dict[str, Tool] = {tool.spec.name: tool for tool in (Read(), Grep(), Glob(), LS())}
+ALIASES = {"view": "Read", "cat": "Read", "list": "LS", "search": "Grep", "rg": "Grep", "find": "Glob"}
+ELSEWHERE = frozenset({
+    "Write", "Edit", "MultiEdit", "NotebookEdit", "NotebookRead", "Bash", "BashOutput", "KillShell", "KillBash",
+    "PowerShell", "WebFetch", "WebSearch", "TodoWrite", "TodoRead", "Skill", "ToolSearch", "EnterWorktree",
+    "ExitWorktree", "Monitor", "TaskStop", "SendMessage", "Artifact", "Agent", "Task", "Workflow", "SlashCommand",
+    "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "StructuredOutput",
+})  # fmt: skip
+"""Tools that Claude Code has and that are not built here: named in a list, they are simply not there."""
+ALL = frozenset({"*", "all tools", "all"})
+_MCP = re.compile(r"mcp__.+")
+
+
+def select(names: Iterable[str] | None, disallowed: Iterable[str] = ()) -> list[Tool]:
+    """The tools of an agent: `names`, or all, less `disallowed`.
+
+    A name with a restriction that cannot be kept, such as ``Read(src/**)``, gives no tool when it is allowed and takes
+    the whole tool when it is disallowed. Raises HookError("UnknownToolError") for a name that is no tool's anywhere.
+    """
+    chosen = None if names is None else tuple(names)
+    return list(_select(chosen, tuple(disallowed)))
+
+
+@lru_cache(maxsize=256)
+def _select(names: tuple[str, ...] | None, disallowed: tuple[str, ...]) -> tuple[Tool, ...]:
+    chosen = set(TOOLS) if names is None else set[str]()
+    for name in names or ():
+        chosen |= set(TOOLS) if name.strip().lower() in ALL else _allowed(name)
+    for name in disallowed:
+        found = canonical(name.partition("(")[0])
+        chosen -= set(TOOLS) if name.strip() == "*" else {found or ""}
+    return tuple(tool for name, tool in TOOLS.items() if name in chosen)
+
+
+def _allowed(name: str) -> set[str]:
+    found = canonical(name)
+    if found in TOOLS:
+        return {found}
+    if _known_elsewhere(name):
+        return set()
+    known = sorted(TOOLS)
+    raise HookError(
+        "UnknownToolError", f"There is no tool {name!r}{nearest(name, known)}. The tools are {', '.join(known)}."
+    )
+
+
+def canonical(name: str) -> str | None:
+    """The tool's own name for any way to write it; None where it is no tool."""
+    plain = name.strip().lower()
+    return _by_lower().get(plain) or ALIASES.get(plain)
+
+
+@lru_cache(maxsize=1)
+def _by_lower() -> dict[str, str]:
+    return {name.lower(): name for name in TOOLS}
+
+
+def _known_elsewhere(name: str) -> bool:
+    plain = name.partition("(")[0].strip()
+    return plain in ELSEWHERE or (plain != name.strip() and canonical(plain) is not None) or bool(_MCP.match(plain))
+
+
+def missing(names: Iterable[str] | None) -> list[str]:
+    """Those of `names` that give no tool here, though they would elsewhere: for a warning to the author."""
+    return [name for name in names or () if name.strip().lower() not in ALL and canonical(name) not in TOOLS]
+
+
+async def invoke(tool: Tool, input: dict[str, Any], context: ToolContext) -> str:
+    """One call, its input checked first. Raises ToolError with a message for the agent."""
+    wrong = problems(tool.spec.schema, input)
+    if wrong:
+        members = ", ".join(tool.spec.schema["properties"])
+        raise ToolError(f"The input of {tool.spec.name} is wrong: {'; '.join(wrong)}. It takes {members}.")
+    return await tool.call(input, context)
