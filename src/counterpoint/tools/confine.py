@@ -35,6 +35,8 @@ class Place:
     root: Path
     path: Path
     shown: str
+    base: str = ""
+    """What relative paths found here start with, so that the agent can use them again; empty below the first root."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ def place(given: str, context: ToolContext) -> Place:
         raise ToolError(f"{given!r} is no usable path: {error}.") from error
     for root in (Path(os.path.realpath(root)) for root in context.roots):
         if real.is_relative_to(root) and not any(real.is_relative_to(folder) for folder in KERNEL):
-            return Place(root, real, given)
+            return Place(root, real, given, "" if str(root) == start else root.as_posix())
     raise ToolError(
         f"{given!r} leads outside of the working directory {context.root}. Only files inside it can be reached."
     )

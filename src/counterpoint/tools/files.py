@@ -267,5 +267,4 @@ def _split(pattern: str) -> tuple[str, str]:
 
 def below(spot: Place, path: str) -> str:
     """`path`, found in `spot`, as the agent can use it again: relative to the root."""
-    folder = "/".join(spot.parts)
-    return f"{folder}/{path}" if folder else path
+    return "/".join(filter(None, [spot.base, *spot.parts, path]))
