@@ -1,0 +1,185 @@
+"""The parent's side of a script: one child per attempt, driven turn by turn, killed when it breaks a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+
+from counterpoint.errors import CounterpointError, ScriptFault
+from counterpoint.sandbox.frames import Call, Delivery, Done, Init, Line, Turn, encoder, line_decoder
+
+HERE = Path(__file__).parent
+PRELUDES = (HERE / "js" / "web.js", HERE / "js" / "prelude.js")
+GRACE_S = 2.0
+"""Over `sync_s`, before a child that does not answer is killed."""
+CHUNK = 1 << 18
+LINES_AT_ONCE = 2000
+"""Lines that are decoded before the event loop gets a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of a script. `pending` is the number of calls that may be open at once."""
+
+    sync_s: float = 10.0
+    heap_mb: int = 256
+    stack_mb: int = 16
+    output_mb: int = 64
+    pending: int = 200_000
+
+    def encode(self) -> bytes:
+        """What the child has to know of them."""
+        return encoder.encode({"sync_s": self.sync_s, "heap": self.heap_mb << 20, "stack": self.stack_mb << 20}) + b"\n"
+
+
+class ScriptProcess:
+    """A script's child process. `start` once, then `settle` until a turn is done; always `close`."""
+
+    def __init__(self, process: asyncio.subprocess.Process, limits: Limits) -> None:
+        self._process = process
+        self._limits = limits
+        self._rest = b""
+        self._open = 0
+
+    @classmethod
+    async def spawn(cls, limits: Limits) -> ScriptProcess:
+        """Starts a child that waits for its script."""
+        engine = find_spec("_quickjs")
+        if engine is None or engine.origin is None:
+            raise CounterpointError("The JavaScript engine is missing.", hint="pip install quickjs-ng")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-I", "-S", "-B", str(HERE / "child.py"), str(Path(engine.origin).parent), *map(str, PRELUDES)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            env=_environment(),
+        )
+        child = cls(process, limits)
+        child._write(limits.encode())
+        return child
+
+    async def __aenter__(self) -> ScriptProcess:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def start(self, init: Init) -> Turn:
+        """Runs the script until it waits. Raises ScriptFault when it breaks a limit."""
+        return await self._turn(encoder.encode(init))
+
+    async def settle(self, batch: list[Delivery]) -> Turn:
+        """Gives the script these answers, one after the other, and runs it until it waits again."""
+        self._open -= sum(not delivery.load for delivery in batch)
+        return await self._turn(encoder.encode(batch))
+
+    async def close(self) -> None:
+        """Ends the child, whatever it does."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        await self._process.wait()
+
+    def _write(self, line: bytes) -> None:
+        assert self._process.stdin is not None, "the child was started with pipes"  # noqa: S101
+        self._process.stdin.write(line)
+
+    async def _turn(self, line: bytes) -> Turn:
+        calls: list[Call] = []
+        writing = asyncio.ensure_future(self._send(line + b"\n"))
+        try:
+            async with asyncio.timeout(self._limits.sync_s + GRACE_S) as patience:
+                done = await self._read(calls, patience)
+        except TimeoutError:
+            raise self._too_slow() from None
+        finally:
+            writing.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await writing
+        self._open += sum(call.id > 0 for call in calls)
+        if self._open > self._limits.pending:
+            raise _over("ScriptOutputError", f"has {self._open:,} calls open at once", "max_pending", self._limits.pending)
+        return Turn(calls, done)
+
+    async def _send(self, line: bytes) -> None:
+        self._write(line)
+        assert self._process.stdin is not None, "the child was started with pipes"  # noqa: S101
+        await self._process.stdin.drain()
+
+    async def _read(self, calls: list[Call], patience: asyncio.Timeout) -> Done | None:
+        """Reads to the end of the turn, adding to `calls`."""
+        while True:
+            for body in await self._lines(patience):
+                line = self._decode(body)
+                if line.end is not None:
+                    if line.end.fault is not None:
+                        fault = line.end.fault
+                        raise ScriptFault(fault.name, fault.message, line=fault.line, column=fault.column)
+                    return line.end.done
+                calls.append(Call(line.id, line.op, line.arg, line.w, line.line, line.column))
+                if len(calls) % LINES_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+
+    async def _lines(self, patience: asyncio.Timeout) -> list[bytes]:
+        """The next whole lines. Each piece that arrives shows that the child still works."""
+        pieces = [self._rest]
+        size = len(self._rest)
+        while True:
+            piece = await self._read_piece()
+            patience.reschedule(asyncio.get_running_loop().time() + self._limits.sync_s + GRACE_S)
+            pieces.append(piece)
+            size += len(piece)
+            if b"\n" in piece:
+                break
+            if size > self._limits.output_mb << 20:
+                raise _over("ScriptOutputError", "sent one value that is larger", "max_output_mb", self._limits.output_mb)
+        *lines, self._rest = b"".join(pieces).split(b"\n")
+        if max(map(len, lines)) > self._limits.output_mb << 20:
+            raise _over("ScriptOutputError", "sent one value that is larger", "max_output_mb", self._limits.output_mb)
+        return lines
+
+    async def _read_piece(self) -> bytes:
+        assert self._process.stdout is not None, "the child was started with pipes"  # noqa: S101
+        piece = await self._process.stdout.read(CHUNK)
+        if not piece:
+            raise ScriptFault(
+                "ScriptCrashedError",
+                f"The script's process ended unexpectedly (exit status {await self._process.wait()}): "
+                "out of memory outside of the script's heap, or a fault of the engine.",
+            )
+        return piece
+
+    def _decode(self, body: bytes) -> Line:
+        try:
+            return line_decoder.decode(body)
+        except msgspec.DecodeError as error:
+            raise ScriptFault("ScriptCrashedError", f"The script's process sent a malformed line: {error}.") from error
+
+    def _too_slow(self) -> ScriptFault:
+        return _over("ScriptTimeoutError", "computed without waiting for anything", "max_sync_s", self._limits.sync_s)
+
+
+def _over(name: str, what: str, setting: str, limit: float) -> ScriptFault:
+    return ScriptFault(
+        name,
+        f"The script {what}. The limit is {setting} = {limit:g}; "
+        f"raise it with COUNTERPOINT_{setting.upper()} or in config.toml.",
+    )
+
+
+def _environment() -> dict[str, str]:
+    environment = {"TZ": "UTC", "LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
+    if os.name == "nt":
+        environment["SYSTEMROOT"] = os.environ.get("SYSTEMROOT", "")
+    return environment
+
