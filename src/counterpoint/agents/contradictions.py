@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from counterpoint.tools.schema import json_path
 
 MAX_DEPTH = 100
-MAX_BRANCHES = 10_000
+MAX_BRANCHES = 2_000
 """Subschemas that one value may have to be compared with, `$ref` followed."""
 SAME_VALUE = ("allOf", "anyOf", "oneOf")
 SAME_VALUE_SINGLE = ("not", "if", "then", "else")

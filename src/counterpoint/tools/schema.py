@@ -6,6 +6,7 @@ groups) runs on one that backtracks, and that one gives up after a bounded numbe
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ MAX_MESSAGE = 300
 PATTERN_BYTES = 1 << 20
 BACKTRACKS = 100_000
 DRAFT7 = "http://json-schema.org/draft-07/schema#"
+_DIALECT = re.compile(r"https?://json-schema\.org/(draft-0[467]|draft/2019-09|draft/2020-12)/schema#?")
 
 
 class Validator(Protocol):
@@ -30,9 +32,11 @@ def well_formed(schema: dict[str, Any]) -> None:
     """Raises ValueError where `schema` is no JSON Schema (2020-12, else draft 7, else what its ``$schema`` says)."""
     import jsonschema_rs as js
 
-    if _as_draft7(schema):
-        return
-    js.meta.validate(schema)
+    dialect = schema.get("$schema")
+    if dialect is not None and not (isinstance(dialect, str) and _DIALECT.fullmatch(dialect)):
+        raise ValueError(f"$schema is {dialect!r}; leave it out, or name a draft of json-schema.org from 4 to 2020-12")
+    if not _as_draft7(schema):
+        js.meta.validate(schema)  # an unknown dialect would make it ask the network
 
 
 def _as_draft7(schema: dict[str, Any]) -> bool:
