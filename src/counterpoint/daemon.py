@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,11 @@ from counterpoint.agents.types import load_types
 from counterpoint.errors import CounterpointError, HookError, ScriptRefused, UsageError
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
-from counterpoint.runtime.budget import Budget
 from counterpoint.runtime.control import Control
 from counterpoint.runtime.replay import Reuse
 from counterpoint.runtime.run import Plan, Run
 from counterpoint.script import Script, parse
 from counterpoint.script import find as saved
-from counterpoint.settings import Settings
 from counterpoint.store.journal import Journal
 from counterpoint.store.runs import Store
 from counterpoint.view import RunView
@@ -49,7 +47,7 @@ class Orders:
     """Gets the run when it begins, to stop or drain it."""
 
 
-async def execute(store: Store, run_id: str, settings: Settings, models: Models, orders: Orders | None = None) -> RunEnded:
+async def execute(store: Store, run_id: str, models: Models, orders: Orders | None = None) -> RunEnded:
     """Executes one attempt of a run to its end.
 
     Raises RunIsLiveError when another process has it, StoreError when the journal fails, ScriptRefused when the
@@ -58,14 +56,14 @@ async def execute(store: Store, run_id: str, settings: Settings, models: Models,
     orders = orders or Orders()
     lease = await store.acquire(run_id)
     try:
-        async with _beside(lease.keep()), await store.open_journal(run_id, lease) as journal:
-            return await _attempt(store, journal, lease.epoch, settings, models, orders)
+        async with _beside(lease.keep()), store.open_journal(run_id, lease) as journal:
+            return await _attempt(store, journal, lease.epoch, models, orders)
     finally:
         await lease.release()
 
 
 @contextlib.asynccontextmanager
-async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
     """Runs `work` as long as the body runs; an error in either ends the other, and is raised as itself."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -82,9 +80,7 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-async def _attempt(
-    store: Store, journal: Journal, epoch: int, settings: Settings, models: Models, orders: Orders
-) -> RunEnded:
+async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, orders: Orders) -> RunEnded:
     view = RunView.of(journal.history)
     for listener in orders.listeners:
         journal.add_listener(listener)
@@ -156,5 +152,3 @@ EXIT_CODES = {
     RunStatus.INTERRUPTED: 130,
     RunStatus.RUNNING: 0,
 }
-
-

@@ -218,10 +218,9 @@ class RunView:
 
     def shown_status(self) -> RunStatus:
         """The status, where a run whose every open end is a question counts as waiting."""
-        if self.status is RunStatus.RUNNING and self.open_gates():
-            if all(agent.state == "finished" for agent in self.agents.values() if agent.called):
-                return RunStatus.WAITING
-        return self.status
+        idle = all(agent.state == "finished" for agent in self.agents.values() if agent.called)
+        waits = self.status is RunStatus.RUNNING and idle and self.open_gates()
+        return RunStatus.WAITING if waits else self.status
 
     def interrupt(self) -> None:
         """Whoever folds the journal knows that the process behind it is gone: nothing that looks alive is."""

@@ -174,6 +174,15 @@ async def test_half_a_surrogate_pair_does_not_break_the_answer(agent: Bench) -> 
     assert agent.watcher.history()[0] == UserTurn("c?d")
 
 
+async def test_arguments_nested_beyond_measure_are_no_json(agent: Bench) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(20_000):
+        deep = {"a": deep}
+    model = Scripted(called(("Read", deep)), said("done"))
+    assert value(await agent(model)) == "done"
+    assert results(model.requests[1]) == ["The arguments are no JSON object: (nested too deeply)"]
+
+
 async def test_the_request_holds_what_the_task_asks_for(agent: Bench) -> None:
     model = Scripted(said("ok"))
     await agent(model, effort="low", system="You count beans.", tools=select(["Read"]))
@@ -375,6 +384,13 @@ async def test_a_schema_agent_without_other_tools_must_call(agent: Bench) -> Non
     model = Scripted(result({"n": 1}))
     await agent(model, schema=SCHEMA, tools=[])
     assert model.requests[0].must_call
+
+
+async def test_a_model_that_cannot_call_tools_answers_as_text(agent: Bench) -> None:
+    model = Scripted(said('{"n": 2}'), output="tool", tools=False)
+    assert value(await agent(model, schema=SCHEMA)) == {"n": 2}
+    assert model.requests[0].schema == SCHEMA
+    assert model.requests[0].tools == []
 
 
 async def test_a_misfit_is_mended_in_the_same_conversation(agent: Bench) -> None:

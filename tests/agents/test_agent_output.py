@@ -155,6 +155,7 @@ def test_no_pattern_takes_for_ever(pattern: str) -> None:
         ('```\n{"a": "```"}\n```', {"a": "```"}),
         ('The result is {"a": {"b": "}"}}, as asked.', {"a": {"b": "}"}}),
         ('I "think" {x} so: {"a": "\\"{"}', {"a": '"{'}),
+        ('```python\n{"a": 1}\n```\n```json\n{"a": 2}\n```', {"a": 2}),
         ('{"big": 123456789012345678901234567890}', {"big": 123456789012345678901234567890}),
     ],
 )
@@ -175,6 +176,7 @@ def test_json_is_found_where_it_is_unmistakable(text: str, value: Any) -> None:
         '{"a": "\\ud800"}',
         '{"a": 1} or {"a": 2}',
         '```json\n{"a": 1}\n```\nor\n```json\n{"a": 2}\n```',
+        "```json\n" * 30_000,
         "[" * 100_000,
         "{" * 100_000,
     ],

@@ -11,6 +11,24 @@ from counterpoint.agents.types import BUILT_IN, load_types, resolve
 from counterpoint.errors import HookError
 from counterpoint.tools.registry import select
 
+BEANS = """---
+name: Bean-Counter
+description: Use this when: beans are many
+tools: Read, Grep, Bash(git add, git log)
+disallowedTools: [Write, 'Edit']
+model: inherit
+maxTurns: 7
+effort: High
+permissionMode: plan
+hooks:
+  PreToolUse:
+    - matcher: x
+color: blue
+---
+
+You count beans.
+"""
+
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -58,9 +76,7 @@ def test_a_file_defines_a_type(repository: Path) -> None:
     define(
         repository / ".claude" / "agents",
         "bean-counter.md",
-        "---\nname: Bean-Counter\ndescription: Use this when: beans are many\n"
-        "tools: Read, Grep, Bash(git add, git log)\ndisallowedTools: [Write, 'Edit']\nmodel: inherit\nmaxTurns: 7\neffort: High\npermissionMode: plan\n"
-        "hooks:\n  PreToolUse:\n    - matcher: x\ncolor: blue\n---\n\nYou count beans.\n",
+        BEANS,
     )
     known, wrong = load_types(repository, home=repository.parent)
     assert wrong == []
@@ -137,6 +153,8 @@ def test_an_empty_list_of_tools_is_no_tool_and_no_entry_is_all(repository: Path)
         ("k: |\n  one\n    two\n", "one\n  two"),
         ("k: >-\n  one\n  two", "one two"),
         ("k: one\n  two", "one two"),
+        ("k: one # a comment\n  two", "one two"),
+        ("k: [a,\n  b]", ["a", "b"]),
         ("k:", ""),
     ],
 )

@@ -1,7 +1,6 @@
 """The contract of scripts, through the command line, with simulated agents."""
 
 import pytest
-
 from tests.e2e.conftest import Program
 
 
@@ -49,7 +48,9 @@ def test_args_arrive_as_they_are(cpt: Program):
 
 
 def test_agents_answer_with_text_or_with_what_the_schema_asks(cpt: Program):
-    schema = "{type: 'object', properties: {n: {type: 'integer', minimum: 3}, w: {enum: ['a', 'b']}}, required: ['n', 'w']}"
+    schema = (
+        "{type: 'object', properties: {n: {type: 'integer', minimum: 3}, w: {enum: ['a', 'b']}}, required: ['n', 'w']}"
+    )
     text, value = result(cpt, f"return [await agent('say'), await agent('count', {{schema: {schema}}})]")
     assert isinstance(text, str)
     assert value["n"] >= 3
@@ -78,7 +79,13 @@ def test_a_script_error_is_fatal_when_strict(cpt: Program):
 def test_an_uncaught_error_says_where(cpt: Program):
     ended = cpt.run("const a = 1\nthrow new Error('broken')")
     assert ended.code == 1
-    assert ended.json["error"] | {"stack": ""} == {"name": "Error", "message": "broken", "line": 3, "column": 7, "stack": ""}
+    assert ended.json["error"] | {"stack": ""} == {
+        "name": "Error",
+        "message": "broken",
+        "line": 3,
+        "column": 7,
+        "stack": "",
+    }
 
 
 @pytest.mark.parametrize(
@@ -90,7 +97,9 @@ def test_an_uncaught_error_says_where(cpt: Program):
     ],
 )
 def test_a_script_that_breaks_a_bound_fails_by_name(cpt: Program, body: str, name: str):
-    ended = cpt("run", cpt.script(body), "--model", "sim", "--json", COUNTERPOINT_MAX_SYNC_S="1", COUNTERPOINT_MAX_HEAP_MB="64")
+    ended = cpt(
+        "run", cpt.script(body), "--model", "sim", "--json", COUNTERPOINT_MAX_SYNC_S="1", COUNTERPOINT_MAX_HEAP_MB="64"
+    )
     assert ended.code == 1
     assert ended.json["error"]["name"] == name
 

@@ -28,7 +28,12 @@ def test_a_run_that_was_killed_goes_on_without_asking_again(cpt: Program):
     assert plan["reuse"] == done
     after = cpt("resume", "@last", "--json")
     assert after.code == 0, after.err
-    assert after.json["agents"] | {"total": 200} == {**after.json["agents"], "reused": done, "ok": 200 - done, "total": 200}
+    assert after.json["agents"] | {"total": 200} == {
+        **after.json["agents"],
+        "reused": done,
+        "ok": 200 - done,
+        "total": 200,
+    }
     events = cpt("export", "@last", "--jsonl").lines
     finished = [event["agent"] for event in events if event["type"] == "agent_finished"]
     assert len(finished) == len(set(finished)) == 200

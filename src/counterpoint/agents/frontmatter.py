@@ -56,10 +56,12 @@ def _value(first: str, more: list[str]) -> str | list[str]:
     more = [line.strip() for line in more if line.strip() and not line.lstrip().startswith("#")]
     if not first and more and all(line.startswith("- ") for line in more):
         return [_scalar(line[2:].strip()) for line in more]
-    whole = " ".join(filter(None, [first, *more]))
+    if first[:1] in ("'", '"'):
+        return _scalar(" ".join([first, *more]))
+    whole = " ".join(filter(None, map(_scalar, [first, *more])))
     if whole.startswith("[") and whole.endswith("]"):
         return [_scalar(item.strip()) for item in whole[1:-1].split(",") if item.strip()]
-    return _scalar(whole)
+    return whole
 
 
 def _block(style: str, lines: list[str]) -> str:

@@ -61,7 +61,7 @@ class _Agent:
 
     def __init__(self, task: AgentTask, model: Model, send: Send, tools: Sequence[Tool], observer: Observer) -> None:
         self._task, self._send, self._tools, self._observer = task, send, tools, observer
-        self._form: prompts.Form = "text" if task.schema is None else "json" if model.output == "native" else "tool"
+        self._form: prompts.Form = prompts.form(task.schema is not None, model.output, model.tools)
         self._system = prompts.system_prompt(self._form, task.system, task.cwd if tools else None)
         self._specs = [tool.spec for tool in tools]
         if self._form == "tool" and task.schema is not None:

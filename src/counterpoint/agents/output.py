@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, NoReturn, cast
@@ -18,7 +17,6 @@ from counterpoint.models.messages import ToolSpec
 from counterpoint.tools.schema import compiled, json_path, problems, type_of, well_formed
 
 MAX_SCHEMA_BYTES = 256 * 1024
-_FENCE = re.compile(r"^[ \t]*```[ \t]*(?:json|JSON)?[ \t]*\r?\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
 class NoJsonError(ValueError):
@@ -98,7 +96,7 @@ def parse(text: str) -> Any:
         return _load(text)
     except ValueError as error:
         complaint = error
-    for candidates in (_FENCE.findall(text), _objects(text)):
+    for candidates in (_fences(text), _objects(text)):
         found = list(_loadable(candidates))
         if len(found) == 1:
             return found[0]
@@ -135,6 +133,23 @@ def _finite(digits: str) -> float:
     if math.isinf(number):
         raise ValueError(f"{digits[:40]} is too large a number")
     return number
+
+
+def _fences(text: str) -> list[str]:
+    """What stands in each closed fence that is marked as JSON or not at all."""
+    found: list[str] = []
+    inside: list[str] | None = None
+    wanted = False
+    for line in text.split("\n"):
+        mark = line.strip()
+        if inside is None and mark.startswith("```"):
+            inside, wanted = [], mark.strip("`").strip().lower() in ("", "json")
+        elif inside is not None and mark == "```":
+            found += ["\n".join(inside)] if wanted else []
+            inside = None
+        elif inside is not None:
+            inside.append(line)
+    return found
 
 
 def _objects(text: str) -> list[str]:

@@ -30,6 +30,13 @@ _CALL = (
 )
 
 
+def form(has_schema: bool, output: Literal["native", "tool"], calls_tools: bool) -> Form:
+    """How an answer is given by a model of that kind."""
+    if not has_schema:
+        return "text"
+    return "tool" if output == "tool" and calls_tools else "json"
+
+
 @lru_cache(maxsize=512)
 def system_prompt(form: Form, extra: str, cwd: str | None) -> str:
     """The system prompt. `extra` is the agent type's own part; `cwd` is None for an agent without file tools."""

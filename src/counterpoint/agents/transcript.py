@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from counterpoint.agents.prompts import CONTINUE
-from counterpoint.models.messages import AssistantTurn, Message, ToolTurn, UserTurn
+from counterpoint.models.messages import AssistantTurn, Message, ToolCall, ToolTurn, UserTurn
 
 M = TypeVar("M", UserTurn, AssistantTurn, ToolTurn)
 
@@ -18,12 +18,24 @@ _decoder = msgspec.json.Decoder(Message)
 
 
 def row(message: M) -> tuple[M, bytes]:
-    """The message as it is kept, and its row. Halves of surrogate pairs, which no encoding takes, become ``?``."""
+    """The message as it is kept, and its row.
+
+    Halves of surrogate pairs, which no encoding takes, become ``?``; arguments nested beyond measure count as no JSON.
+    """
     try:
         return message, _encode(message)
+    except RecursionError:
+        kept = _without_inputs(message)
     except UnicodeEncodeError:
         kept = _encodable(message)
-        return kept, _encode(kept)
+    return kept, _encode(kept)
+
+
+def _without_inputs(message: M) -> M:
+    if not isinstance(message, AssistantTurn):
+        raise TypeError("Only the arguments of tool calls can be nested.")
+    calls = [ToolCall(call.id, call.name, None, "(nested too deeply)") for call in message.calls]
+    return msgspec.structs.replace(message, calls=calls)
 
 
 def _encodable(message: M) -> M:

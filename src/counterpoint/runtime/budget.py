@@ -15,6 +15,7 @@ from collections import deque
 
 from counterpoint.errors import HookError
 
+BUDGET_EXCEEDED = "BudgetExceededError"
 FIRST_ESTIMATE = 4096
 """Tokens reserved for an answer before any was seen."""
 MARGIN = 1.25
@@ -24,7 +25,7 @@ MARGIN = 1.25
 def exceeded(spent: int, total: int) -> HookError:
     """What `agent()` rejects with at the ceiling."""
     return HookError(
-        "BudgetExceededError",
+        BUDGET_EXCEEDED,
         f"The budget of {total:,} output tokens is used up ({spent:,} spent); raise it with --budget.",
     )
 

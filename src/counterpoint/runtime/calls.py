@@ -1,4 +1,4 @@
-"""What a script asks for, checked: untrusted JSON in, a whole AgentTask or a refusal out. No I/O but looking at folders."""
+"""What a script asks for, checked: untrusted JSON in, a whole AgentTask or a refusal out."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from counterpoint.agents.output import check_schema
-from counterpoint.agents.task import AgentTask
+from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.types import AgentType, resolve
 from counterpoint.errors import HookError
-from counterpoint.events import Fault, Outcome
+from counterpoint.events import Outcome
 from counterpoint.models.registry import Models
+from counterpoint.runtime.budget import BUDGET_EXCEEDED
 
 LABEL_LENGTH = 60
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
@@ -47,7 +48,7 @@ def label_of(arg: AgentArg) -> str:
 def agent_task(
     arg: AgentArg, *, agent: str, key: str, defaults: Defaults, models: Models, warnings: list[str]
 ) -> AgentTask:
-    """The whole task of one call. Raises HookError for what is refused before an agent is spawned; adds to `warnings`."""
+    """The whole task of one call. Raises HookError for what is refused before an agent is spawned."""
     opts = arg.opts
     schema = opts.get("schema")
     if schema is not None:
@@ -78,14 +79,14 @@ def agent_task(
     )
 
 
-def rejection(outcome: Outcome, fault: Fault | None, raw: bytes | None) -> HookError | None:
-    """What the script's promise rejects with for this outcome; None: it resolves (to the value, or to null)."""
-    message = fault.message if fault else ""
-    if fault and fault.name == "BudgetExceededError":
-        return HookError("BudgetExceededError", message)
-    match outcome:
+def rejection(result: AgentResult) -> HookError | None:
+    """What the script's promise rejects with for this end; None: it resolves (to the value, or to null)."""
+    message = result.fault.message if result.fault else ""
+    if result.fault and result.fault.name == BUDGET_EXCEEDED:
+        return HookError(BUDGET_EXCEEDED, message)
+    match result.outcome:
         case Outcome.INVALID:
-            return HookError("StructuredOutputError", message, rawText=msgspec.json.decode(raw) if raw else "")
+            return HookError("StructuredOutputError", message, rawText=msgspec.json.decode(result.raw or b'""'))
         case Outcome.STALLED:
             return HookError("StalledError", message)
         case Outcome.TIMED_OUT:
@@ -170,4 +171,6 @@ def check_isolation(opts: dict[str, Any], root: Path) -> None:
     if isolation != "worktree":
         raise HookError("WorkspaceError", f"agent(): isolation is {isolation!r}; the only kind is 'worktree'.")
     if not any((folder / ".git").exists() for folder in [root, *root.parents]):
-        raise HookError("WorkspaceError", f"agent(): isolation 'worktree' needs a git repository, and {root} is in none.")
+        raise HookError(
+            "WorkspaceError", f"agent(): isolation 'worktree' needs a git repository, and {root} is in none."
+        )

@@ -88,9 +88,8 @@ class Children:
         allowed = self._attempt.bounds["max_depth"]
         if depth > allowed:
             raise HookError(
-                "WorkflowError", f"workflow() would be {depth} levels deep; max_depth is {allowed}: raise it in settings."
+                "WorkflowError",
+                f"workflow() would be {depth} levels deep; max_depth is {allowed}: raise it in settings.",
             )
         script = self._find(reference, self._attempt.cwd)
         return _Child(key, script.meta.name, depth), script
-
-

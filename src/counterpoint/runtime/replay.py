@@ -43,7 +43,9 @@ class Answered:
 class Replay:
     """The recorded answers of a run, by key."""
 
-    def __init__(self, history: Iterable[Recorded], reuse: Reuse = "calls") -> None:
+    def __init__(
+        self, history: Iterable[Recorded], reuse: Reuse = "calls", forget: frozenset[str] = frozenset()
+    ) -> None:
         self._reuse = reuse
         self._answers: dict[str, Answered] = {}
         self._places: dict[str, int] = {}
@@ -57,6 +59,8 @@ class Replay:
         keys: dict[str, str] = {}
         for recorded in history:
             self._take(recorded, keys)
+        for agent in forget:
+            self._answers.pop(keys.get(agent, ""), None)
         if reuse == "none":
             self._answers.clear()
         self._order = {place: n for n, place in enumerate(sorted(self._places.values()))}

@@ -39,13 +39,14 @@ from counterpoint.events import (
 from counterpoint.models.registry import Models
 from counterpoint.runtime import calls
 from counterpoint.runtime.attempt import Attempt
-from counterpoint.runtime.budget import Budget, exceeded
+from counterpoint.runtime.budget import BUDGET_EXCEEDED, Budget, exceeded
 from counterpoint.runtime.children import Children, FindWorkflow
 from counterpoint.runtime.gates import Gates
 from counterpoint.runtime.job import Job
 from counterpoint.runtime.replay import Replay, Reuse
 from counterpoint.runtime.scheduler import Scheduler
 from counterpoint.runtime.timers import Timers
+from counterpoint.runtime.tools import ScriptTools
 from counterpoint.runtime.verdict import verdict
 from counterpoint.sandbox.frames import Call, Done, Init, Turn
 from counterpoint.sandbox.process import Limits, ScriptProcess
@@ -111,7 +112,7 @@ class Run:
     # --- from start to end -------------------------------------------------------------------------------------------
 
     async def execute(self) -> RunEnded:
-        """Runs the script to the end of this attempt and says how it ended. Raises StoreError when the journal failed."""
+        """Runs the script to the end of this attempt, and says how it ended. Raises StoreError."""
         self.attempt.emit(self._started())
         fault: ScriptFault | None = None
         try:
@@ -141,6 +142,7 @@ class Run:
         async with await ScriptProcess.spawn(self._limits()) as script, asyncio.TaskGroup() as group:
             self._group = group
             self._scheduler = Scheduler(group, self.attempt.bounds["concurrency"], self._agent)
+            self._tools = ScriptTools(self.attempt, group)
             self._driver = group.create_task(self._drive_to_the_end(script))
 
     async def _drive_to_the_end(self, script: ScriptProcess) -> None:
@@ -244,7 +246,7 @@ class Run:
                 job.ended_by = Outcome.SKIPPED
                 self.scheduler.cancel(job)
                 return True
-        for job in self.scheduler.waiting:
+        for job in self.scheduler.waiting():
             if job.task.id == agent and self.scheduler.drop(job):
                 self._finish(job, AgentResult(Outcome.SKIPPED, fault=_ended_by(Outcome.SKIPPED)))
                 return True
@@ -261,7 +263,7 @@ class Run:
 
     def steer(self, agent: str | None, text: str) -> int:
         """Leaves a message for one agent, or for all; each hears it at its next tool boundary. Says how many."""
-        jobs = [*self.scheduler.running, *self.scheduler.waiting]
+        jobs = [*self.scheduler.running, *self.scheduler.waiting()]
         addressed = [job for job in jobs if agent is None or job.task.id == agent]
         for job in addressed:
             job.steering.append(text)
@@ -305,7 +307,9 @@ class Run:
             try:
                 self._handle(call)
             except msgspec.ValidationError as error:
-                raise ScriptFault("ScriptCrashedError", f"The script's process sent a malformed {call.op}: {error}") from error
+                raise ScriptFault(
+                    "ScriptCrashedError", f"The script's process sent a malformed {call.op}: {error}"
+                ) from error
 
     def _handle(self, call: Call) -> None:
         match call.op:
@@ -321,6 +325,8 @@ class Run:
                 self._children.leave(call)
             case "checkpoint":
                 self.gates.open(call)
+            case "tool":
+                self._tools.call(call)
             case _:
                 self._note(call)
 
@@ -426,8 +432,11 @@ class Run:
             if job.ended_by is None:
                 raise
             result = AgentResult(job.ended_by, fault=_ended_by(job.ended_by), usage=job.usage)
-        if self._must_wait(result):
-            return self._again(job)
+        if result.fault is not None:
+            if self._must_wait(result):
+                return self._again(job)
+            if result.fault.name == BUDGET_EXCEEDED:
+                result = msgspec.structs.replace(result, outcome=Outcome.CANCELLED)
         return self._finish(job, result)
 
     def _again(self, job: Job) -> None:
@@ -436,7 +445,7 @@ class Run:
         self.scheduler.put_back(job)
 
     def _must_wait(self, result: AgentResult) -> bool:
-        """Whether this end speaks of the provider, not of the agent: the run pauses; True: the agent runs again then."""
+        """Pauses the run where this end speaks of the provider. True: the agent runs again when it goes on."""
         fault = result.fault
         if fault is None or self.view.simulated or fault.kind not in ("quota", "auth", "unreachable"):
             return False
@@ -453,7 +462,7 @@ class Run:
                 outcome=result.outcome,
                 value=value,
                 fault=result.fault,
-                raw=journal.value(msgspec.json.encode(result.raw_text)) if result.raw_text is not None else None,
+                raw=journal.value(result.raw) if result.raw is not None else None,
                 usage=result.usage,
                 model=result.model,
                 seconds=round(time.monotonic() - job.started, 6) if job.started else 0.0,
@@ -472,7 +481,7 @@ class _Mark(msgspec.Struct, frozen=True):
 
 def _decode(call: Call, type_: Any) -> Any:
     """A note's argument as the event that it becomes (the tag is ours, not the script's)."""
-    return msgspec.convert(msgspec.json.decode(call.arg) | {"type": getattr(type_, "__struct_config__").tag}, type_)
+    return msgspec.convert(msgspec.json.decode(call.arg) | {"type": type_.__struct_config__.tag}, type_)
 
 
 def _ended_by(outcome: Outcome) -> Fault:

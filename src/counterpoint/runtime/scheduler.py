@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
@@ -53,13 +53,14 @@ class Scheduler(Generic[Job]):
     def held(self) -> bool:
         return self._held
 
-    @property
-    def waiting(self) -> int:
-        return len(self._queue)
+    def waiting(self) -> list[Job]:
+        """Jobs in the queue, in order."""
+        return list(self._queue)
 
     @property
-    def running(self) -> Iterable[Job]:
-        return self._tasks.values()
+    def running(self) -> list[Job]:
+        """Jobs under way, in order of their start."""
+        return list(self._tasks.values())
 
     @property
     def empty(self) -> bool:
@@ -73,7 +74,7 @@ class Scheduler(Generic[Job]):
                 task.cancel()
 
     def cancel_all(self) -> None:
-        for task in self._tasks:
+        for task in list(self._tasks):
             task.cancel()
 
     def drop_waiting(self) -> list[Job]:

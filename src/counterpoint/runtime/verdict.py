@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from counterpoint.errors import ScriptFault
 from counterpoint.events import Fault, RunEnded, RunStatus, Value
+from counterpoint.runtime.budget import BUDGET_EXCEEDED
 from counterpoint.sandbox.frames import Done
 from counterpoint.view import RunView
 
@@ -19,7 +20,7 @@ def verdict(view: RunView, done: Done | None, fault: ScriptFault | None, value: 
     if not done.ok:
         return _failed(done.error or Fault("Error", "The script failed without an error."))
     status, message = _status(view)
-    return RunEnded(status, value(bytes(done.value or b"null")), message=message)
+    return RunEnded(status, value(bytes(done.value)), message=message)
 
 
 def _failed(fault: Fault) -> RunEnded:
@@ -29,7 +30,7 @@ def _failed(fault: Fault) -> RunEnded:
 def _status(view: RunView) -> tuple[RunStatus, str]:
     bad = view.not_ok()
     good, of = view.coverage()
-    cut = sum(agent.fault is not None and agent.fault.name == "BudgetExceededError" for agent in bad)
+    cut = sum(agent.fault is not None and agent.fault.name == BUDGET_EXCEEDED for agent in bad)
     if cut:
         return RunStatus.BUDGET_EXCEEDED, f"The budget ended {cut} of {of} agents; {good} are ok."
     if bad:

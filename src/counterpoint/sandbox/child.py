@@ -14,7 +14,12 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
 
+Fault = dict[str, Any]
 BASE = 1_000_000
 """The prelude is evaluated behind that many newlines: a frame below it is the script's."""
 TAIL = "\n})"
@@ -24,30 +29,29 @@ JOBS_BETWEEN_LOOKS = 256
 class Broken(Exception):
     """The script broke a limit; carries the fault that ends it."""
 
-    def __init__(self, name, message, line=None, column=None):
+    def __init__(self, name: str, message: str, line: int | None = None, column: int | None = None) -> None:
         super().__init__(message)
-        self.fault = {"name": name, "message": message, "line": line, "column": column}
+        self.fault: Fault = {"name": name, "message": message, "line": line, "column": column}
 
 
 class Engine:
     """QuickJS with our prelude: what it does is what the script does."""
 
-    def __init__(self, quickjs, preludes, limits):
+    def __init__(self, quickjs: Any, preludes: list[str], limits: dict[str, Any]) -> None:
         self.limits = limits
-        self.context = quickjs.Context()
+        self.context: Any = quickjs.Context()
         self.context.set_memory_limit(limits["heap"])
         self.context.set_max_stack_size(limits["stack"])
         for prelude in preludes[:-1]:
             self.context.eval(prelude)
         self.context.set("__hooks", self.context.eval("\n" * BASE + preludes[-1]))
-        names = ("configure", "start", "feed", "step", "drain", "outcome")
-        for index, name in enumerate(names):
-            setattr(self, name, self.context.eval(f"__hooks[{index}]"))
+        hooks = [self.context.eval(f"__hooks[{n}]") for n in range(6)]
+        self.configure, self.start, self.feed, self.step, self.drain, self.outcome = hooks
         self.context.eval("delete globalThis.__hooks; 0")
         self.deadline = 0.0
-        self.lines = None
+        self.lines: list[str] | None = None
 
-    def begin(self, init):
+    def begin(self, init: dict[str, Any]) -> None:
         """Compiles and starts the script; a syntax error is its end."""
         source = init.pop("script")
         args = init.pop("args")
@@ -57,20 +61,20 @@ class Engine:
         self.start(script, None if args is None else json.dumps(args))
         self.run_jobs()
 
-    def take(self, line):
+    def take(self, line: str) -> None:
         """Applies each delivery by itself, with all that follows from it."""
         self.feed(line)
         while self.step():
             self.run_jobs()
 
-    def run_jobs(self):
+    def run_jobs(self) -> None:
         count = 0
         while self.context.execute_pending_job():
             count += 1
             if count % JOBS_BETWEEN_LOOKS == 0 and time.monotonic() > self.deadline:
                 raise self.too_slow()
 
-    def turn(self, work):
+    def turn(self, work: Callable[[], None]) -> str:
         """Runs `work` under the limits and gives the lines of the turn."""
         self.deadline = time.monotonic() + self.limits["sync_s"]
         self.context.set_time_limit(self.limits["sync_s"])
@@ -85,7 +89,7 @@ class Engine:
             fault = self.explain(str(error))
         return self.report(fault)
 
-    def report(self, fault):
+    def report(self, fault: Fault | None) -> str:
         self.context.set_time_limit(30)
         try:
             calls, done = self.drain(), self.outcome()
@@ -93,10 +97,10 @@ class Engine:
             calls, done, fault = "", "null", fault or self.explain(str(error))
         if fault is None and self.broke_memory(done):
             fault = self.out_of_memory(json.loads(done)["error"]).fault
-        end = '{"end":{"done":%s,"fault":%s}}\n' % (done if fault is None else "null", json.dumps(fault))
+        end = f'{{"end":{{"done":{done if fault is None else "null"},"fault":{json.dumps(fault)}}}}}\n'
         return (calls + "\n" if calls else "") + end
 
-    def broke_memory(self, done):
+    def broke_memory(self, done: str) -> bool:
         if not done.startswith('{"ok":false'):
             return False
         error = json.loads(done)["error"]
@@ -104,9 +108,12 @@ class Engine:
         full = peak_memory() > 0.7 * self.limits["heap"]
         return said == ("InternalError", "out of memory") or (error["message"] == "null" and full)
 
-    def explain(self, text):
-        match = re.match(r"(?:(\w+): )?([^\n]*)", text)
-        name, message = match[1] or "Error", match[2]
+    def explain(self, text: str) -> Fault:
+        """The fault that an error of the engine stands for: its text is ``Name: message``, then frames."""
+        first = text.partition("\n")[0]
+        name, colon, message = first.partition(": ")
+        if not colon:
+            name, message = "Error", first
         line, column = self.place(text)
         if name == "InternalError" and "interrupted" in message:
             return self.too_slow(line, column).fault
@@ -114,7 +121,7 @@ class Engine:
             return self.out_of_memory({"line": line, "column": column}).fault
         return {"name": name, "message": message, "line": line, "column": column}
 
-    def place(self, text):
+    def place(self, text: str) -> tuple[int | None, int | None]:
         """Line and column (in UTF-16 units) of the script in an engine's message, or None twice."""
         for found in re.findall(r"<input>:(\d+):(\d+)", text):
             line, column = int(found[0]) - 1, int(found[1])
@@ -125,7 +132,7 @@ class Engine:
                 return line, column
         return None, None
 
-    def too_slow(self, line=None, column=None):
+    def too_slow(self, line: int | None = None, column: int | None = None) -> Broken:
         seconds = self.limits["sync_s"]
         return Broken(
             "ScriptTimeoutError",
@@ -135,7 +142,7 @@ class Engine:
             column,
         )
 
-    def out_of_memory(self, at=None):
+    def out_of_memory(self, at: Fault | None = None) -> Broken:
         megabytes = self.limits["heap"] >> 20
         at = at or {}
         return Broken(
@@ -147,7 +154,7 @@ class Engine:
         )
 
 
-def peak_memory():
+def peak_memory() -> int:
     """The most bytes that this process has used; QuickJS throws `null` when it cannot even make an error."""
     with contextlib.suppress(Exception):
         import resource
@@ -157,16 +164,19 @@ def peak_memory():
     return 0
 
 
-def blank_export(script):
+BEFORE_META = re.compile(r"(?:\ufeff|\s|//[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
+
+
+def blank_export(script: str) -> str:
     """The script with its one legal `export` as blanks, so that no column moves."""
-    match = re.match(r"\ufeff?(?:\s|//[^\n]*(?:\n|$)|/\*.*?\*/)*", script, re.S)
-    start = match.end()
+    before = BEFORE_META.match(script)
+    start = before.end() if before else 0
     if script.startswith("export", start):
         return script[:start].replace("\ufeff", " ") + "      " + script[start + 6 :]
     return script
 
 
-def lock_down(limits):
+def lock_down(limits: dict[str, Any]) -> None:
     """Gives up what the platform lets us give up. Every step may be missing; the parent's kill is always there."""
     with contextlib.suppress(Exception):
         import resource
@@ -180,13 +190,78 @@ def lock_down(limits):
             forbid_system_calls()
 
 
-# What Python and QuickJS still need: memory, the two pipes, locks, clocks, signals, the end. By name in the kernel's tables.
-X86_64 = (0, 1, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 28, 35, 39, 60, 96, 98, 131, 186, 202, 228, 229, 230, 231, 234, 273, 318, 334)
-AARCH64 = (57, 62, 63, 64, 66, 80, 93, 94, 98, 99, 101, 113, 114, 115, 124, 131, 132, 134, 135, 139, 165, 169, 172, 178, 214, 215, 216, 222, 226, 233, 278, 293)
+# What Python and QuickJS still need: memory, the two pipes, locks, clocks, signals, the end; numbers of the kernel.
+X86_64 = (
+    0,
+    1,
+    3,
+    5,
+    8,
+    9,
+    10,
+    11,
+    12,
+    13,
+    14,
+    15,
+    24,
+    25,
+    28,
+    35,
+    39,
+    60,
+    96,
+    98,
+    131,
+    186,
+    202,
+    228,
+    229,
+    230,
+    231,
+    234,
+    273,
+    318,
+    334,
+)
+AARCH64 = (
+    57,
+    62,
+    63,
+    64,
+    66,
+    80,
+    93,
+    94,
+    98,
+    99,
+    101,
+    113,
+    114,
+    115,
+    124,
+    131,
+    132,
+    134,
+    135,
+    139,
+    165,
+    169,
+    172,
+    178,
+    214,
+    215,
+    216,
+    222,
+    226,
+    233,
+    278,
+    293,
+)
 TABLES = {"x86_64": (0xC000003E, 317, X86_64), "aarch64": (0xC00000B7, 277, AARCH64)}
 
 
-def forbid_system_calls():
+def forbid_system_calls() -> None:
     """A seccomp filter for every thread: the calls above are allowed, every other one fails with EPERM."""
     import ctypes
     import platform
@@ -207,35 +282,29 @@ def forbid_system_calls():
     libc.syscall(seccomp, set_filter, every_thread, filter_)
 
 
-def serve(quickjs, preludes, limits):
+def serve(quickjs: Any, preludes: list[str], limits: dict[str, Any]) -> None:
     """Reads lines to the end of the input."""
     lock_down(limits)
     engine = Engine(quickjs, preludes, limits)
     source, target = sys.stdin.buffer, sys.stdout.buffer
     init = source.readline()
     if init:
-        message = json.loads(init)
-        answer(target, engine.turn(lambda: engine.begin(message)))
-        del message
+        answer(target, engine.turn(partial(engine.begin, json.loads(init))))
     for line in source:
-        text = line.decode("utf-8")
-        answer(target, engine.turn(lambda: engine.take(text)))
+        answer(target, engine.turn(partial(engine.take, line.decode("utf-8"))))
     os._exit(0)
 
 
-def answer(target, lines):
+def answer(target: BinaryIO, lines: str) -> None:
     target.write(lines.encode("utf-8", "surrogatepass"))
     target.flush()
 
 
-def main():
+def main() -> None:
     sys.path.insert(0, sys.argv[1])
     import _quickjs
 
-    preludes = []
-    for path in sys.argv[2:]:
-        with open(path, encoding="utf-8") as file:
-            preludes.append(file.read())
+    preludes = [Path(path).read_text(encoding="utf-8") for path in sys.argv[2:]]
     limits = json.loads(sys.stdin.buffer.readline())
     threading.stack_size(limits["stack"] + (8 << 20))
     thread = threading.Thread(target=serve, args=(_quickjs, preludes, limits))

@@ -108,7 +108,9 @@ class ScriptProcess:
                 await writing
         self._open += sum(call.id > 0 for call in calls)
         if self._open > self._limits.pending:
-            raise _over("ScriptOutputError", f"has {self._open:,} calls open at once", "max_pending", self._limits.pending)
+            raise _over(
+                "ScriptOutputError", f"has {self._open:,} calls open at once", "max_pending", self._limits.pending
+            )
         return Turn(calls, done)
 
     async def _send(self, line: bytes) -> None:
@@ -142,7 +144,9 @@ class ScriptProcess:
             if b"\n" in piece:
                 break
             if size > self._limits.output_mb << 20:
-                raise _over("ScriptOutputError", "sent one value that is larger", "max_output_mb", self._limits.output_mb)
+                raise _over(
+                    "ScriptOutputError", "sent one value that is larger", "max_output_mb", self._limits.output_mb
+                )
         *lines, self._rest = b"".join(pieces).split(b"\n")
         if max(map(len, lines)) > self._limits.output_mb << 20:
             raise _over("ScriptOutputError", "sent one value that is larger", "max_output_mb", self._limits.output_mb)
@@ -182,4 +186,3 @@ def _environment() -> dict[str, str]:
     if os.name == "nt":
         environment["SYSTEMROOT"] = os.environ.get("SYSTEMROOT", "")
     return environment
-

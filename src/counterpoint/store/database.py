@@ -133,10 +133,13 @@ def store_error(error: BaseException, path: Path) -> StoreError:
         )
     if code.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
         return JournalFormatError(
-            f"{path} is damaged, or no journal: {cause}.", hint="Restore it from a copy; the other runs are not affected."
+            f"{path} is damaged, or no journal: {cause}.",
+            hint="Restore it from a copy; the other runs are not affected.",
         )
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")) or number in (errno.EACCES, errno.EROFS):
-        return StoreError(f"{path} cannot be opened or written: {cause}.", hint="Check its permissions, or use --state.")
+        return StoreError(
+            f"{path} cannot be opened or written: {cause}.", hint="Check its permissions, or use --state."
+        )
     if code.startswith("SQLITE_IOERR"):
         return JournalFullError(f"The disk failed for {path}: {cause}.", hint="Check the disk, then resume the run.")
     return StoreError(f"{path}: {cause}.")

@@ -20,8 +20,8 @@ from msgspec import Raw
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DatabaseError
 
-from counterpoint.errors import LeaseLostError, StoreError
-from counterpoint.events import Event, Recorded, Value, decode, encode
+from counterpoint.errors import JournalFormatError, LeaseLostError, StoreError
+from counterpoint.events import Recorded, Value, decode, encode
 from counterpoint.store.blobs import INLINE, Blobs, digest
 from counterpoint.store.database import EVENTS, HOLDER, JOURNAL, engine, prepare, store_error
 
@@ -71,7 +71,7 @@ class Journal:
     # --- on the event loop -------------------------------------------------------------------------------------------
 
     def append(self, event: Any) -> Recorded:
-        """Puts an event behind all others: gives its number and time; it is durable later. Raises StoreError after a failure."""
+        """Puts an event behind all others; it has its number and time, and is durable later. Raises StoreError."""
         if self._failure is not None:
             raise self._failure
         self._seq += 1
@@ -138,7 +138,7 @@ class Journal:
                 waiter.set_exception(failure)
         self._waiters.clear()
 
-    # --- in the writer's thread ----------------------------------------------------------------------------------------
+    # --- in the writer's thread --------------------------------------------------------------------------------------
 
     def _write_all(self) -> None:
         database = engine(self.path, "journal")
@@ -226,11 +226,7 @@ def read_events(connection: Connection, run_id: str, after: int) -> list[Recorde
 
 
 def _decode(body: bytes, seq: int) -> Any:
-    from counterpoint.errors import JournalFormatError
-
     try:
         return decode(body)
     except msgspec.ValidationError as error:
         raise JournalFormatError(f"Event {seq} is of a kind that this release does not know: {error}.") from error
-
-

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,8 +94,12 @@ class Store:
         if len(matches) == 1:
             return matches[0]
         if matches:
-            raise UnknownRunError(f"{text!r} fits {len(matches)} runs: {', '.join(matches[:8])}.", hint="Give more of it.")
-        raise UnknownRunError(f"No run has an id that begins with {text!r}.", hint="See them with: counterpoint ps --all")
+            raise UnknownRunError(
+                f"{text!r} fits {len(matches)} runs: {', '.join(matches[:8])}.", hint="Give more of it."
+            )
+        raise UnknownRunError(
+            f"No run has an id that begins with {text!r}.", hint="See them with: counterpoint ps --all"
+        )
 
     async def acquire(self, run_id: str) -> Lease:
         """Takes the right to execute the run. Raises RunIsLiveError."""
@@ -111,7 +115,7 @@ class Store:
         return Journal(self._run_folder(run_id), run_id, lease.epoch)
 
     @contextlib.asynccontextmanager
-    async def writing(self, run_id: str) -> AsyncIterator[Journal]:
+    async def writing(self, run_id: str) -> AsyncGenerator[Journal]:
         """The journal of a run that nobody executes, for the length of the body. Raises RunIsLiveError."""
         lease = await self.acquire(run_id)
         try:

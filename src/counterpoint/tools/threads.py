@@ -17,8 +17,12 @@ class Patience:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._until = time.monotonic() + seconds
+        self._until = float("inf")
         self.given_up = False
+
+    def begin(self) -> None:
+        """The time runs from now on: waiting for a free thread is not the work's fault."""
+        self._until = time.monotonic() + self._seconds
 
     def check(self) -> None:
         """Raises ToolError when the time is over, or the agent is gone."""
@@ -31,7 +35,12 @@ class Patience:
 async def in_thread(work: Callable[[Patience], T], seconds: float) -> T:
     """`work` in a thread, within `seconds`. On cancellation the thread is told to stop."""
     patience = Patience(seconds)
+
+    def begun() -> T:
+        patience.begin()
+        return work(patience)
+
     try:
-        return await asyncio.to_thread(work, patience)
+        return await asyncio.to_thread(begun)
     finally:
         patience.given_up = True

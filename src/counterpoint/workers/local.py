@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from counterpoint.agents.loop import Observer, run_agent
+from counterpoint.agents.loop import Observer, Send, run_agent
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.events import Fault
 from counterpoint.models.messages import Answer, Message, Model, Request
@@ -27,7 +27,7 @@ class LocalExecutor:
         tools = select(task.tools, task.disallowed) if model.tools else []
         return await run_agent(task, model, self._sender(task, model), tools, observer, history)
 
-    def _sender(self, task: AgentTask, model: Model) -> Callable[..., object]:
+    def _sender(self, task: AgentTask, model: Model) -> Send:
         limiter = self._models.limiter_of(model)
 
         async def send(request: Request, on_retry: Callable[[Fault, float], None]) -> Answer:
