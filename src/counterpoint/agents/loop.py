@@ -8,15 +8,13 @@ StoreError too; every other end is an AgentResult.
 
 from __future__ import annotations
 
-import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from counterpoint.agents import output, prompts
+from counterpoint.agents import ends, output, prompts
 from counterpoint.agents.calls import Caller
 from counterpoint.agents.conversation import Conversation
 from counterpoint.agents.deadline import Deadline
@@ -89,17 +87,17 @@ class _Agent:
         except TimeoutError:
             if not self._deadline.timeout.expired():
                 raise
-            return self._out_of_time()
+            return ends.out_of_time(self._conversation, self._task, self._deadline)
 
     async def _converse(self) -> AgentResult:
         try:
             result = await self._begin()
             while result is None:
                 if not self._conversation.turns_left:
-                    return self._out_of_turns()
+                    return self._invalid() if self._misfit else ends.out_of_turns(self._conversation, self._task)
                 result = await self._turn()
         except ProviderError as error:
-            return self._provider_failed(error)
+            return ends.provider_failed(self._conversation, error)
         except HookError as error:
             return self._conversation.end(Outcome.FAILED, error.name, error.message)
         return result
@@ -125,8 +123,7 @@ class _Agent:
         turn = self._conversation.hear(answer)
         if answer.stop == "refusal":
             self._conversation.said = turn.text
-            message = "The model declined the task."
-            return self._conversation.end(Outcome.FAILED, "ProviderError", message, kind="refusal")
+            return ends.refused(self._conversation)
         return await self._heed(turn)
 
     async def _ask(self) -> Answer:
@@ -170,7 +167,7 @@ class _Agent:
             return self._finish(whole)
         if self._begun:
             self._conversation.said = whole
-            return self._conversation.end(Outcome.FAILED, "CutOffError", "The answer was cut at max_tokens, twice.")
+            return ends.cut_off(self._conversation)
         self._begun = text
         return self._go_on(prompts.CONTINUE, "was cut; asked to go on")
 
@@ -222,6 +219,9 @@ class _Agent:
             return self._invalid()
         self._repairs += 1
         return None
+
+    def _invalid(self) -> AgentResult:
+        return ends.invalid(self._conversation, self._repairs, self._misfit)
 
     @property
     def _repair_note(self) -> str:
@@ -288,38 +288,6 @@ class _Agent:
     def _retried(self, fault: Fault, wait: float) -> None:
         self._observer.retried(fault, wait)
         self._deadline.progress(wait)
-
-    # --- ends that are not good --------------------------------------------------------------------------------------
-
-    def _invalid(self) -> AgentResult:
-        asked = f"after {self._repairs} request{'s' * (self._repairs != 1)} to mend it"
-        message = f"The output does not fit the schema {asked}: {self._misfit}"
-        return self._conversation.end(Outcome.INVALID, "StructuredOutputError", message)
-
-    def _out_of_turns(self) -> AgentResult:
-        if self._misfit:
-            return self._invalid()
-        most = self._task.max_turns
-        message = f"The agent had no answer after {most} model request{'s' * (most != 1)}, its limit (maxTurns)."
-        return self._conversation.end(Outcome.FAILED, "MaxTurnsError", message)
-
-    def _out_of_time(self) -> AgentResult:
-        task, waiting_for = self._task, self._deadline.waiting_for
-        if self._deadline.is_stall:
-            message = f"Nothing came from {waiting_for} for {task.stall_s:g} seconds (stallMs)."
-            return self._conversation.end(Outcome.STALLED, "StalledError", message)
-        message = f"The agent took longer than {task.timeout_s:g} seconds (timeoutMs); it waited for {waiting_for}."
-        return self._conversation.end(Outcome.TIMED_OUT, "TimeoutError", message)
-
-    def _provider_failed(self, error: ProviderError) -> AgentResult:
-        limited = error.kind == "quota"
-        retry_at = time.time() + error.retry_after if limited and error.retry_after is not None else None
-        broken = error.__cause__ if error.kind == "malformed" else None
-        stack = "".join(traceback.format_exception(broken)) if broken else ""
-        outcome = Outcome.LIMITED if limited else Outcome.FAILED
-        return self._conversation.end(
-            outcome, "ProviderError", error.message, kind=error.kind, stack=stack, retry_at=retry_at
-        )
 
 
 def _arguments(call: ToolCall) -> str:

@@ -3,6 +3,9 @@
 Either is a child process: a pattern that takes for ever is killed with it and never holds up the other agents.
 They differ in two things. Patterns: ripgrep's have no look-around and no references to groups (it says so), Python's
 do. Files: ripgrep leaves out what .gitignore names, the Python child leaves out only version control's own folders.
+
+Neither follows links. While it walks, ripgrep decides that by name: somebody who swaps folders for links in that very
+moment can lead it astray; the Python child, which opens by descriptor, not. Agents' tools that only read make no links.
 """
 
 from __future__ import annotations
