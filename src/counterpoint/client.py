@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -11,10 +12,12 @@ from typing import Any
 
 import msgspec
 
-from counterpoint import sandbox
+from counterpoint.errors import Finding, ScriptRefused
 from counterpoint.events import Recorded, RunCreated, RunStatus, Value
 from counterpoint.models.registry import Models
-from counterpoint.script import Script
+from counterpoint.sandbox.process import ENGINE, Limits, ScriptProcess
+from counterpoint.script import Script, find, parse
+from counterpoint.script.meta import Meta
 from counterpoint.settings import Settings
 from counterpoint.store.runs import Store
 from counterpoint.view import RunView
@@ -61,7 +64,7 @@ class Client:
                 phases=[{"title": phase.title, "detail": phase.detail} for phase in script.meta.phases],
                 simulated=model.simulated,
                 bounds=settings.bounds(),
-                version=f"{version} {sandbox.ENGINE}",
+                version=f"{version} {ENGINE}",
             )
             await journal.durable(journal.append(created).seq)
         return run_id
@@ -107,7 +110,7 @@ class Client:
     async def transcript(self, run_id: str, agent: str) -> list[Any]:
         """What was said between one agent and its model."""
         rows = await self._store.reader(run_id).transcript(agent)
-        return [msgspec.json.decode(row.body) for row in rows]
+        return [msgspec.json.decode(body) for _, _, body in rows]
 
     async def ask(self, run_id: str, verb: str, target: str | None = None, *, by: str, **body: Any) -> int:
         """Leaves a request for whoever executes the run, and gives its number."""
@@ -165,3 +168,21 @@ def _fault(fault: Any) -> dict[str, Any]:
         "column": fault.column,
         "stack": fault.stack,
     }
+
+
+async def examine(texts: list[tuple[str, str]], *, portable: bool = False) -> list[tuple[Meta | None, list[Finding]]]:
+    """The meta and the errors of each (text, path), with the engine's own word on syntax."""
+    async with await ScriptProcess.spawn(Limits()) as engine:
+        return [
+            parse.examine(text, portable=portable, verdict=parse.Verdict(await engine.check(text))) for text, _ in texts
+        ]
+
+
+async def load_script(path: Path, *, portable: bool = False) -> Script:
+    """Reads a script that is to be run. Raises UsageError for the file, ScriptRefused with every error in it."""
+    text = await asyncio.to_thread(parse.read, path)
+    shown = find.shown_path(path)
+    ((meta, findings),) = await examine([(text, shown)], portable=portable)
+    if findings or meta is None:
+        raise ScriptRefused(shown, text, findings)
+    return Script(shown, text, meta)

@@ -18,8 +18,9 @@ from counterpoint.models.registry import Models
 from counterpoint.runtime.control import Control
 from counterpoint.runtime.replay import Reuse
 from counterpoint.runtime.run import Plan, Run
-from counterpoint.script import Script, parse
+from counterpoint.script import Script
 from counterpoint.script import find as saved
+from counterpoint.script.parse import parse
 from counterpoint.store.journal import Journal
 from counterpoint.store.runs import Store
 from counterpoint.view import RunView
@@ -84,14 +85,15 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
     view = RunView.of(journal.history)
     for listener in orders.listeners:
         journal.add_listener(listener)
-    cwd = Path(view.cwd)
+    types, warnings = load_types(Path(view.cwd))
     plan = Plan(
         script=orders.script or await recorded_script(journal, view),
         edited=orders.script is not None,
         reuse=orders.reuse,
         forget=orders.forget,
         bounds=orders.bounds,
-        types=load_types(cwd),
+        types=types,
+        warnings=tuple(warnings),
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
     )
@@ -120,7 +122,7 @@ def find_child(reference: Any, cwd: Path) -> Script:
     try:
         match reference:
             case str(name):
-                return saved.find(name, cwd, names_only=True)
+                return saved.load(saved.find(name, cwd, names_only=True))
             case {"scriptPath": str(path)}:
                 return saved.load(cwd / path)
             case _:

@@ -42,7 +42,7 @@ class UserTurn(Struct, frozen=True, tag="user"):
 
 
 class AssistantTurn(Struct, frozen=True, omit_defaults=True, tag="assistant"):
-    """What the model said. `opaque` is the provider's own form of it (signed reasoning and the like), sent back as it came."""
+    """What the model said. `opaque` is the provider's own form of it (signed reasoning …), sent back as it came."""
 
     text: str
     calls: list[ToolCall] = field(default_factory=list)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -18,16 +18,29 @@ from counterpoint.runtime.deliveries import Deliveries
 from counterpoint.runtime.identity import Identities
 from counterpoint.runtime.replay import Answered, Replay
 from counterpoint.sandbox.frames import Call, Delivery
-from counterpoint.store.journal import Journal
 from counterpoint.view import RunView
 
 NULL = msgspec.Raw(b"null")
 
 
+class Log(Protocol):
+    """What is needed of a journal. The real one is `counterpoint.store.journal.Journal`."""
+
+    @property
+    def history(self) -> list[Recorded]: ...
+    @property
+    def durable_seq(self) -> int: ...
+    def append(self, event: Any) -> Recorded: ...
+    async def durable(self, seq: int) -> None: ...
+    def value(self, json: bytes) -> Value: ...
+    async def read_value(self, value: Value) -> bytes: ...
+    def write_turn(self, agent: str, n: int, body: bytes) -> None: ...
+
+
 class Attempt:
     """One attempt at a run, from the side of the journal."""
 
-    def __init__(self, journal: Journal, replay: Replay, bounds: Mapping[str, Any]) -> None:
+    def __init__(self, journal: Log, replay: Replay, bounds: Mapping[str, Any]) -> None:
         self.journal = journal
         self.view = RunView.of(journal.history)
         self.replay = replay

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -13,11 +13,12 @@ from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.types import AgentType, resolve
 from counterpoint.errors import HookError
 from counterpoint.events import Outcome
+from counterpoint.models.messages import Effort
 from counterpoint.models.registry import Models
 from counterpoint.runtime.budget import BUDGET_EXCEEDED
+from counterpoint.tools.registry import canonical, missing, select
 
 LABEL_LENGTH = 60
-EFFORTS = ("low", "medium", "high", "xhigh", "max")
 
 
 class AgentArg(msgspec.Struct, frozen=True):
@@ -57,6 +58,7 @@ def agent_task(
     model, warning = models.resolve(_text(opts, "model") or kind.model or defaults.model, defaults.model)
     if warning:
         warnings.append(warning)
+    tools, disallowed = _tools(opts, kind, warnings)
     bounds = defaults.bounds
     return AgentTask(
         id=agent,
@@ -67,8 +69,8 @@ def agent_task(
         model=model,
         effort=_effort(opts, warnings) or kind.effort,
         system=kind.system,
-        tools=_names(opts, "tools", warnings) or kind.tools,
-        disallowed=[*(_names(opts, "disallowedTools", warnings) or ()), *(kind.disallowed or ())],
+        tools=tools,
+        disallowed=disallowed,
         cwd=str(_folder(opts, defaults.cwd)),
         max_turns=int(_number(opts, "maxTurns", warnings) or kind.max_turns or bounds["max_turns"]),
         max_repairs=bounds["max_repairs"],
@@ -108,20 +110,37 @@ def _agent_type(opts: dict[str, Any], defaults: Defaults, warnings: list[str]) -
         return resolve("general-purpose", defaults.types)
 
 
+def _tools(opts: dict[str, Any], kind: AgentType, warnings: list[str]) -> tuple[list[str] | None, list[str]]:
+    """The tools that are allowed (None: all), and those that are not. A call can narrow its type, never widen it."""
+    asked, allowed = _names(opts, "tools", warnings), kind.tools
+    disallowed = [*(_names(opts, "disallowedTools", warnings) or ()), *(kind.disallowed or ())]
+    absent = missing(asked)
+    if absent:
+        warnings.append(f"agent(): {', '.join(absent)} cannot be given to agents yet; this one goes without.")
+    if asked is None:
+        tools = None if allowed is None else list(allowed)
+    elif allowed is None:
+        tools = asked
+    else:
+        tools = [name for name in asked if canonical(name) in {canonical(other) for other in allowed}]
+    select(tools, disallowed)
+    return tools, disallowed
+
+
 def _text(opts: dict[str, Any], name: str) -> str | None:
     value = opts.get(name)
     return value if isinstance(value, str) and value else None
 
 
-def _effort(opts: dict[str, Any], warnings: list[str]) -> str | None:
+def _effort(opts: dict[str, Any], warnings: list[str]) -> Effort | None:
     value = opts.get("effort")
     if value is None:
         return None
-    effort = str(value).lower()
-    if effort in EFFORTS:
-        return effort
-    warnings.append(f"agent(): effort is {value!r}; it takes {', '.join(EFFORTS)}. The model's own is used.")
-    return None
+    try:
+        return msgspec.convert(str(value).lower(), Effort)
+    except msgspec.ValidationError:
+        warnings.append(f"agent(): effort is {value!r}; it takes {', '.join(get_args(Effort))}. It is ignored.")
+        return None
 
 
 def _names(opts: dict[str, Any], name: str, warnings: list[str]) -> list[str] | None:

@@ -69,7 +69,7 @@ class Children:
 
         async def make() -> Delivery:
             at = max(self._attempt.clock_ms, recorded.at * 1000)
-            return Delivery(id=call.id, ok=True, value=body, at=at, spent=0, usd=None, load=True)
+            return Delivery(id=call.id, ok=True, value=body, at=at, spent=0, load=True)
 
         return self._attempt.deliveries.live(recorded.seq, make)
 

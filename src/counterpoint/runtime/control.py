@@ -37,7 +37,7 @@ class Control:
     def take(self, asked: Asked) -> None:
         """Does one request, with its receipts."""
         emit = self._run.attempt.emit
-        body = msgspec.json.decode(asked.body) if asked.body else {}
+        body = msgspec.json.decode(asked.body, type=dict[str, Any])
         text = str(body.get("text", ""))
         emit(RequestDelivered(asked.id, asked.verb, asked.target, text, asked.at, asked.by))
         try:

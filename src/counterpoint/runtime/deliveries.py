@@ -34,6 +34,8 @@ class Deliveries:
         self._next_place = 0
         self._count = 0
         self._filled = asyncio.Event()
+        self.waiting = asyncio.Event()
+        """Set while the script can only wait: it has been given every answer that there is."""
 
     def live(self, seq: int, make: Callable[[], Awaitable[Delivery]]) -> None:
         """An answer that the journal has, or will have, as event `seq`."""
@@ -54,7 +56,9 @@ class Deliveries:
         """The next batch, never empty; waits for it. Raises StoreError when the journal failed."""
         while self.empty:
             self._filled.clear()
+            self.waiting.set()
             await self._filled.wait()
+            self.waiting.clear()
         makes = self._take_placed() or await self._take_live()
         return [await make() for make in makes]
 

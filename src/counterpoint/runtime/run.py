@@ -38,7 +38,7 @@ from counterpoint.events import (
 )
 from counterpoint.models.registry import Models
 from counterpoint.runtime import calls
-from counterpoint.runtime.attempt import Attempt
+from counterpoint.runtime.attempt import Attempt, Log
 from counterpoint.runtime.budget import BUDGET_EXCEEDED, Budget, exceeded
 from counterpoint.runtime.children import Children, FindWorkflow
 from counterpoint.runtime.gates import Gates
@@ -46,12 +46,11 @@ from counterpoint.runtime.job import Job
 from counterpoint.runtime.replay import Replay, Reuse
 from counterpoint.runtime.scheduler import Scheduler
 from counterpoint.runtime.timers import Timers
-from counterpoint.runtime.tools import ScriptTools
+from counterpoint.runtime.tools import ScriptTools, UseTool, use_tool
 from counterpoint.runtime.verdict import verdict
 from counterpoint.sandbox.frames import Call, Done, Init, Turn
 from counterpoint.sandbox.process import Limits, ScriptProcess
 from counterpoint.script import Script
-from counterpoint.store.journal import Journal
 from counterpoint.workers.executor import Executor
 
 
@@ -68,6 +67,8 @@ class Plan:
     bounds: dict[str, Any] = field(default_factory=dict[str, Any])
     """Changes of the run's bounds."""
     types: dict[str, AgentType] = field(default_factory=dict[str, AgentType])
+    warnings: tuple[str, ...] = ()
+    """What the run's log begins with."""
     waits_for_people: bool = False
     """Stay when only gates are open, instead of ending as `waiting`."""
     waits_for_quota: bool = False
@@ -81,11 +82,12 @@ class Run:
         self,
         plan: Plan,
         *,
-        journal: Journal,
+        journal: Log,
         epoch: int,
         models: Models,
         executor: Callable[[Budget], Executor],
         find_workflow: FindWorkflow,
+        use_tool: UseTool = use_tool,
     ) -> None:
         self.plan = plan
         self.attempt = Attempt(journal, Replay(journal.history, plan.reuse, plan.forget), plan.bounds)
@@ -93,6 +95,7 @@ class Run:
         self.budget = Budget(self.attempt.bounds["budget_tokens"], self.view.usage().output_tokens)
         self.gates = Gates(self.attempt, anyone_to_ask=plan.waits_for_people)
         self._epoch = epoch
+        self._use_tool = use_tool
         self._models = models
         self._executor = executor(self.budget)
         self._timers = Timers(self.attempt)
@@ -114,6 +117,8 @@ class Run:
     async def execute(self) -> RunEnded:
         """Runs the script to the end of this attempt, and says how it ended. Raises StoreError."""
         self.attempt.emit(self._started())
+        for warning in self.plan.warnings:
+            self.attempt.log(warning, "warning")
         fault: ScriptFault | None = None
         try:
             await self._run_script()
@@ -142,7 +147,7 @@ class Run:
         async with await ScriptProcess.spawn(self._limits()) as script, asyncio.TaskGroup() as group:
             self._group = group
             self._scheduler = Scheduler(group, self.attempt.bounds["concurrency"], self._agent)
-            self._tools = ScriptTools(self.attempt, group)
+            self._tools = ScriptTools(self.attempt, group, self._use_tool)
             self._driver = group.create_task(self._drive_to_the_end(script))
 
     async def _drive_to_the_end(self, script: ScriptProcess) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,7 +16,7 @@ from counterpoint.events import Fault, ToolCalled
 from counterpoint.runtime.attempt import Attempt
 from counterpoint.sandbox.frames import Call
 from counterpoint.tools.base import ToolContext, ToolError
-from counterpoint.tools.registry import select
+from counterpoint.tools.registry import invoke, select
 
 
 class _Ask(Struct, frozen=True):
@@ -22,12 +24,23 @@ class _Ask(Struct, frozen=True):
     input: dict[str, Any] = {}
 
 
+UseTool = Callable[[str, dict[str, Any], Path], Awaitable[str]]
+"""Carries out one tool call in a folder. Raises ToolError."""
+
+
+async def use_tool(name: str, input: dict[str, Any], folder: Path) -> str:
+    """Calls the tool of this name."""
+    (tool,) = select([name])
+    return await invoke(tool, input, ToolContext(root=folder))
+
+
 class ScriptTools:
     """The tool calls of one attempt's script."""
 
-    def __init__(self, attempt: Attempt, group: asyncio.TaskGroup) -> None:
+    def __init__(self, attempt: Attempt, group: asyncio.TaskGroup, use: UseTool) -> None:
         self._attempt = attempt
         self._group = group
+        self._use = use
 
     def call(self, call: Call) -> None:
         """Answers ``counterpoint.tool(name, input)``: from the record, or by calling the tool now."""
@@ -43,7 +56,7 @@ class ScriptTools:
         started = time.monotonic()
         journal = self._attempt.journal
         try:
-            text = await self._use(asked)
+            text = await self._use(asked.name, asked.input, self._attempt.cwd)
         except (ToolError, HookError) as error:
             fault = Fault("ToolError", str(error), call.line, call.column)
             recorded = self._attempt.emit(ToolCalled(key, asked.name, None, fault, time.monotonic() - started))
@@ -52,7 +65,3 @@ class ScriptTools:
             value = journal.value(msgspec.json.encode(text))
             recorded = self._attempt.emit(ToolCalled(key, asked.name, value, None, time.monotonic() - started))
             self._attempt.answer(call.id, key, recorded, value)
-
-    async def _use(self, asked: _Ask) -> str:
-        (tool,) = select([asked.name], [])
-        return await tool.call(asked.input, ToolContext(root=self._attempt.cwd))

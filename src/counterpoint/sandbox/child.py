@@ -49,17 +49,24 @@ class Engine:
         self.configure, self.start, self.feed, self.step, self.drain, self.outcome = hooks
         self.context.eval("delete globalThis.__hooks; 0")
         self.deadline = 0.0
-        self.lines: list[str] | None = None
+        self.lines: list[str] = []
+        self.ascii = True
 
     def begin(self, init: dict[str, Any]) -> None:
         """Compiles and starts the script; a syntax error is its end."""
         source = init.pop("script")
         args = init.pop("args")
-        self.lines = None if source.isascii() else source.split("\n")
-        head = self.configure(json.dumps({**init, "lines": self.lines}))
-        script = self.context.eval(head + blank_export(source) + TAIL)
+        lines = None if source.isascii() else source.split("\n")
+        head = self.configure(json.dumps({**init, "lines": lines}))
+        script = self.compile(source, head)
         self.start(script, None if args is None else json.dumps(args))
         self.run_jobs()
+
+    def compile(self, source: str, head: str = '(() => async () => {"use strict";\n') -> Any:
+        """The script as a function that was not called."""
+        self.lines = source.split("\n")
+        self.ascii = source.isascii()
+        return self.context.eval(head + blank_export(source) + TAIL)
 
     def take(self, line: str) -> None:
         """Applies each delivery by itself, with all that follows from it."""
@@ -125,8 +132,10 @@ class Engine:
         """Line and column (in UTF-16 units) of the script in an engine's message, or None twice."""
         for found in re.findall(r"<input>:(\d+):(\d+)", text):
             line, column = int(found[0]) - 1, int(found[1])
+            if len(self.lines) < line < BASE - 1:  # in what we put behind the script: the script ends too early
+                return len(self.lines), len(self.lines[-1].encode("utf-16-le", "surrogatepass")) // 2 + 1
             if 1 <= line < BASE - 1:
-                if self.lines is not None and line <= len(self.lines):
+                if not self.ascii:
                     before = self.lines[line - 1].encode("utf-8", "surrogatepass")[: column - 1]
                     column = len(before.decode("utf-8", "replace").encode("utf-16-le")) // 2 + 1
                 return line, column
@@ -287,9 +296,12 @@ def serve(quickjs: Any, preludes: list[str], limits: dict[str, Any]) -> None:
     lock_down(limits)
     engine = Engine(quickjs, preludes, limits)
     source, target = sys.stdin.buffer, sys.stdout.buffer
-    init = source.readline()
-    if init:
-        answer(target, engine.turn(partial(engine.begin, json.loads(init))))
+    for line in source:
+        init = json.loads(line)
+        if "check" not in init:
+            answer(target, engine.turn(partial(engine.begin, init)))
+            break
+        answer(target, engine.turn(partial(engine.compile, init["check"])))
     for line in source:
         answer(target, engine.turn(partial(engine.take, line.decode("utf-8"))))
     os._exit(0)
@@ -305,6 +317,8 @@ def main() -> None:
     import _quickjs
 
     preludes = [Path(path).read_text(encoding="utf-8") for path in sys.argv[2:]]
+    for codec in ("utf-16-le", "utf-8"):  # loaded while files can still be opened
+        "".encode(codec)
     limits = json.loads(sys.stdin.buffer.readline())
     threading.stack_size(limits["stack"] + (8 << 20))
     thread = threading.Thread(target=serve, args=(_quickjs, preludes, limits))

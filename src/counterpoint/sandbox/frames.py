@@ -13,7 +13,7 @@ NOTHING = Raw(b"null")
 
 
 class Call(Struct, frozen=True):
-    """A hook is called (`id` over 0: it waits for the `Delivery` of that number), or something is told (`id` 0)."""
+    """A hook is called (`id` over 0: it waits for the `Delivery` of that number), or something is told (0)."""
 
     id: int
     op: str

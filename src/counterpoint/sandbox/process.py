@@ -12,11 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from counterpoint.errors import CounterpointError, ScriptFault
+from counterpoint.errors import CounterpointError, Finding, ScriptFault
 from counterpoint.sandbox.frames import Call, Delivery, Done, Init, Line, Turn, encoder, line_decoder
 
 HERE = Path(__file__).parent
 PRELUDES = (HERE / "js" / "web.js", HERE / "js" / "prelude.js")
+ENGINE = "quickjs-ng/0.17"
+"""What runs the scripts; texts of errors and stacks depend on it."""
 GRACE_S = 2.0
 """Over `sync_s`, before a child that does not answer is killed."""
 CHUNK = 1 << 18
@@ -75,6 +77,16 @@ class ScriptProcess:
     async def start(self, init: Init) -> Turn:
         """Runs the script until it waits. Raises ScriptFault when it breaks a limit."""
         return await self._turn(encoder.encode(init))
+
+    async def check(self, script: str) -> Finding | None:
+        """What the engine's parser has against a script, or None. To be called before `start`, as often as wanted."""
+        try:
+            await self._turn(encoder.encode({"check": script}))
+        except ScriptFault as fault:
+            if fault.name != "SyntaxError":
+                raise
+            return Finding(fault.line or 1, fault.column or 1, f"{fault.message[:1].upper()}{fault.message[1:]}.")
+        return None
 
     async def settle(self, batch: list[Delivery]) -> Turn:
         """Gives the script these answers, one after the other, and runs it until it waits again."""

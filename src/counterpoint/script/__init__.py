@@ -1,1 +1,3 @@
-"""Scripts as text: meta, positions, findings, and where saved workflows are."""
+"""Scripts as text: what they say of themselves, what is wrong with them, where saved ones are."""
+
+from counterpoint.script.parse import Script as Script

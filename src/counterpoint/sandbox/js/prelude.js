@@ -412,8 +412,7 @@
     if (position >= batch.length) { batch = []; return false }
     const { id, ok, at, spent: tokensSpent, usd: moneySpent, load: loads, value } = batch[position++]
     now = at
-    spent = tokensSpent
-    usd = moneySpent
+    if (!loads) { spent = tokensSpent; usd = moneySpent }
     const waiting = mapGet(pending, id)
     if (loads) load(id, value)
     else if (waiting) {

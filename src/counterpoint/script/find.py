@@ -1,0 +1,115 @@
+"""Where saved workflows are: the project's folders, nearest first, then the user's, then those that come with us."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+from counterpoint.errors import ScriptRefused, UsageError, WorkflowNotFoundError, nearest
+from counterpoint.script.parse import Script, examine, parse, read
+
+PROJECT_FOLDERS = (".counterpoint/workflows", ".claude/workflows", ".agents/workflows")
+BUNDLED = Path(__file__).parent.parent / "workflows"
+
+
+@dataclass(slots=True)
+class Saved:
+    """A saved workflow. `error` says why it could not be run."""
+
+    name: str
+    path: Path
+    origin: str
+    """project, user or bundled."""
+    description: str = ""
+    shadows: list[Path] = field(default_factory=list[Path])
+    error: str | None = None
+
+
+def listing(cwd: Path, *, environ: Mapping[str, str] | None = None, home: Path | None = None) -> list[Saved]:
+    """Every saved workflow that `cwd` sees, by name; a nearer one shadows a farther one."""
+    found: dict[str, Saved] = {}
+    for origin, folder in folders(cwd, environ=environ, home=home):
+        for path in sorted(folder.glob("*.js")):
+            saved = _look(path, origin, folder)
+            if saved.name in found:
+                found[saved.name].shadows.append(path)
+            else:
+                found[saved.name] = saved
+    return sorted(found.values(), key=lambda saved: saved.name)
+
+
+def folders(
+    cwd: Path, *, environ: Mapping[str, str] | None = None, home: Path | None = None
+) -> Iterator[tuple[str, Path]]:
+    """Origin and path of each folder that is looked at, the nearest first."""
+    environ = os.environ if environ is None else environ
+    home = home or Path.home()
+    for folder in _upward(cwd):
+        for name in PROJECT_FOLDERS:
+            yield "project", folder / name
+    yield "user", Path(platformdirs.user_config_dir("counterpoint")) / "workflows"
+    claude = environ.get("CLAUDE_CONFIG_DIR")
+    yield "user", (Path(claude) if claude else home / ".claude") / "workflows"
+    yield "bundled", BUNDLED
+
+
+def find(name: str, cwd: Path, *, names_only: bool = False) -> Path:
+    """The file of a workflow that is named by its name or, unless `names_only`, by its path.
+
+    Raises WorkflowNotFoundError with the known names, UsageError for one that may not be read.
+    """
+    if not names_only and _is_path(name, cwd):
+        return cwd / name
+    known = listing(cwd)
+    for saved in known:
+        if saved.name == name or saved.path.stem == name:
+            if saved.error is not None and saved.path.is_symlink():
+                raise UsageError(saved.error)
+            return saved.path
+    names = [saved.name for saved in known]
+    raise WorkflowNotFoundError(
+        f"There is no workflow {name!r}{nearest(name, names)}.",
+        hint=f"Known: {', '.join(names)}. Or give a path to a .js file.",
+    )
+
+
+def load(path: Path, *, shown: str | None = None) -> Script:
+    """Reads and parses a script. Raises UsageError or ScriptRefused."""
+    return parse(read(path), shown or shown_path(path))
+
+
+def shown_path(path: Path) -> str:
+    """A script's path as users know it."""
+    return f"bundled:{path.stem}" if path.parent == BUNDLED else str(path)
+
+
+def _is_path(name: str, cwd: Path) -> bool:
+    return name.endswith((".js", ".mjs")) or os.sep in name or "/" in name or (cwd / name).exists()
+
+
+def _upward(cwd: Path) -> Iterator[Path]:
+    """`cwd` and its parents up to the repository's root; outside of a repository `cwd` alone."""
+    folders = [cwd, *cwd.parents]
+    root = next((n for n, folder in enumerate(folders) if (folder / ".git").exists()), 0)
+    yield from folders[: root + 1]
+
+
+def _look(path: Path, origin: str, folder: Path) -> Saved:
+    saved = Saved(path.stem, path, origin)
+    if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        saved.error = f"{path} is a link out of its folder; it is not followed."
+        return saved
+    try:
+        meta, findings = examine(read(path))
+    except (UsageError, ScriptRefused) as error:
+        saved.error = error.message
+        return saved
+    if meta is not None:
+        saved.name, saved.description = meta.name, meta.description
+    if findings:
+        saved.error = f"{path}:{findings[0].line}:{findings[0].column}: {findings[0].message}"
+    return saved
