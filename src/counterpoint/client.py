@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from counterpoint.errors import Finding, ScriptRefused
+from counterpoint.errors import Finding, RunIsLiveError, ScriptRefused
 from counterpoint.events import Recorded, RunCreated, RunStatus, Value
 from counterpoint.models.registry import Models
 from counterpoint.sandbox.process import ENGINE, Limits, ScriptProcess
@@ -72,6 +72,13 @@ class Client:
     async def find(self, text: str) -> str:
         """The id of the run that `text` names: an id, a unique prefix of one, or ``@last``. Raises UnknownRunError."""
         return await self._store.find(text)
+
+    async def refuse_live(self, run_id: str) -> None:
+        """Raises RunIsLiveError while a process executes the run."""
+        if await self._store.is_live(run_id):
+            raise RunIsLiveError(
+                f"Run {run_id} is being executed right now.", hint=f"Watch it with: counterpoint logs {run_id} -f"
+            )
 
     async def runs(self) -> list[Summary]:
         """All runs, the newest first."""

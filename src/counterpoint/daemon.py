@@ -16,11 +16,12 @@ from counterpoint.errors import CounterpointError, HookError, ScriptRefused, Usa
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
 from counterpoint.runtime.control import Control
+from counterpoint.runtime.rehearsal import ReadValue, Rehearsal, rehearse
 from counterpoint.runtime.replay import Reuse
 from counterpoint.runtime.run import Plan, Run
 from counterpoint.script import Script
 from counterpoint.script import find as saved
-from counterpoint.script.parse import parse
+from counterpoint.script.parse import Verdict, examine, parse
 from counterpoint.store.journal import Journal
 from counterpoint.store.runs import Store
 from counterpoint.view import RunView
@@ -81,13 +82,25 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
+async def rehearse_run(store: Store, run_id: str, models: Models, orders: Orders) -> Rehearsal:
+    """What `execute` with these orders would reuse and run; nothing is run or written."""
+    reader = store.reader(run_id)
+    history = await reader.read()
+    view = RunView.of(history)
+    types, _ = load_types(Path(view.cwd))
+    script = orders.script or await recorded_script(reader.value, view)
+    plan = Plan(script=script, edited=orders.script is not None, reuse=orders.reuse, forget=orders.forget,
+                bounds=orders.bounds, types=types)  # fmt: skip
+    return await rehearse(plan, history=history, read_value=reader.value, models=models, find_workflow=find_child)
+
+
 async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, orders: Orders) -> RunEnded:
     view = RunView.of(journal.history)
     for listener in orders.listeners:
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
     plan = Plan(
-        script=orders.script or await recorded_script(journal, view),
+        script=orders.script or await recorded_script(journal.read_value, view),
         edited=orders.script is not None,
         reuse=orders.reuse,
         forget=orders.forget,
@@ -111,10 +124,13 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
         return await run.execute()
 
 
-async def recorded_script(journal: Journal, view: RunView) -> Script:
+async def recorded_script(read_value: ReadValue, view: RunView) -> Script:
     """The script as the journal has it."""
-    source = msgspec.json.decode(await journal.read_value(view.source), type=str)
-    return parse(source, view.script, portable=bool(view.bounds.get("portable")))
+    source = msgspec.json.decode(await read_value(view.source), type=str)
+    meta, _ = examine(source, verdict=Verdict(None))
+    if meta is None:
+        return parse(source, view.script)
+    return Script(view.script, source, meta)
 
 
 def find_child(reference: Any, cwd: Path) -> Script:

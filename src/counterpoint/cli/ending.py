@@ -1,0 +1,71 @@
+"""The end of a run as people read it: the result on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from counterpoint.cli.options import Output
+from counterpoint.cli.text import count, duration, money, one_line, safe
+from counterpoint.events import RunStatus
+from counterpoint.view import RunView
+
+SHOWN = 10
+RESUMABLE = (RunStatus.PARTIAL, RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, RunStatus.BUDGET_EXCEEDED)
+
+
+def print_result(result: Any) -> None:
+    """The returned value: its ``report``, its text, or its JSON."""
+    if isinstance(result, dict) and isinstance(result.get("report"), str):  # pyright: ignore[reportUnknownMemberType]
+        click.echo(safe(result["report"]))
+    elif isinstance(result, str):
+        click.echo(safe(result))
+    elif result is not None:
+        click.echo(json.dumps(result, ensure_ascii=False, indent=2))
+
+
+def print_summary(output: Output, view: RunView) -> None:
+    """How it went, what did not end well and why, and what to do about it."""
+    good, of = view.coverage()
+    usage = view.usage()
+    parts = [f"{good} of {of} agents ok"]
+    if view.reused:
+        parts.append(f"{view.reused} reused")
+    parts.append(f"{count(usage.input_tokens)} tokens in, {count(usage.output_tokens)} out")
+    parts.append(money(usage.usd))
+    parts.append(duration(view.duration_s()))
+    parts.append(f"{view.model} (simulated: no language model answered)" if view.simulated else _answered_by(view))
+    output.say("")
+    output.say(f"{view.status.value}: {', '.join(parts)}")
+    if view.message and view.status is not RunStatus.COMPLETED:
+        output.say(safe(view.message))
+    if view.error is not None and view.error.line is not None:
+        output.say(f"at {safe(view.script)}:{view.error.line}:{view.error.column}")
+    for fault in view.script_errors[:SHOWN]:
+        output.say(f"  script error, line {fault.line}: {safe(fault.name)}: {one_line(fault.message)}")
+    _print_bad(output, view)
+    output.say(f"run {view.run_id}: counterpoint show {view.run_id}")
+
+
+def _print_bad(output: Output, view: RunView) -> None:
+    bad = view.not_ok()
+    for agent in bad[:SHOWN]:
+        outcome = agent.outcome.value if agent.outcome else agent.state
+        cause = f": {one_line(agent.fault.message)}" if agent.fault else ""
+        output.say(f"  {agent.id} {outcome}: {one_line(agent.label, 50)}{cause}")
+    if len(bad) > SHOWN:
+        output.say(f"  and {len(bad) - SHOWN} more: counterpoint show {view.run_id}")
+    if view.status is RunStatus.WAITING:
+        for gate in view.open_gates():
+            output.say(f"  {gate.id}: {safe(gate.question)}")
+        output.say(f"answer with: counterpoint approve {view.run_id} GATE, then: counterpoint resume {view.run_id}")
+    elif view.status in RESUMABLE:
+        what = "these alone run again" if bad else "what is recorded is not asked again"
+        output.say(f"{what}: counterpoint resume {view.run_id}")
+
+
+def _answered_by(view: RunView) -> str:
+    answered = {agent.answered_by for agent in view.agents.values() if agent.answered_by}
+    return ", ".join(sorted(answered)) or view.model

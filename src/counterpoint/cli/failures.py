@@ -1,0 +1,78 @@
+"""What goes wrong, as a person reads it, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from counterpoint.cli.text import safe
+from counterpoint.errors import CounterpointError, JournalFullError, ProviderError, ScriptRefused, UsageError
+
+
+def report(error: BaseException) -> int:
+    """Writes an error to stderr and gives the exit code."""
+    match error:
+        case SystemExit():
+            return error.code if isinstance(error.code, int) else 1
+        case KeyboardInterrupt() | click.exceptions.Abort():
+            click.echo("Interrupted.", err=True)
+            return 130
+        case BrokenPipeError():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        case click.ClickException():
+            error.show()
+            return error.exit_code
+        case ScriptRefused():
+            return _refused(error)
+        case CounterpointError():
+            click.echo(f"error: {safe(error.message)}", err=True)
+            if error.hint:
+                click.echo(f"hint: {safe(error.hint)}", err=True)
+            return _code(error)
+        case _:
+            return _unexpected(error)
+
+
+def refusal(error: ScriptRefused) -> dict[str, Any]:
+    """The JSON document of a refused script."""
+    errors = [
+        {"line": f.line, "column": f.column, "message": f.message, "hint": f.hint, "file": error.path}
+        for f in error.findings
+    ]
+    return {"status": "rejected", "errors": errors}
+
+
+def _refused(error: ScriptRefused) -> int:
+    from counterpoint.script.report import render
+
+    context = click.get_current_context(silent=True)
+    if (context is not None and context.params.get("json_")) or "--json" in sys.argv:
+        click.echo(json.dumps(refusal(error)))
+    for finding in error.findings:
+        click.echo(render(finding, error.source, safe(error.path)), err=True)
+    return 2
+
+
+def _code(error: CounterpointError) -> int:
+    match error:
+        case UsageError():
+            return 2
+        case JournalFullError() | ProviderError():
+            return 6
+        case _:
+            return 1
+
+
+def _unexpected(error: BaseException) -> int:
+    click.echo(f"error: {type(error).__name__}: {safe(str(error))}", err=True)
+    if {"-v", "--verbose"} & set(sys.argv):
+        traceback.print_exception(error)
+    else:
+        click.echo("hint: this is a fault of Counterpoint; -v shows where. Nothing in the journal is lost.", err=True)
+    return 1

@@ -1,0 +1,47 @@
+"""``logs``: what a run narrated."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from counterpoint.cli.options import Output, asynchronous, common, session
+from counterpoint.cli.text import safe
+from counterpoint.events import LogWritten, Recorded, RunEnded
+
+
+@click.command()
+@click.argument("run")
+@click.option("--follow", "-f", is_flag=True, help="Go on until the run ends.")
+@click.option("--jsonl", is_flag=True, help="The events themselves, one JSON object a line.")
+@common
+@asynchronous
+async def logs(run: str, follow: bool, jsonl: bool, output: Output, state: Path | None) -> int:
+    """Show a run's narration, or, with --jsonl, all of its events."""
+    async with session(state) as here:
+        run_id = await here.client.find(run)
+        if output.json:
+            view = await here.client.view(run_id)
+            output.document([{"at": line.at, "level": line.level, "text": line.text} for line in view.log])
+            return 0
+        last = 0
+        for recorded in await here.client.events(run_id):
+            last = recorded.seq
+            _print(recorded, jsonl)
+        if follow and await here.store.is_live(run_id):
+            async for recorded in here.client.follow(run_id, last):
+                _print(recorded, jsonl)
+                if isinstance(recorded.event, RunEnded):
+                    break
+    return 0
+
+
+def _print(recorded: Recorded, jsonl: bool) -> None:
+    if jsonl:
+        click.echo(recorded.line().decode())
+    elif isinstance(recorded.event, LogWritten):
+        event = recorded.event
+        level = "" if event.level == "info" else f"{event.level}: "
+        click.echo(f"{time.strftime('%H:%M:%S', time.localtime(recorded.at))} {level}{safe(event.text)}")

@@ -1,0 +1,86 @@
+"""The program: a table of commands, each imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from counterpoint.cli.failures import report
+from counterpoint.errors import nearest
+from counterpoint.version import VERSION
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("run", "Run a workflow."),
+    "resume": ("resume", "Go on with a stopped, failed, paused, crashed or partial run."),
+    "check": ("check", "Parse and lint scripts; nothing runs."),
+    "ps": ("ps", "List runs."),
+    "show": ("show", "Show a run, or one agent of it."),
+    "logs": ("logs", "Show a run's narration."),
+    "result": ("result", "Print what a run returned."),
+    "cost": ("cost", "Show what runs consumed."),
+    "export": ("export", "Write a run in another form."),
+    "stop": ("control", "Stop a run."),
+    "pause": ("control", "Let a run start no more agents."),
+    "skip": ("control", "Skip one agent: the script gets null."),
+    "retry": ("control", "Run one agent again."),
+    "steer": ("control", "Say something to one agent, or to all."),
+    "approve": ("control", "Answer a question of a run."),
+    "deny": ("control", "Answer a question of a run with no."),
+    "budget": ("control", "Change the budget of a run that goes on."),
+    "workflows": ("workflows", "Saved workflows."),
+    "agents": ("agents", "Agent types."),
+    "models": ("models", "Models and where they come from."),
+    "config": ("config", "Settings, each with its origin."),
+    "execute": ("run", ""),
+}
+HIDDEN = frozenset({"execute"})
+
+
+class Commands(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if name not in HIDDEN]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"counterpoint.cli.{COMMANDS[cmd_name][0]}")
+        return getattr(module, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"There is no command {args[0]!r}{nearest(args[0], self.list_commands(ctx))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="counterpoint")
+def program() -> None:
+    """Workflows of many agents that can be trusted, resumed, and run with any model.
+
+    \b
+    counterpoint run survey --args '{"path": "docs", "limit": 6}'
+    counterpoint run review.js --model anthropic:claude-sonnet-5 --budget 500k
+    counterpoint resume @last
+    """
+
+
+def main() -> None:
+    """Runs the program and exits with the code of the contract."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        code = program.main(standalone_mode=False)
+    except BaseException as error:
+        code = report(error)
+    sys.exit(code if isinstance(code, int) else 0)

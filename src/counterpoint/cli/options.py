@@ -1,0 +1,101 @@
+"""What every command takes, and how a command reaches the store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import json
+import os
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from counterpoint import settings
+from counterpoint.client import Client
+from counterpoint.models.registry import Models
+from counterpoint.settings import Settings
+from counterpoint.store.runs import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How a command is to speak."""
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    color: bool = True
+    input: bool = True
+    yes: bool = False
+
+    def document(self, value: Any) -> None:
+        """One JSON document on stdout."""
+        click.echo(json.dumps(value, ensure_ascii=False, indent=None if not self.color else 2))
+
+    def say(self, text: str) -> None:
+        """A line for people, on stderr."""
+        if not self.quiet:
+            click.echo(text, err=True)
+
+
+def common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that every command has; the command gets `output` and `state`."""
+
+    @click.option("--json", "json_", is_flag=True, help="One JSON document on stdout.")
+    @click.option("--quiet", "-q", is_flag=True, help="Say only what was asked for.")
+    @click.option("--verbose", "-v", is_flag=True, help="Say more, tracebacks included.")
+    @click.option("--no-color", is_flag=True, help="No colours (also NO_COLOR).")
+    @click.option("--no-input", is_flag=True, help="Never ask.")
+    @click.option("--yes", "-y", is_flag=True, help="Answer questions with yes.")
+    @click.option("--state", type=click.Path(path_type=Path), help="Folder of the runs.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, json_: bool, quiet: bool, verbose: bool, no_color: bool, no_input: bool, yes: bool,
+                state: Path | None, **kwargs: Any) -> Any:  # fmt: skip
+        color = not no_color and not os.environ.get("NO_COLOR")
+        output = Output(json_, quiet, verbose, color, not no_input, yes)
+        return command(*args, output=output, state=state, **kwargs)
+
+    return wrapped
+
+
+def asynchronous(command: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+    """Runs an async command; an error inside of task groups is raised as itself."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return asyncio.run(command(*args, **kwargs))
+        except BaseExceptionGroup as group:
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            raise error from None
+
+    return wrapped
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A store, the settings in force, and what they lead to."""
+
+    settings: Settings
+    store: Store
+    client: Client
+
+
+@contextlib.asynccontextmanager
+async def session(state: Path | None, cwd: Path | None = None, **flags: Any) -> AsyncGenerator[Session]:
+    """Opens the store that the settings name."""
+    chosen = settings.load(cwd=cwd or Path.cwd(), flags={"state": state, **flags})
+    async with Store(chosen.state) as store:
+        yield Session(chosen, store, Client(store))
+
+
+@contextlib.asynccontextmanager
+async def models(chosen: Settings) -> AsyncGenerator[Models]:
+    async with Models(chosen) as registry:
+        yield registry

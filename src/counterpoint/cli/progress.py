@@ -1,0 +1,171 @@
+"""What a run shows while it goes on: a live table on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+import click
+
+from counterpoint.cli.text import count, duration, money, one_line, safe
+from counterpoint.events import (
+    AgentFinished,
+    AgentRetried,
+    GateOpened,
+    LogWritten,
+    Outcome,
+    PhaseEntered,
+    Recorded,
+    RunContinued,
+    RunPaused,
+    ScriptErrorRaised,
+)
+from counterpoint.view import AgentView, RunView
+
+LINES = 300
+"""Lines about single agents that a run without a terminal writes; then only every hundredth end is told."""
+REPAINTS_PER_S = 8
+SLOWEST = 5
+
+
+class Progress(Protocol):
+    """Takes the events of a run as they become durable."""
+
+    def take(self, events: list[Recorded]) -> None: ...
+    def close(self) -> None: ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def take(self, events: list[Recorded]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Lines:
+    """One line an event that matters, on stderr."""
+
+    def __init__(self) -> None:
+        self._view = RunView()
+        self._told = 0
+        self._ended = 0
+
+    def take(self, events: list[Recorded]) -> None:
+        for recorded in events:
+            self._view.apply(recorded)
+            line = self._line(recorded.event)
+            if line:
+                click.echo(line, err=True)
+
+    def close(self) -> None:
+        pass
+
+    def _line(self, event: Any) -> str | None:
+        match event:
+            case PhaseEntered(title=title):
+                return f"== {one_line(title)}"
+            case LogWritten(text=text, level=level):
+                return ("" if level == "info" else f"{level}: ") + safe(text)
+            case ScriptErrorRaised(fault=fault):
+                return f"script error: line {fault.line}: {safe(fault.name)}: {one_line(fault.message)}"
+            case AgentFinished():
+                return self._agent(self._view.agents[event.agent], event)
+            case AgentRetried(agent=agent, fault=fault, wait=wait) if self._told < LINES:
+                self._told += 1
+                return f"   {agent} tries again in {wait:.1f}s: {one_line(fault.message)}"
+            case RunPaused(message=message):
+                return f"paused: {safe(message)}"
+            case RunContinued():
+                return "the run goes on"
+            case GateOpened(gate=gate, question=question):
+                return f"a person is asked ({gate}): {safe(question)}"
+            case _:
+                return None
+
+    def _agent(self, agent: AgentView, event: AgentFinished) -> str | None:
+        self._ended += 1
+        if event.outcome is Outcome.OK and self._told >= LINES:
+            return f"   {self._ended} agents have ended" if self._ended % 100 == 0 else None
+        self._told += 1
+        cause = f": {one_line(event.fault.message)}" if event.fault else ""
+        return f"   {event.outcome.value:9} {one_line(agent.label, 60)} ({duration(event.seconds)}){cause}"
+
+
+class Live:
+    """A table that is painted anew, at most some times a second, on a terminal."""
+
+    def __init__(self, *, color: bool) -> None:
+        from rich.console import Console
+        from rich.live import Live as RichLive
+
+        self._view = RunView()
+        self._console = Console(stderr=True, no_color=not color, highlight=False)
+        self._live = RichLive(
+            console=self._console, refresh_per_second=REPAINTS_PER_S, get_renderable=self._paint, transient=True
+        )
+        self._live.start()
+
+    def take(self, events: list[Recorded]) -> None:
+        for recorded in events:
+            self._view.apply(recorded)
+            match recorded.event:
+                case LogWritten(text=text, level=level):
+                    self._print(safe(text) if level == "info" else f"{level}: {safe(text)}")
+                case ScriptErrorRaised(fault=fault):
+                    self._print(f"script error: line {fault.line}: {fault.name}: {safe(fault.message)}")
+                case GateOpened(gate=gate, question=question):
+                    self._print(f"a person is asked ({gate}): {safe(question)}")
+                case _:
+                    pass
+
+    def close(self) -> None:
+        self._live.stop()
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    def _paint(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        for row in phase_lines(self._view):
+            table.add_row(*(Text(cell) for cell in row))
+        for agent in slowest(self._view):
+            since = duration(max(0.0, time.time() - (agent.started_at or time.time())))
+            table.add_row(Text(f"  {one_line(agent.label, 48)}"), Text(since), Text(one_line(agent.doing, 40)))
+        table.add_row(Text(headline(self._view)))
+        return table
+
+
+def phase_lines(view: RunView) -> list[tuple[str, str, str]]:
+    """Name, counts and states of each group of agents."""
+    groups: dict[str, list[AgentView]] = {title: [] for title in view.phases}
+    for agent in view.agents.values():
+        groups.setdefault(agent.phase or "(no phase)", []).append(agent)
+    rows: list[tuple[str, str, str]] = []
+    for title, agents in groups.items():
+        good = sum(agent.good for agent in agents)
+        bad = sum(agent.outcome is not None and not agent.good for agent in agents)
+        running = sum(agent.state == "running" for agent in agents)
+        waiting = sum(agent.state == "queued" for agent in agents)
+        states = [f"{n} {word}" for n, word in ((running, "running"), (waiting, "waiting"), (bad, "not ok")) if n]
+        rows.append((one_line(title, 40), f"{good}/{len(agents)} ok", ", ".join(states)))
+    return rows
+
+
+def slowest(view: RunView) -> list[AgentView]:
+    """The agents at work that started first."""
+    running = [agent for agent in view.agents.values() if agent.state == "running"]
+    return sorted(running, key=lambda agent: agent.started_at or 0.0)[:SLOWEST]
+
+
+def headline(view: RunView) -> str:
+    """The run in one line."""
+    usage = view.usage()
+    spent = f"{count(usage.input_tokens)} in, {count(usage.output_tokens)} out, {money(usage.usd)}"
+    label = f"{view.model} (simulated)" if view.simulated else view.model
+    return f"{one_line(view.name, 40)}  {view.shown_status().value}  {duration(view.duration_s(time.time()))}  {spent}  {label}"

@@ -1,0 +1,38 @@
+"""``ps``: the runs of this store."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from counterpoint.cli.options import Output, asynchronous, common, session
+from counterpoint.cli.text import duration, one_line
+from counterpoint.events import RunStatus
+
+ENDED = (RunStatus.COMPLETED, RunStatus.STOPPED, RunStatus.FAILED)
+SHOWN = 20
+
+
+@click.command()
+@click.option("--all", "-a", "all_", is_flag=True, help="Also those that are over.")
+@common
+@asynchronous
+async def ps(all_: bool, output: Output, state: Path | None) -> int:
+    """List runs, the newest first: those that go on or can go on; with --all every one."""
+    async with session(state) as here:
+        runs = await here.client.runs()
+    shown = runs if all_ else [run for run in runs if run.status not in ENDED]
+    if output.json:
+        output.document({"runs": [
+            {"run_id": run.run_id, "name": run.name, "status": run.status.value, "created_at": run.created_at, "cwd": run.cwd}
+            for run in shown
+        ]})  # fmt: skip
+        return 0
+    for run in shown:
+        age = duration(max(0.0, time.time() - run.created_at))
+        click.echo(f"{run.run_id}  {run.status.value:15}  {age:>7} ago  {one_line(run.name, 40)}")
+    if len(runs) > len(shown):
+        output.say(f"{len(runs) - len(shown)} more are over: counterpoint ps --all")
+    return 0

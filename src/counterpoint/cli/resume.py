@@ -1,0 +1,78 @@
+"""``resume``: what was paid for is not paid again, and it is said before anything is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from counterpoint import daemon
+from counterpoint.cli.arguments import read_budgets
+from counterpoint.cli.options import Output, asynchronous, common, session
+from counterpoint.cli.run import attend, detached, ready
+from counterpoint.cli.text import count, money
+from counterpoint.client import load_script
+from counterpoint.models.registry import Models
+from counterpoint.runtime.rehearsal import Rehearsal
+
+
+@click.command()
+@click.argument("run")
+@click.option("--script", type=click.Path(path_type=Path), help="Another text of the script.")
+@click.option("--reuse", type=click.Choice(["calls", "prefix", "none"]), default="calls", help="What is reused.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be reused and run.")
+@click.option("--budget", multiple=True, metavar="500k|$5", help="A new ceiling for the run.")
+@click.option("--max-agents", type=int, help="A new cap on agents.")
+@click.option("--concurrency", "-c", type=int, help="Agents at work at once.")
+@click.option("--detach", "-d", is_flag=True, help="Go on in the background.")
+@click.option("--jsonl", is_flag=True, help="Events on stdout as they happen.")
+@common
+@asynchronous
+async def resume(
+    run: str, script: Path | None, reuse: Literal["calls", "prefix", "none"], dry_run: bool, budget: tuple[str, ...],
+    max_agents: int | None, concurrency: int | None, detach: bool, jsonl: bool, output: Output, state: Path | None,
+) -> int:  # fmt: skip
+    """Go on with a run: its recorded results are reused, everything else runs.
+
+    RUN is an id, a unique prefix of one, or @last.
+    """
+    async with session(state) as here:
+        run_id = await here.client.find(run)
+        view = await here.client.view(run_id)
+        await here.client.refuse_live(run_id)
+        edited = await load_script(script, portable=bool(view.bounds.get("portable"))) if script else None
+        bounds = _bounds(budget, max_agents, concurrency)
+        orders = daemon.Orders(script=edited, reuse=reuse, bounds=bounds)
+        async with session(state, Path(view.cwd), base_url=view.base_url) as there, Models(there.settings) as models:
+            plan = await daemon.rehearse_run(there.store, run_id, models, orders)
+            if dry_run:
+                _tell(output, plan)
+                return 0
+            output.say(describe(plan))
+            await ready(models, view.model, output)
+            if detach and edited is None and reuse == "calls" and not bounds:
+                detached(there, run_id)
+                click.echo(run_id)
+                return 0
+            return await attend(there, run_id, models, output, jsonl=jsonl, orders=orders)
+
+
+def describe(plan: Rehearsal) -> str:
+    """The plan of a resume in one line."""
+    runs = f"runs {plan.run}" if plan.ends else f"runs {plan.run} and what follows from them"
+    saved = f"saves {count(plan.saves.input_tokens + plan.saves.output_tokens)} tokens, {money(plan.saves.usd)}"
+    return f"reuses {plan.reuse}, {runs}, {saved}"
+
+
+def _tell(output: Output, plan: Rehearsal) -> None:
+    if output.json:
+        saves = {"tokens": plan.saves.input_tokens + plan.saves.output_tokens, "usd": plan.saves.usd}
+        output.document({"reuse": plan.reuse, "run": plan.run, "more_may_follow": not plan.ends, "saves": saves})
+    else:
+        click.echo(describe(plan))
+
+
+def _bounds(budget: tuple[str, ...], max_agents: int | None, concurrency: int | None) -> dict[str, Any]:
+    given = {"max_agents": max_agents, "concurrency": concurrency, **read_budgets(budget)}
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,197 @@
+"""``run``: a new run, executed here and now, or left to a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from counterpoint import daemon
+from counterpoint.cli.arguments import read_args, read_budgets
+from counterpoint.cli.ending import print_result, print_summary
+from counterpoint.cli.options import Output, Session, asynchronous, common, session
+from counterpoint.cli.progress import Lines, Live, Progress, Silent
+from counterpoint.client import load_script
+from counterpoint.events import Recorded, RunEnded, RunStatus
+from counterpoint.models.registry import Models
+from counterpoint.runtime.run import Run
+from counterpoint.script.find import find
+from counterpoint.version import VERSION
+
+DRAIN_S = 30.0
+"""How long SIGTERM lets agents finish."""
+
+
+@click.command()
+@click.argument("script")
+@click.option("--args", "args_", metavar="JSON|@FILE|-", help="What the script sees as `args`.")
+@click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of agents that name none.")
+@click.option("--base-url", help="Address of the provider.")
+@click.option("--budget", multiple=True, metavar="500k|$5", help="Ceiling of output tokens, or of money; may be repeated.")
+@click.option("--max-agents", type=int, help="Cap on agents.")
+@click.option("--concurrency", "-c", type=int, help="Agents at work at once (1 to 1000).")
+@click.option("--cwd", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The run's folder.")
+@click.option("--detach", "-d", is_flag=True, help="Run in the background; print the run's id.")
+@click.option("--strict", is_flag=True, help="An error of the script in a thunk ends the run.")
+@click.option("--portable", is_flag=True, help="Refuse what Claude Code would refuse.")
+@click.option("--unknown-agents", type=click.Choice(["reject", "general"]), help="What an unknown agentType does.")
+@click.option("--jsonl", is_flag=True, help="Events on stdout as they happen, one JSON object a line.")
+@common
+@asynchronous
+async def run(
+    script: str, args_: str | None, budget: tuple[str, ...], cwd: Path | None, detach: bool, jsonl: bool,
+    output: Output, state: Path | None, strict: bool, portable: bool, **flags: Any,
+) -> int:  # fmt: skip
+    """Run a workflow: a .js file, or the name of a saved one.
+
+    \b
+    counterpoint run survey --args '{"path": "docs", "limit": 6}'
+    counterpoint run ./flow.js --model sim --json
+    """
+    folder = (cwd or Path.cwd()).resolve()
+    flags |= {**read_budgets(budget), "strict": strict or None, "portable": portable or None}
+    args = read_args(args_)
+    async with session(state, folder, **flags) as here, Models(here.settings) as models:
+        text = await load_script(find(script, _script_folder(script, folder)), portable=here.settings.portable)
+        await ready(models, models.default(here.settings.model), output)
+        run_id = await here.client.submit(
+            text, settings=here.settings, models=models, cwd=folder, args=args, version=VERSION
+        )
+        if detach:
+            detached(here, run_id)
+            output.document({"run_id": run_id}) if output.json else click.echo(run_id)
+            return 0
+        return await attend(here, run_id, models, output, jsonl=jsonl)
+
+
+@click.command(hidden=True)
+@click.argument("run_id")
+@click.option("--state", type=click.Path(path_type=Path))
+@asynchronous
+async def execute(run_id: str, state: Path | None) -> int:
+    """Executes a recorded run without a terminal."""
+    async with session(state) as here:
+        view = await here.client.view(run_id)
+        async with session(state, Path(view.cwd), base_url=view.base_url) as there, Models(there.settings) as models:
+            orders = daemon.Orders(waits_for_people=True, waits_for_quota=True, started=_obey_signals)
+            ended = await daemon.execute(there.store, run_id, models, orders)
+            return daemon.exit_code(ended.status)
+
+
+def detached(here: Session, run_id: str) -> None:
+    """Starts a process that executes the run after ours has ended."""
+    state = str(here.settings.state)
+    log = (here.store.journal_path(run_id).parent / "process.log").open("wb")
+    subprocess.Popen(
+        [sys.executable, "-m", "counterpoint", "execute", run_id, "--state", state],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        env={**os.environ, "COUNTERPOINT_STATE": state},
+    )
+    log.close()
+
+
+async def attend(
+    here: Session, run_id: str, models: Models, output: Output, *, jsonl: bool = False, orders: daemon.Orders | None = None
+) -> int:
+    """Executes a run in this process, shows how it goes, and gives the exit code."""
+    progress = _progress(output, jsonl)
+    people = output.input and sys.stdin.isatty() and sys.stderr.isatty()
+    last = 0
+
+    def write(events: list[Recorded]) -> None:
+        nonlocal last
+        last = events[-1].seq
+        for recorded in events:
+            sys.stdout.buffer.write(recorded.line() + b"\n")
+        sys.stdout.buffer.flush()
+
+    if jsonl:
+        write(await here.client.events(run_id))
+    base = orders or daemon.Orders()
+    with contextlib.closing(progress):
+        ended = await daemon.execute(
+            here.store,
+            run_id,
+            models,
+            daemon.Orders(
+                script=base.script, reuse=base.reuse, forget=base.forget, bounds=base.bounds,
+                waits_for_people=people, waits_for_quota=False,
+                listeners=(write,) if jsonl else (progress.take,), started=_obey_signals,
+            ),
+        )  # fmt: skip
+    await _show_end(here, run_id, output, jsonl=jsonl)
+    return daemon.exit_code(ended.status)
+
+
+async def _show_end(here: Session, run_id: str, output: Output, *, jsonl: bool) -> None:
+    view = await here.client.view(run_id)
+    if output.json:
+        output.document(await here.client.document(view))
+    elif not jsonl:
+        print_result(await here.client.value(run_id, view.result))
+    print_summary(output, view)
+
+
+async def ready(models: Models, spec: str, output: Output) -> None:
+    """Makes sure that the model can answer: one that has to be fetched is fetched, after asking."""
+    model = models.get(spec)
+    prepare = getattr(model, "prepare", None)
+    if prepare is not None:
+        from counterpoint.cli.models import fetch_for
+
+        await fetch_for(model, output)
+
+
+def _progress(output: Output, jsonl: bool) -> Progress:
+    if output.quiet or jsonl or output.json:
+        return Silent()
+    return Live(color=output.color) if sys.stderr.isatty() else Lines()
+
+
+def _script_folder(script: str, folder: Path) -> Path:
+    """A path is meant from where the user is; a name is looked up from the run's folder."""
+    return Path.cwd() if (Path.cwd() / script).exists() else folder
+
+
+def _obey_signals(run: Run) -> None:
+    """First Ctrl-C: agents under way finish. Second: stop now. SIGTERM: the same, within a deadline. SIGHUP: go on."""
+    loop = asyncio.get_running_loop()
+    stopped = RunEnded(RunStatus.STOPPED, message="Stopped by a signal.")
+    asked = False
+
+    def interrupted() -> None:
+        nonlocal asked
+        if asked:
+            run.end(stopped)
+        else:
+            asked = True
+            click.echo("\nStopping: agents under way finish; once more stops them now.", err=True)
+            run.drain(stopped)
+
+    def terminated() -> None:
+        run.drain(stopped)
+        loop.call_later(DRAIN_S, run.end, stopped)
+
+    with contextlib.suppress(NotImplementedError, AttributeError):  # Windows has no handlers on its loop
+        loop.add_signal_handler(signal.SIGINT, interrupted)
+        loop.add_signal_handler(signal.SIGTERM, terminated)
+        loop.add_signal_handler(signal.SIGHUP, _hang_up)
+
+
+def _hang_up() -> None:
+    """The terminal is gone: what is still written to it goes nowhere, and the run goes on."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+
+
