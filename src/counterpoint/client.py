@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from counterpoint.errors import Finding, RunIsLiveError, ScriptRefused
-from counterpoint.events import Recorded, RunCreated, RunStatus, Value
+from counterpoint.events import GateAnswered, Recorded, RunCreated, RunStatus, Value
 from counterpoint.models.registry import Models
 from counterpoint.sandbox.process import ENGINE, Limits, ScriptProcess
 from counterpoint.script import Script, find, parse
@@ -122,6 +122,14 @@ class Client:
     async def ask(self, run_id: str, verb: str, target: str | None = None, *, by: str, **body: Any) -> int:
         """Leaves a request for whoever executes the run, and gives its number."""
         return await self._store.requests.ask(run_id, verb, target, msgspec.json.encode(body), by)
+
+    async def answer(self, run_id: str, gate: str, answer: Any, *, denied: bool, by: str) -> None:
+        """Records a person's answer for a run that nobody executes; a resume goes on with it."""
+        async with self._store.writing(run_id) as journal:
+            view = RunView.of(journal.history)
+            value = None if denied else journal.value(msgspec.json.encode(answer))
+            recorded = journal.append(GateAnswered(gate, view.gates[gate].key, value, denied, by))
+            await journal.durable(recorded.seq)
 
     async def document(self, view: RunView) -> dict[str, Any]:
         """The JSON of a run, as ``spec/cli.md`` has it."""

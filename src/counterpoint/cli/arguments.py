@@ -38,7 +38,7 @@ def _json(text: str, where: str) -> bytes:
         excerpt = f"  {safe(line[start : start + 80])}\n  {' ' * (error.colno - 1 - start)}^"
         raise UsageError(
             f"{where} is no JSON: line {error.lineno}, column {error.colno}: {error.msg}.\n{excerpt}",
-            hint="Strings need double quotes: --args '{\"path\": \"docs\"}'",
+            hint='Strings need double quotes: --args \'{"path": "docs"}\'',
         ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{where} is no JSON: {error}.") from error

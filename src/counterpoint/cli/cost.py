@@ -28,7 +28,9 @@ async def cost(run: str | None, output: Output, state: Path | None) -> int:
     if run:
         _one(views[0], output)
     elif output.json:
-        output.document({"runs": [{"run_id": view.run_id, "name": view.name, **_usage(view.usage())} for view in views]})
+        output.document(
+            {"runs": [{"run_id": view.run_id, "name": view.name, **_usage(view.usage())} for view in views]}
+        )
     else:
         for view in views:
             click.echo(f"{view.run_id}  {_text(view.usage())}  {one_line(view.name, 40)}")
@@ -39,7 +41,9 @@ def _one(view: RunView, output: Output) -> None:
     agents = list(view.agents.values())
     phases = _grouped(agents, lambda agent: agent.phase or "(no phase)")
     by_model = _grouped(agents, lambda agent: agent.answered_by or agent.model)
-    dearest = sorted(agents, key=lambda agent: (agent.usage.usd or 0.0, agent.usage.output_tokens), reverse=True)[:DEAREST]
+    dearest = sorted(agents, key=lambda agent: (agent.usage.usd or 0.0, agent.usage.output_tokens), reverse=True)[
+        :DEAREST
+    ]
     if output.json:
         output.document({
             "run_id": view.run_id,
@@ -71,5 +75,3 @@ def _usage(usage: Usage) -> dict[str, Any]:
 def _text(usage: Usage) -> str:
     cached = f" ({count(usage.cached_input_tokens)} cached)" if usage.cached_input_tokens else ""
     return f"{count(usage.input_tokens):>7} in{cached} {count(usage.output_tokens):>7} out  {money(usage.usd)}"
-
-

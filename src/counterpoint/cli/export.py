@@ -14,7 +14,9 @@ from counterpoint.errors import UsageError
 @click.command()
 @click.argument("run")
 @click.option("--jsonl", is_flag=True, help="The run's events, one JSON object a line.")
-@click.option("--output", "-o", "file", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of stdout.")
+@click.option(
+    "--output", "-o", "file", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of stdout."
+)
 @common
 @asynchronous
 async def export(run: str, jsonl: bool, file: Path | None, output: Output, state: Path | None) -> int:

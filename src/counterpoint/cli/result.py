@@ -11,8 +11,6 @@ from counterpoint.cli.ending import print_result
 from counterpoint.cli.options import Output, asynchronous, common, session
 
 
-
-
 @click.command()
 @click.argument("run")
 @common

@@ -34,7 +34,9 @@ DRAIN_S = 30.0
 @click.option("--args", "args_", metavar="JSON|@FILE|-", help="What the script sees as `args`.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of agents that name none.")
 @click.option("--base-url", help="Address of the provider.")
-@click.option("--budget", multiple=True, metavar="500k|$5", help="Ceiling of output tokens, or of money; may be repeated.")
+@click.option(
+    "--budget", multiple=True, metavar="500k|$5", help="Ceiling of output tokens, or of money; may be repeated."
+)
 @click.option("--max-agents", type=int, help="Cap on agents.")
 @click.option("--concurrency", "-c", type=int, help="Agents at work at once (1 to 1000).")
 @click.option("--cwd", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The run's folder.")
@@ -101,7 +103,13 @@ def detached(here: Session, run_id: str) -> None:
 
 
 async def attend(
-    here: Session, run_id: str, models: Models, output: Output, *, jsonl: bool = False, orders: daemon.Orders | None = None
+    here: Session,
+    run_id: str,
+    models: Models,
+    output: Output,
+    *,
+    jsonl: bool = False,
+    orders: daemon.Orders | None = None,
 ) -> int:
     """Executes a run in this process, shows how it goes, and gives the exit code."""
     progress = _progress(output, jsonl)
@@ -193,5 +201,3 @@ def _hang_up() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-
-

@@ -97,7 +97,9 @@ def _print_run(view: RunView, output: Output) -> None:
     shown = sorted(view.counted(), key=lambda agent: (agent.good, agent.id))[:SHOWN]
     for agent in shown:
         state = agent.outcome.value if agent.outcome else agent.state
-        click.echo(f"  {agent.id:6} {state:9} {duration(agent.seconds):>7} {count(agent.usage.output_tokens):>6}  {one_line(agent.label, 60)}")
+        click.echo(
+            f"  {agent.id:6} {state:9} {duration(agent.seconds):>7} {count(agent.usage.output_tokens):>6}  {one_line(agent.label, 60)}"
+        )
     if len(view.counted()) > len(shown):
         click.echo(f"  and {len(view.counted()) - len(shown)} more agents: counterpoint show {view.run_id} --json")
     print_summary(output, view)
@@ -132,6 +134,8 @@ async def _show_agent(here: Session, view: RunView, text: str, output: Output) -
 
 def _message(message: dict[str, Any]) -> str:
     parts = [str(message.get("text", ""))]
-    parts += [f"{call['name']}({json.dumps(call.get('input'), ensure_ascii=False)})" for call in message.get("calls", [])]
+    parts += [
+        f"{call['name']}({json.dumps(call.get('input'), ensure_ascii=False)})" for call in message.get("calls", [])
+    ]
     parts += [f"{result['name']}: {result['content']}" for result in message.get("results", [])]
     return "\n".join(part for part in parts if part)

@@ -1,0 +1,39 @@
+"""``agents``: the agent types that scripts can name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from counterpoint.agents.types import BUILT_IN, load_types
+from counterpoint.cli.options import Output, common
+from counterpoint.cli.text import one_line, safe
+
+
+@click.group()
+def agents() -> None:
+    """Agent types."""
+
+
+@agents.command("list")
+@common
+def list_(output: Output, state: Path | None) -> int:
+    """Every agent type that this folder sees, and where it comes from."""
+    found, wrong = load_types(Path.cwd())
+    types = {**BUILT_IN, **found}
+    if output.json:
+        rows = [
+            {"name": t.name, "description": t.description, "tools": t.tools, "model": t.model, "source": t.source,
+             "unsupported": list(t.unsupported)}
+            for t in types.values()
+        ]  # fmt: skip
+        output.document({"agents": rows, "problems": wrong})
+        return 0
+    for t in types.values():
+        click.echo(f"{one_line(t.name, 24):24}  {one_line(t.source, 40):20}  {one_line(t.description, 80)}")
+        if t.unsupported:
+            click.echo(f"{'':24}  without effect here: {', '.join(t.unsupported)}")
+    for problem in wrong:
+        output.say(safe(problem))
+    return 0
