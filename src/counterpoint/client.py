@@ -20,7 +20,7 @@ from counterpoint.script import Script, find, parse
 from counterpoint.script.meta import Meta
 from counterpoint.settings import Settings
 from counterpoint.store.runs import Store
-from counterpoint.view import RunView
+from counterpoint.view import AgentView, RunView
 
 SCHEMA_VERSION = 1
 
@@ -107,8 +107,12 @@ class Client:
         """The JSON of a journaled value."""
         return await self._store.reader(run_id).value(value)
 
-    async def events(self, run_id: str) -> list[Recorded]:
-        return await self._store.reader(run_id).read()
+    async def events(self, run_id: str, after: int = 0) -> list[Recorded]:
+        return await self._store.reader(run_id).read(after)
+
+    async def is_live(self, run_id: str) -> bool:
+        """Whether a process executes the run now."""
+        return await self._store.is_live(run_id)
 
     def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """The run's events from `after` on, as they come; ends with the attempt."""
@@ -169,6 +173,67 @@ class Client:
         if view.paused_until is not None:
             document["paused_until"] = view.paused_until
         return document
+
+    async def run_document(self, view: RunView) -> dict[str, Any]:
+        """The document of a run, with a line for each agent, what is left of its bounds, and the receipts."""
+        document = await self.document(view)
+        document["agent_list"] = [agent_row(agent) for agent in view.counted()]
+        document["limits"] = _limits(view)
+        document["requests"] = [
+            {"id": r.id, "verb": r.verb, "target": r.target, "by": r.by, "asked_at": r.asked_at,
+             "delivered_at": r.delivered_at, "done_at": r.done_at, "ok": r.ok, "message": r.message}
+            for r in view.requests.values()
+        ]  # fmt: skip
+        return document
+
+    async def agent_document(self, view: RunView, agent: AgentView) -> dict[str, Any]:
+        """Everything that is known of one agent: its row, the exact prompt, what was said, what came out."""
+        return {
+            **agent_row(agent),
+            "prompt": await self.value(view.run_id, agent.prompt),
+            "options": agent.options,
+            "value": await self.value(view.run_id, agent.value),
+            "raw": await self.value(view.run_id, agent.raw),
+            "transcript": await self.transcript(view.run_id, agent.id),
+        }
+
+
+def agent_row(agent: AgentView) -> dict[str, Any]:
+    """One agent in `agent_list`."""
+    return {
+        "id": agent.id,
+        "label": agent.label,
+        "phase": agent.phase,
+        "outcome": agent.outcome.value if agent.outcome else None,
+        "state": agent.state,
+        "attempt": agent.attempt,
+        "model": agent.answered_by or agent.model,
+        "seconds": agent.seconds,
+        "turns": agent.turns,
+        "usage": msgspec.to_builtins(agent.usage),
+        "fault": msgspec.to_builtins(agent.fault) if agent.fault else None,
+        "line": agent.line,
+        "workflow": agent.workflow,
+        "doing": agent.doing,
+    }
+
+
+def _limits(view: RunView) -> dict[str, Any]:
+    usage, bounds = view.usage(), view.bounds
+    tokens, usd = bounds.get("budget_tokens"), bounds.get("budget_usd")
+    return {
+        "agents": {"cap": bounds.get("max_agents"), "used": len(view.agents)},
+        "tokens": {"total": tokens, "spent": usage.output_tokens, "left": _left(tokens, usage.output_tokens)},
+        "usd": {"total": usd, "spent": usage.usd, "left": None if usage.usd is None else _left(usd, usage.usd)},
+        "concurrency": bounds.get("concurrency"),
+        "agent_timeout_s": bounds.get("agent_timeout_s"),
+        "stall_s": bounds.get("stall_s"),
+        "max_turns": bounds.get("max_turns"),
+    }
+
+
+def _left(total: float | None, used: float) -> float | None:
+    return None if total is None else max(0, total - used)
 
 
 def _error(view: RunView) -> dict[str, Any] | None:

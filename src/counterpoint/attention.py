@@ -1,0 +1,144 @@
+"""What needs a person, in a fixed order, and the sign of each state. The page's ``attention.js`` has the same rules.
+
+The order: somebody is asked › the script is wrong › agents stand still › agents ended badly › the provider says no ›
+the budget is nearly used › agents are slow. Equal troubles are one line: three hundred dead agents are not three
+hundred lines.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from counterpoint.events import Outcome, RunStatus
+from counterpoint.text import count, duration, money, one_line
+from counterpoint.view import AgentView, RunView
+
+STILL_S = 60.0
+"""An agent without any progress for so long stands still (or for half of the run's `stall_s`, where that is less)."""
+SLOW_TIMES = 3
+"""An agent is slow that takes so many times the median of those of its phase that ended well …"""
+SLOW_LEAST_S = 10.0
+"""… but not below this,"""
+SLOW_BASIS = 5
+"""and only when so many have ended."""
+NEARLY = 0.9
+"""Part of a ceiling from which on it is told."""
+BAD = (Outcome.FAILED, Outcome.INVALID, Outcome.LIMITED, Outcome.TIMED_OUT, Outcome.STALLED)
+"""Ends that nobody wanted."""
+
+SIGNS = {
+    "queued": "·", "limited": "◔", "model": "▶", "tool": "⚙", "human": "!",
+    "ok": "✓", "failed": "✗", "invalid": "?", "timed_out": "T", "stalled": "z",
+    "skipped": "⊘", "cancelled": "−", "reused": "↺",
+}  # fmt: skip
+"""One sign a state, each one cell wide."""
+ASCII_SIGNS = {
+    "queued": ".", "limited": "w", "model": ">", "tool": "*", "human": "!",
+    "ok": "+", "failed": "X", "invalid": "?", "timed_out": "T", "stalled": "z",
+    "skipped": "s", "cancelled": "-", "reused": "=",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One trouble. `agents` are the ids of those who have it; `gate` is the question's id where a person is asked."""
+
+    kind: str
+    """gate, script, still, failed, held, budget or slow."""
+    text: str
+    since: float
+    agents: tuple[str, ...] = ()
+    gate: str = ""
+
+
+def state_of(agent: AgentView, doing: str = "model") -> str:
+    """The state that a sign stands for; `doing` is what the timeline says of an agent at work."""
+    if agent.outcome is not None:
+        return agent.outcome.value
+    return "queued" if agent.state == "queued" else doing if doing in ("limited", "tool") else "model"
+
+
+def needs(view: RunView, now: float) -> list[Need]:
+    """All troubles of a run at the time `now`, the most urgent first."""
+    found = [*_gates(view), *_script(view)]
+    if not view.ended and view.status is not RunStatus.INTERRUPTED:
+        found += _still(view, now)
+    found += _failed(view)
+    if not view.ended and view.status is not RunStatus.INTERRUPTED:
+        found += [*_held(view, now), *_budget(view), *_slow(view, now)]
+    return found
+
+
+def _gates(view: RunView) -> Iterator[Need]:
+    for gate in view.open_gates():
+        yield Need("gate", gate.question, gate.opened_at, gate=gate.id)
+
+
+def _script(view: RunView) -> Iterator[Need]:
+    if view.error is not None:
+        yield Need("script", f"{view.error.name}: {view.error.message}", view.ended_at or view.last_at)
+    for fault in view.script_errors:
+        yield Need("script", f"line {fault.line}: {fault.name}: {fault.message}", view.last_at)
+
+
+def _still(view: RunView, now: float) -> Iterator[Need]:
+    limit = min(STILL_S, float(view.bounds.get("stall_s") or 2 * STILL_S) / 2)
+    for agent in view.agents.values():
+        if agent.state == "running" and now - agent.last_at >= limit:
+            yield Need("still", f"{agent.label or agent.id}: no progress", agent.last_at, (agent.id,))
+
+
+def _failed(view: RunView) -> Iterator[Need]:
+    groups: defaultdict[tuple[str, str, str], list[AgentView]] = defaultdict(list)
+    for agent in view.counted():
+        if agent.outcome is not None and agent.outcome in BAD:
+            fault = agent.fault
+            why = f"{fault.name}: {fault.message}" if fault else ""
+            groups[agent.outcome.value, agent.phase or "", why].append(agent)
+    for (outcome, phase, why), agents in groups.items():
+        first = agents[0]
+        who = (
+            first.label or first.id if len(agents) == 1 else f"{len(agents)} agents" + (f" of {phase}" if phase else "")
+        )
+        text = f"{who}: {outcome.replace('_', ' ')}" + (f": {why}" if why else "")
+        yield Need("failed", text, first.finished_at or first.last_at, tuple(agent.id for agent in agents))
+
+
+def _held(view: RunView, now: float) -> Iterator[Need]:
+    for held in view.held.values():
+        if held.until > now:
+            yield Need("held", f"{held.provider} says not now: {held.message}", held.until)
+    if view.status is RunStatus.PAUSED:
+        yield Need("held", view.message or "paused", view.last_at)
+
+
+def _budget(view: RunView) -> Iterator[Need]:
+    usage, tokens, usd = view.usage(), view.bounds.get("budget_tokens"), view.bounds.get("budget_usd")
+    if tokens and usage.output_tokens >= NEARLY * tokens:
+        yield Need("budget", f"{count(usage.output_tokens)} of {count(tokens)} output tokens are used", view.last_at)
+    if usd and usage.usd is not None and usage.usd >= NEARLY * usd:
+        yield Need("budget", f"{money(usage.usd)} of {money(usd)} are spent", view.last_at)
+
+
+def _slow(view: RunView, now: float) -> Iterator[Need]:
+    took: defaultdict[str, list[float]] = defaultdict(list)
+    for agent in view.agents.values():
+        if agent.outcome is Outcome.OK:
+            took[agent.phase or ""].append(agent.seconds)
+    medians = {phase: statistics.median(times) for phase, times in took.items() if len(times) >= SLOW_BASIS}
+    for agent in view.agents.values():
+        usual = medians.get(agent.phase or "")
+        if usual is None or agent.state != "running" or agent.started_at is None:
+            continue
+        if now - agent.started_at > max(SLOW_LEAST_S, SLOW_TIMES * usual):
+            text = f"{agent.label or agent.id}: slow, others took {duration(usual)}"
+            yield Need("slow", text, agent.started_at, (agent.id,))
+
+
+def line(need: Need, now: float, width: int = 100) -> str:
+    """A trouble on one line, with how long it has lasted."""
+    times = f" ×{len(need.agents)}" if len(need.agents) > 1 else ""
+    return one_line(f"{need.text}{times}", width - 8) + f" {duration(abs(now - need.since)):>7}"
