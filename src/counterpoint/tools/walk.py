@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
+from counterpoint.tools import globs
 from counterpoint.tools.base import ToolError
 from counterpoint.tools.confine import BY_DESCRIPTOR, Place, opened
 from counterpoint.tools.threads import Patience
 
 VCS = frozenset({".git", ".hg", ".svn", ".bzr", ".jj", "CVS"})
-MAX_ALTERNATIVES = 256
-_BRACES = re.compile(r"\{([^{}]*)\}")
-_NOTHING = re.compile(r"(?!)")
 
 Matcher = Callable[[str], bool]
 
@@ -62,54 +58,8 @@ def matcher(pattern: str) -> Matcher:
     if pattern.startswith("!"):
         inner = matcher(pattern[1:])
         return lambda path: not inner(path)
-    choices = [_components(choice) for choice in _expand(pattern)]
-    return lambda path: any(_matches(choice, path.split("/")) for choice in choices)
-
-
-def _expand(pattern: str) -> list[str]:
-    done, waiting = list[str](), [pattern]
-    while waiting:
-        current = waiting.pop()
-        found = _BRACES.search(current)
-        if found is None:
-            done.append(current)
-        else:
-            head, tail = current[: found.start()], current[found.end() :]
-            waiting.extend(f"{head}{choice}{tail}" for choice in found[1].split(","))
-        if len(done) + len(waiting) > MAX_ALTERNATIVES:
-            raise ToolError(f"The glob has more than {MAX_ALTERNATIVES} alternatives; write a simpler one.")
-    return done
-
-
-def _components(pattern: str) -> list[re.Pattern[str] | None]:
-    """One expression a component, None for ``**``. fnmatch's expressions do not backtrack."""
-    parts = [part for part in pattern.split("/") if part not in ("", ".")]
-    if "/" not in pattern:
-        parts.insert(0, "**")
-    if parts[-1:] == ["**"]:
-        parts.append("*")
-    return [None if part == "**" else re.compile(fnmatch.translate(part)) for part in parts]
-
-
-def _matches(components: list[re.Pattern[str] | None], parts: list[str]) -> bool:
-    """All positions in the pattern are followed at once, so the time is the product of the lengths at worst."""
-    reachable = {0}
-    for part in parts:
-        following = set[int]()
-        for index in _with_empty(reachable, components):
-            component = components[index] if index < len(components) else _NOTHING
-            if component is None:
-                following.add(index)
-            elif component.match(part):
-                following.add(index + 1)
-        reachable = following
-    return len(components) in reachable
-
-
-def _with_empty(reachable: set[int], components: list[re.Pattern[str] | None]) -> set[int]:
-    """Also the positions behind each ``**`` that stands for no folder."""
-    result = set(reachable)
-    for index, component in enumerate(components):
-        if component is None and index in result:
-            result.add(index + 1)
-    return result
+    try:
+        alternatives = globs.compiled(pattern)
+    except globs.TooManyAlternativesError as error:
+        raise ToolError(str(error)) from error
+    return lambda path: globs.matches(alternatives, path.split("/"))
