@@ -12,13 +12,15 @@ from typing import Any
 import msgspec
 
 from counterpoint.agents.types import load_types
-from counterpoint.errors import CounterpointError, HookError, ScriptRefused, UsageError
+from counterpoint.errors import CounterpointError, HookError, ScriptRefused, UsageError, first_error
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
 from counterpoint.runtime.control import Control
+from counterpoint.runtime.day import Day
 from counterpoint.runtime.rehearsal import ReadValue, Rehearsal, rehearse
 from counterpoint.runtime.replay import Reuse
 from counterpoint.runtime.run import Plan, Run
+from counterpoint.runtime.stalls import watch_stalls
 from counterpoint.script import Script
 from counterpoint.script import find as saved
 from counterpoint.script.parse import Verdict, examine, parse
@@ -73,13 +75,7 @@ async def _beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
             yield
             task.cancel()
     except BaseExceptionGroup as errors:
-        raise _first(errors) from None
-
-
-def _first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+        raise first_error(errors) from None
 
 
 async def rehearse_run(store: Store, run_id: str, models: Models, orders: Orders) -> Rehearsal:
@@ -120,7 +116,14 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
     )
     if orders.started is not None:
         orders.started(run)
-    async with _beside(Control(run, store.requests, view.run_id).serve()):
+    models.watch(run)
+    day = Day(store, run.budget, view.run_id, view.last_seq)
+    await day.look()
+    async with (
+        _beside(Control(run, store.requests, view.run_id).serve()),
+        _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
+        _beside(day.watch()),
+    ):
         return await run.execute()
 
 

@@ -16,6 +16,8 @@ CounterpointError
 ├── ScriptFault                   the script, or the process that runs it, ended badly
 │   └── (name says which: ScriptTimeoutError, ScriptMemoryError, ScriptOutputError,
 │        ScriptCrashedError, DeadlockError, or what the script itself threw)
+├── ToolError                     a tool could not do what was asked; the message is for the agent
+│   └── DeniedError               the rules, or a person, say no
 ├── HookError                     what a hook rejects with, inside the script (``name`` is ``err.name`` there)
 └── ProviderError                 a model request failed; ``kind`` says how, and decides what happens next
 """
@@ -25,13 +27,20 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest of `known`, or ``""`` where none is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def first_error(error: BaseException) -> BaseException:
+    """The first error of a task group that is no group itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
 
 
 class CounterpointError(Exception):
@@ -131,6 +140,14 @@ class HookError(CounterpointError):
         super().__init__(message)
         self.name = name
         self.detail = detail
+
+
+class ToolError(CounterpointError):
+    """The tool could not do what was asked. For the agent: the message says what to do instead."""
+
+
+class DeniedError(ToolError):
+    """The rules, or a person, do not allow what the tool would do; nothing was done."""
 
 
 ProviderErrorKind = Literal[

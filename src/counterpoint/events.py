@@ -230,6 +230,8 @@ class AgentStarted(Event, frozen=True, tag="agent_started"):
 
     agent: str
     attempt: int = 1
+    taken_up: int = 0
+    """Model answers of an earlier attempt that it goes on from."""
 
 
 class AgentTurned(Event, frozen=True, tag="agent_turned"):
@@ -257,6 +259,21 @@ class AgentRetried(Event, frozen=True, tag="agent_retried"):
     agent: str
     fault: Fault
     wait: float = 0.0
+
+
+class AgentSlow(Event, frozen=True, tag="agent_slow"):
+    """The agent has shown no progress for `seconds`; `waits_for` names the blocker."""
+
+    agent: str
+    waits_for: str
+    seconds: float
+
+
+class AgentSteered(Event, frozen=True, tag="agent_steered"):
+    """The agent has heard what a person said: request number `request`."""
+
+    agent: str
+    request: int
 
 
 class AgentFinished(Event, frozen=True, tag="agent_finished"):
@@ -402,6 +419,8 @@ AnyEvent = (
     | AgentTurned
     | ToolUsed
     | AgentRetried
+    | AgentSlow
+    | AgentSteered
     | AgentFinished
     | AgentReused
     | AgentMarked

@@ -12,11 +12,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 import platformdirs
 
+from counterpoint.ceilings import read_ceiling
 from counterpoint.errors import SettingsError, nearest
 
 DEFAULTS = "default"
@@ -53,6 +54,12 @@ class Settings:
     """Ceiling of output tokens."""
     budget_usd: float | None = None
     """Ceiling of money."""
+    budgets: tuple[str, ...] = ()
+    """Further ceilings, each with its scope: ``20k/agent``, ``$20/day``, ``100k/phase:Find`` (see `ceilings`)."""
+    budget_reserve: float = 0.2
+    """Part of the run's ceilings that is kept from the first declared phase for the later ones."""
+    allow_unknown_price: bool = False
+    """Start under a ceiling of money although the price of the model is unknown."""
 
     max_sync_s: float = 10.0
     """Seconds a script may compute without yielding."""
@@ -77,6 +84,10 @@ class Settings:
     """Wall time of one agent."""
     stall_s: float = 180.0
     """Time of one agent without any progress."""
+    stall_warn_s: float = 60.0
+    """Time without progress after which it is said what an agent waits for."""
+    on_stall: str = "end"
+    """What a stalled agent does: ``end`` as stalled, or ``retry`` once, from its transcript."""
     unknown_agents: str = "reject"
     """What an agentType without a definition does: ``reject`` or ``general``."""
     strict: bool = False
@@ -101,8 +112,13 @@ class Settings:
             _range(name, getattr(self, name), 1, None)
         for name in ("max_depth", "retries", "max_repairs"):
             _range(name, getattr(self, name), 0, None)
-        for name in ("max_sync_s", "max_wait_s", "agent_timeout_s", "stall_s"):
+        for name in ("max_sync_s", "max_wait_s", "agent_timeout_s", "stall_s", "stall_warn_s"):
             _range(name, getattr(self, name), 0.001, None)
+        _range("budget_reserve", self.budget_reserve, 0, 0.9)
+        for text in self.budgets:
+            read_ceiling(text)
+        if self.on_stall not in ("end", "retry"):
+            raise SettingsError(f"on_stall is {self.on_stall!r}; it takes 'end' or 'retry'.")
         if self.unknown_agents not in ("reject", "general"):
             raise SettingsError(f"unknown_agents is {self.unknown_agents!r}; it takes 'reject' or 'general'.")
 
@@ -112,9 +128,10 @@ class Settings:
 
 
 BOUNDS = (
-    "concurrency", "max_agents", "max_items", "max_depth", "budget_tokens", "budget_usd", "max_sync_s", "max_heap_mb",
-    "max_stack_mb", "max_output_mb", "max_pending", "retries", "max_wait_s", "max_repairs", "max_turns",
-    "agent_timeout_s", "stall_s", "unknown_agents", "strict", "portable",
+    "concurrency", "max_agents", "max_items", "max_depth", "budget_tokens", "budget_usd", "budgets", "budget_reserve",
+    "allow_unknown_price", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending", "retries",
+    "max_wait_s", "max_repairs", "max_turns", "agent_timeout_s", "stall_s", "stall_warn_s", "on_stall",
+    "unknown_agents", "strict", "portable",
 )  # fmt: skip
 
 
@@ -192,6 +209,8 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def _convert(name: str, value: Any, type_: Any, origin: str, *, strict: bool) -> Any:
     if Path in (type_, *get_args(type_)):
         return Path(str(value)).expanduser()
+    if isinstance(value, str) and get_origin(type_) is tuple:
+        value = [part.strip() for part in value.split(",")]
     try:
         return msgspec.convert(value, dict[str, str] if name == "aliases" else type_, strict=strict)
     except msgspec.ValidationError as error:

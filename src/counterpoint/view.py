@@ -16,6 +16,7 @@ from counterpoint.events import (
     AgentQueued,
     AgentRetried,
     AgentReused,
+    AgentSlow,
     AgentStarted,
     AgentTurned,
     AnyEvent,
@@ -395,7 +396,13 @@ def _agent_queued(view: RunView, event: AgentQueued, at: float) -> None:
 def _agent_started(view: RunView, event: AgentStarted, at: float) -> None:
     agent = view.agents[event.agent]
     agent.state, agent.attempt, agent.started_at, agent.last_at = "running", event.attempt, at, at
+    agent.turns = event.taken_up
+    agent.paid, agent.running = agent.paid + agent.running, NO_USAGE
     agent.doing = ""
+
+
+def _agent_slow(view: RunView, event: AgentSlow, at: float) -> None:
+    view.agents[event.agent].doing = f"waits for {event.waits_for} since {event.seconds:.0f} s"
 
 
 def _agent_turned(view: RunView, event: AgentTurned, at: float) -> None:
@@ -482,6 +489,7 @@ _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     CallRefused: _call_refused,
     AgentQueued: _agent_queued,
     AgentStarted: _agent_started,
+    AgentSlow: _agent_slow,
     AgentTurned: _agent_turned,
     ToolUsed: _tool_used,
     AgentRetried: _agent_retried,

@@ -66,6 +66,9 @@ class Scripted:
         self.steps = list(steps)
         self.requests: list[Request] = []
 
+    def cost(self, usage: Usage) -> float | None:
+        return usage.usd
+
     async def request(self, request: Request) -> Answer:
         self.requests.append(request)
         step = self.steps.pop(0)
@@ -83,6 +86,9 @@ class Watcher:
     tools: list[tuple[str, str, bool]] = field(default_factory=list[tuple[str, str, bool]])
     faults: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
     rows: dict[int, bytes] = field(default_factory=dict[int, bytes])
+
+    def waits(self, what: str) -> None:
+        pass
 
     def turn(self, n: int, usage: Usage, note: str) -> None:
         assert usage == COST
@@ -162,7 +168,7 @@ async def test_the_final_text_is_the_value(agent: Bench) -> None:
     ended = await agent(Scripted(said("Forty-two.")))
     assert ended == AgentResult(Outcome.OK, b'"Forty-two."', usage=COST, model="test:one-1", turns=1)
     assert agent.watcher.turns == []
-    assert agent.watcher.history() == [UserTurn("Do it."), AssistantTurn("Forty-two.")]
+    assert agent.watcher.history() == [UserTurn("Do it."), AssistantTurn("Forty-two.", usage=COST)]
 
 
 async def test_an_empty_text_is_a_fine_answer(agent: Bench) -> None:

@@ -49,7 +49,7 @@ class Conversation:
         self.last = answer
         self.turns += 1
         self._usage = answer.usage if self._usage is NO_USAGE else self._usage + answer.usage
-        return self.say(AssistantTurn(answer.text, answer.calls, answer.opaque))
+        return self.say(AssistantTurn(answer.text, answer.calls, answer.opaque, answer.usage))
 
     @property
     def turns_left(self) -> int:

@@ -278,6 +278,7 @@ class _Agent:
     # --- time, and those who watch -----------------------------------------------------------------------------------
 
     def _waits_for(self, what: str) -> None:
+        self._observer.waits(what)
         self._deadline.waiting_for = what
         self._deadline.progress()
 

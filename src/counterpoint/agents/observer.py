@@ -16,6 +16,10 @@ Send = Callable[[Request, OnRetry], Awaitable[Answer]]
 class Observer(Protocol):
     """Who is told what the agent does while it does it. Nothing here may block."""
 
+    def waits(self, what: str) -> None:
+        """Something happened, and now the agent waits for that: the model, a tool, the budget."""
+        ...
+
     def turn(self, n: int, usage: Usage, note: str) -> None:
         """The n-th model request was answered, and the agent goes on; `usage` is of that request alone."""
         ...

@@ -19,6 +19,7 @@ class AgentTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The call's identity for resume."""
     prompt: str
     label: str = ""
+    phase: str | None = None
     schema: dict[str, Any] | None = None
     """JSON Schema of the result, already checked; None: the result is the final text."""
     model: str = ""

@@ -60,6 +60,18 @@ def resume_point(rows: Iterable[bytes]) -> list[Message]:
     return messages
 
 
+def latest(rows: Iterable[tuple[int, bytes]]) -> list[bytes]:
+    """The newest conversation in an agent's rows, which hold those of all its attempts in the order of writing.
+
+    A message whose number is there already begins that part anew.
+    """
+    newest: list[bytes] = []
+    for n, body in rows:
+        del newest[n:]
+        newest.append(body)
+    return newest
+
+
 def pending(messages: Sequence[Message]) -> bool:
     """Whether the conversation ends with tool calls that have no results yet."""
     last = messages[-1] if messages else None

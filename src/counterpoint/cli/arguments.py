@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from counterpoint.ceilings import read_ceiling
 from counterpoint.cli.text import safe
 from counterpoint.errors import UsageError
-
-UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
 
 
 def read_args(text: str | None) -> bytes | None:
@@ -49,15 +47,13 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-def read_budgets(texts: tuple[str, ...]) -> dict[str, float]:
-    """Settings for ``--budget 500k`` (output tokens) and ``--budget $5`` (money)."""
-    found: dict[str, float] = {}
-    for text in texts:
-        plain = text.strip().lower().lstrip("+")
-        if money := re.fullmatch(r"\$\s*(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)\s*(?:\$|usd)", plain):
-            found["budget_usd"] = float(money[1] or money[2])
-        elif tokens := re.fullmatch(r"(\d+(?:\.\d+)?)\s*([km]?)", plain):
-            found["budget_tokens"] = int(float(tokens[1]) * UNITS[tokens[2]])
+def read_budgets(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Settings for ``--budget 500k``, ``--budget '$5'`` and ceilings of other scopes. Raises SettingsError."""
+    found: dict[str, Any] = {}
+    scoped: list[str] = []
+    for ceiling in map(read_ceiling, texts):
+        if ceiling.scope == "run":
+            found[f"budget_{ceiling.unit}"] = ceiling.amount
         else:
-            raise UsageError(f"--budget {text!r} is neither tokens (500k, 1.5m) nor money ($5).")
-    return found
+            scoped.append(str(ceiling))
+    return found | ({"budgets": tuple(scoped)} if scoped else {})

@@ -12,7 +12,8 @@ import click
 import msgspec
 
 from counterpoint import daemon
-from counterpoint.cli.arguments import read_args, read_budgets
+from counterpoint.ceilings import read_ceiling
+from counterpoint.cli.arguments import read_args
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.cli.run import attend, ready
 from counterpoint.cli.text import safe
@@ -138,7 +139,8 @@ async def steer(run: str, words: tuple[str, ...], output: Output, state: Path | 
         raise UsageError(
             "steer takes a run, perhaps an agent, and one text.", hint='counterpoint steer @last a3 "text"'
         )
-    agent, text = words if len(words) == 2 else (None, words[0])
+    *agents, text = words
+    agent = agents[0] if agents else None
     async with session(state) as here:
         return await ask(here, await here.client.find(run), "steer", agent, output, text=text)
 
@@ -190,4 +192,11 @@ async def deny(run: str, gate: str, output: Output, state: Path | None) -> int:
 async def budget(run: str, limits: tuple[str, ...], output: Output, state: Path | None) -> int:
     """Change the ceilings of a run while it goes on."""
     async with session(state) as here:
-        return await ask(here, await here.client.find(run), "bounds", None, output, **read_budgets(limits))
+        return await ask(
+            here,
+            await here.client.find(run),
+            "bounds",
+            None,
+            output,
+            budgets=[str(read_ceiling(text)) for text in limits],
+        )

@@ -16,6 +16,7 @@ import click
 
 from counterpoint import settings
 from counterpoint.client import Client
+from counterpoint.errors import first_error
 from counterpoint.models.registry import Models
 from counterpoint.settings import Settings
 from counterpoint.store.runs import Store
@@ -70,10 +71,7 @@ def asynchronous(command: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[.
         try:
             return asyncio.run(command(*args, **kwargs))
         except BaseExceptionGroup as group:
-            error: BaseException = group
-            while isinstance(error, BaseExceptionGroup):
-                error = error.exceptions[0]
-            raise error from None
+            raise first_error(group) from None
 
     return wrapped
 

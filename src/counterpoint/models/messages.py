@@ -45,8 +45,10 @@ class AssistantTurn(Struct, frozen=True, omit_defaults=True, tag="assistant"):
     """What the model said. `opaque` is the provider's own form of it (signed reasoning …), sent back as it came."""
 
     text: str
-    calls: list[ToolCall] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list[ToolCall])
     opaque: Raw | None = None
+    usage: Usage | None = None
+    """What the request cost, for an agent that is cut off before the journal has it."""
 
 
 class ToolTurn(Struct, frozen=True, omit_defaults=True, tag="tools"):
@@ -66,7 +68,7 @@ class Request(Struct, frozen=True):
 
     system: str
     messages: list[Message]
-    tools: list[ToolSpec] = field(default_factory=list)
+    tools: list[ToolSpec] = field(default_factory=list[ToolSpec])
     schema: dict[str, Any] | None = None
     """JSON Schema of the answer, for models whose `output` is ``native``: the answer's text is then JSON."""
     must_call: bool = False
@@ -109,6 +111,10 @@ class Model(Protocol):
     @property
     def simulated(self) -> bool:
         """Whether its answers are made up without a language model."""
+        ...
+
+    def cost(self, usage: Usage) -> float | None:
+        """What that usage costs in US dollars; None where the price is unknown."""
         ...
 
     async def request(self, request: Request) -> Answer: ...

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from counterpoint.errors import MissingKeyError, UnknownModelError, nearest
-from counterpoint.models.limiter import Limiter
+from counterpoint.models.limiter import Limiter, Watcher
 from counterpoint.models.messages import Model
 from counterpoint.models.sim import SimModel
 from counterpoint.settings import Settings
@@ -55,6 +55,7 @@ class Models:
         self._environ = os.environ if environ is None else environ
         self._models: dict[str, Model] = {}
         self._limiters: dict[str, Limiter] = {}
+        self._watchers: list[Watcher] = []
 
     async def __aenter__(self) -> Models:
         return self
@@ -106,10 +107,12 @@ class Models:
         limiter = self._limiters.get(provider)
         if limiter is None:
             limiter = self._limiters[provider] = Limiter(provider)
+            limiter.watchers = self._watchers
         return limiter
 
-    def limiters(self) -> list[Limiter]:
-        return list(self._limiters.values())
+    def watch(self, watcher: Watcher) -> None:
+        """From now on `watcher` hears of every provider that says "not now"."""
+        self._watchers.append(watcher)
 
     def _make(self, spec: str) -> Model:
         name, _, rest = spec.partition(":")

@@ -54,6 +54,11 @@ class SimModel:
         self.spec = f"sim:{options}" if options else "sim"
         self._faults = parse_options(options)
 
+    def cost(self, usage: Usage) -> float:
+        """By the prices that it was given: nothing, unless a budget in money is rehearsed."""
+        price_in, price_out = self._faults.price
+        return (usage.input_tokens * price_in + usage.output_tokens * price_out) / 1_000_000
+
     async def request(self, request: Request) -> Answer:
         """Answers as the class says. Raises ProviderError where a fault is due."""
         faults = self._faults
@@ -83,8 +88,8 @@ class SimModel:
         tokens_out = self._faults.tokens or len(text) // CHARS_PER_TOKEN + 1
         if request.max_tokens is not None:
             tokens_out = min(tokens_out, request.max_tokens)
-        price_in, price_out = self._faults.price
-        return Usage(tokens_in, 0, tokens_out, 1, (tokens_in * price_in + tokens_out * price_out) / 1_000_000)
+        usage = Usage(tokens_in, 0, tokens_out, 1)
+        return msgspec.structs.replace(usage, usd=self.cost(usage))
 
 
 def parse_options(text: str) -> Faults:

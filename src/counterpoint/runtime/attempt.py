@@ -18,6 +18,7 @@ from counterpoint.runtime.deliveries import Deliveries
 from counterpoint.runtime.identity import Identities
 from counterpoint.runtime.replay import Answered, Replay
 from counterpoint.sandbox.frames import Call, Delivery
+from counterpoint.settings import Settings
 from counterpoint.view import RunView
 
 NULL = msgspec.Raw(b"null")
@@ -35,6 +36,7 @@ class Log(Protocol):
     def value(self, json: bytes) -> Value: ...
     async def read_value(self, value: Value) -> bytes: ...
     def write_turn(self, agent: str, n: int, body: bytes) -> None: ...
+    async def turns(self, agent: str) -> list[tuple[int, bytes]]: ...
 
 
 class Attempt:
@@ -44,7 +46,7 @@ class Attempt:
         self.journal = journal
         self.view = RunView.of(journal.history)
         self.replay = replay
-        self.bounds = {**self.view.bounds, **bounds}
+        self.bounds = {**Settings().bounds(), **self.view.bounds, **bounds}
         self.identities = Identities()
         self.deliveries = Deliveries(journal)
         self.open: set[int] = set()

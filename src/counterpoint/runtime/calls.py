@@ -65,6 +65,7 @@ def agent_task(
         key=key,
         prompt=arg.prompt,
         label=label_of(arg),
+        phase=arg.phase,
         schema=schema,
         model=model,
         effort=_effort(opts, warnings) or kind.effort,

@@ -7,14 +7,18 @@ from typing import Any
 
 import msgspec
 
+from counterpoint.ceilings import read_ceiling
+from counterpoint.errors import CounterpointError
 from counterpoint.events import BoundsChanged, RequestDelivered, RequestDone, RunEnded, RunStatus
+from counterpoint.runtime.job import Change, Said
 from counterpoint.runtime.run import Run
 from counterpoint.store.requests import Asked, Requests
+from counterpoint.view import AgentView
 
 POLL_S = 0.2
 
 
-class Refused(Exception):
+class Refused(CounterpointError):
     """What was asked cannot be done; the message says why."""
 
 
@@ -28,26 +32,39 @@ class Control:
         self._last = max(run.view.requests, default=0)
 
     async def serve(self) -> None:
+        for asked in await self._requests.pending(self._run_id, self._last):
+            self._last = asked.id
+            self._lapse(asked)
         while True:
             for asked in await self._requests.pending(self._run_id, self._last):
                 self._last = asked.id
                 self.take(asked)
             await asyncio.sleep(POLL_S)
 
+    def _lapse(self, asked: Asked) -> None:
+        """A request that nobody read before the last attempt ended is not meant for this one."""
+        self._deliver(asked, {})
+        self._run.attempt.emit(RequestDone(asked.id, ok=False, message="The run had ended before this was read."))
+
+    def _deliver(self, asked: Asked, body: dict[str, Any]) -> None:
+        text = str(body.get("text", ""))
+        self._run.attempt.emit(RequestDelivered(asked.id, asked.verb, asked.target, text, asked.at, asked.by))
+
     def take(self, asked: Asked) -> None:
         """Does one request, with its receipts."""
         emit = self._run.attempt.emit
         body = msgspec.json.decode(asked.body, type=dict[str, Any])
-        text = str(body.get("text", ""))
-        emit(RequestDelivered(asked.id, asked.verb, asked.target, text, asked.at, asked.by))
+        self._deliver(asked, body)
         try:
             message = self._do(asked, body)
-        except Refused as refused:
-            emit(RequestDone(asked.id, ok=False, message=str(refused)))
+        except CounterpointError as refused:
+            emit(RequestDone(asked.id, ok=False, message=refused.message))
         else:
-            emit(RequestDone(asked.id, message=message))
+            if message is not None:
+                emit(RequestDone(asked.id, message=message))
 
-    def _do(self, asked: Asked, body: dict[str, Any]) -> str:
+    def _do(self, asked: Asked, body: dict[str, Any]) -> str | None:
+        """What was done; None: it is done later, and says so then."""
         run = self._run
         match asked.verb:
             case "stop":
@@ -59,11 +76,14 @@ class Control:
                 run.go_on()
                 return "The run goes on."
             case "skip":
-                return self._agent("skip", run.skip, asked.target)
+                agent = self._agent(asked.target)
+                return self._acted("skip", agent, run.fleet.skip(agent.id))
             case "retry":
-                return self._agent("retry", run.retry, asked.target)
+                agent = self._agent(asked.target)
+                change = Change(body.get("prompt"), body.get("model"))
+                return self._acted("retry", agent, run.fleet.retry(agent.id, change))
             case "steer":
-                return self._steer(asked.target, str(body.get("text", "")))
+                return self._steer(asked, str(body.get("text", "")))
             case "approve" | "deny":
                 return self._answer(asked, body)
             case "bounds":
@@ -79,22 +99,21 @@ class Control:
         self._run.end(ended)
         return "Stopped."
 
-    def _agent(self, verb: str, act: Any, target: str | None) -> str:
+    def _agent(self, target: str | None) -> AgentView:
         agent = self._run.view.find_agent(target or "")
         if agent is None:
             raise Refused(f"No agent has the id or label {target!r}.")
-        if not act(agent.id):
+        return agent
+
+    def _acted(self, verb: str, agent: AgentView, done: bool) -> str:
+        if not done:
             raise Refused(f"Agent {agent.id} is {agent.outcome or agent.state}; {verb} needs one that is under way.")
         return f"Agent {agent.id}: {verb}."
 
-    def _steer(self, target: str | None, text: str) -> str:
-        agent = self._run.view.find_agent(target) if target else None
-        if target and agent is None:
-            raise Refused(f"No agent has the id or label {target!r}.")
-        heard = self._run.steer(agent.id if agent else None, text)
-        if not heard:
+    def _steer(self, asked: Asked, text: str) -> None:
+        agent = self._agent(asked.target).id if asked.target else None
+        if not self._run.fleet.steer(agent, Said(asked.id, text)):
             raise Refused("No agent is under way that could hear it.")
-        return f"Left for {heard} agents; each hears it at its next tool boundary."
 
     def _answer(self, asked: Asked, body: dict[str, Any]) -> str:
         denied = asked.verb == "deny"
@@ -104,10 +123,22 @@ class Control:
         return "Denied." if denied else "Answered."
 
     def _change(self, body: dict[str, Any]) -> str:
-        run = self._run
+        """Sets concurrency and ceilings: ``{"concurrency": 32, "budgets": ["600k", "$9/day"]}``."""
+        run, changed = self._run, dict(body)
         if "concurrency" in body:
-            run.scheduler.resize(int(body["concurrency"]))
-        if "budget_tokens" in body:
-            run.budget.raise_to(body["budget_tokens"])
-        run.attempt.emit(BoundsChanged(body))
-        return "Changed: " + ", ".join(f"{name} is {value}" for name, value in body.items())
+            run.fleet.scheduler.resize(int(body["concurrency"]))
+        ceilings = [read_ceiling(str(text)) for text in changed.pop("budgets", ())]
+        run.budget.replace(ceilings)
+        rest = [str(ceiling) for ceiling in ceilings if ceiling.scope != "run"]
+        changed |= {f"budget_{ceiling.unit}": ceiling.amount for ceiling in ceilings if ceiling.scope == "run"}
+        if rest:
+            kept = [text for text in run.attempt.bounds["budgets"] if not _same_scope(text, rest)]
+            changed["budgets"] = [*kept, *rest]
+        run.attempt.emit(BoundsChanged(changed))
+        return "Changed: " + ", ".join(f"{name} is {value}" for name, value in changed.items())
+
+
+def _same_scope(text: str, others: list[str]) -> bool:
+    ceiling = read_ceiling(text)
+    found = [read_ceiling(other) for other in others]
+    return any((c.scope, c.unit, c.phase) == (ceiling.scope, ceiling.unit, ceiling.phase) for c in found)

@@ -2,12 +2,52 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
+import msgspec
+
 from counterpoint.agents.task import AgentTask
-from counterpoint.events import NO_USAGE, AgentRetried, AgentTurned, Fault, Outcome, ToolUsed, Usage
-from counterpoint.models.messages import Message
+from counterpoint.events import (
+    NO_USAGE,
+    AgentRetried,
+    AgentSteered,
+    AgentTurned,
+    Fault,
+    Outcome,
+    RequestDone,
+    ToolUsed,
+    Usage,
+)
 from counterpoint.runtime.attempt import Attempt
+from counterpoint.runtime.calls import AgentArg
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a person wants otherwise in a retried agent; the call keeps its identity. None: as the script has it."""
+
+    prompt: str | None = None
+    model: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.prompt is not None or self.model is not None
+
+    def of(self, arg: AgentArg) -> AgentArg:
+        """The call's argument, changed."""
+        opts = arg.opts if self.model is None else {**arg.opts, "model": self.model}
+        return msgspec.structs.replace(arg, prompt=arg.prompt if self.prompt is None else self.prompt, opts=opts)
+
+
+@dataclass(slots=True, eq=False)
+class Said:
+    """A message of a person on its way to agents."""
+
+    request: int
+    text: str
+    waits_for: set[str] = field(default_factory=set[str])
+    """Ids of agents that have not heard it."""
+    heard: list[str] = field(default_factory=list[str])
 
 
 @dataclass(slots=True, eq=False)
@@ -17,16 +57,31 @@ class Job:
     call: int
     task: AgentTask
     attempt: int
-    history: list[Message] = field(default_factory=list[Message])
-    """What an earlier attempt said, where the agent goes on from there."""
-    steering: list[str] = field(default_factory=list[str])
+    fresh: bool = True
+    """It starts from its prompt; else it goes on from its transcript."""
+    steering: list[Said] = field(default_factory=list[Said])
     started: float = 0.0
     usage: Usage = NO_USAGE
     """Of the requests so far; what counts where the task is cancelled."""
+    waits_for: str = ""
+    """What the agent waits for now."""
+    since: float = 0.0
+    """Monotonic time of the last sign of life."""
+    slow: bool = False
+    """It was said that it shows no progress."""
     ended_by: Outcome | None = None
     """Set before its task is cancelled: the outcome that it then has."""
     again: bool = False
     """Set before its task is cancelled: it starts anew."""
+
+    def begin(self) -> None:
+        """The next try starts now."""
+        self.started, self.usage = time.monotonic(), NO_USAGE
+        self.waits("the model")
+
+    def waits(self, what: str) -> None:
+        """A sign of life: from now on it waits for something else."""
+        self.waits_for, self.since, self.slow = what, time.monotonic(), False
 
     def observer(self, attempt: Attempt) -> JobObserver:
         return JobObserver(self, attempt)
@@ -38,6 +93,9 @@ class JobObserver:
     def __init__(self, job: Job, attempt: Attempt) -> None:
         self._job = job
         self._attempt = attempt
+
+    def waits(self, what: str) -> None:
+        self._job.waits(what)
 
     def turn(self, n: int, usage: Usage, note: str) -> None:
         self._job.usage = self._job.usage + usage
@@ -54,4 +112,14 @@ class JobObserver:
 
     def steering(self) -> list[str]:
         said, self._job.steering = self._job.steering, []
-        return said
+        for message in said:
+            self._heard(message)
+        return [message.text for message in said]
+
+    def _heard(self, said: Said) -> None:
+        agent = self._job.task.id
+        said.heard.append(agent)
+        said.waits_for.discard(agent)
+        self._attempt.emit(AgentSteered(agent, said.request))
+        if not said.waits_for:
+            self._attempt.emit(RequestDone(said.request, message=f"Heard by {', '.join(said.heard)}."))

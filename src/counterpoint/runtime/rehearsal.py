@@ -62,6 +62,9 @@ class _Dry:
     def write_turn(self, agent: str, n: int, body: bytes) -> None:
         pass
 
+    async def turns(self, agent: str) -> list[tuple[int, bytes]]:
+        return []
+
 
 class _Never:
     """An executor whose agents do not come to an end."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from counterpoint.errors import RETRYABLE
 from counterpoint.events import (
     AgentFinished,
     AgentMarked,
@@ -28,6 +29,9 @@ from counterpoint.events import (
 )
 
 Reuse = Literal["calls", "prefix", "none"]
+CUT_OFF = frozenset({Outcome.CANCELLED, Outcome.LIMITED})
+PROVIDER_KINDS = RETRYABLE | {"quota", "auth"}
+"""Failures that say nothing of the conversation so far."""
 
 
 @dataclass(slots=True)
@@ -56,13 +60,17 @@ class Replay:
         """Key → id of the agent that has it."""
         self.attempts: dict[str, int] = {}
         """Agent id → attempts that were started."""
+        self.cut_off: set[str] = set()
+        """Ids of agents that an earlier attempt did not let end: they can go on from their transcripts."""
         keys: dict[str, str] = {}
         for recorded in history:
             self._take(recorded, keys)
+        self.cut_off -= forget
         for agent in forget:
             self._answers.pop(keys.get(agent, ""), None)
         if reuse == "none":
             self._answers.clear()
+            self.cut_off.clear()
         self._order = {place: n for n, place in enumerate(sorted(self._places.values()))}
 
     def __len__(self) -> int:
@@ -97,8 +105,11 @@ class Replay:
                 self.agent_ids[key] = agent
             case AgentStarted(agent=agent, attempt=attempt):
                 self.attempts[agent] = attempt
-            case AgentFinished(agent=agent, outcome=outcome, value=value, usage=usage):
+                self.cut_off.add(agent)
+            case AgentFinished(agent=agent, outcome=outcome, value=value, usage=usage, fault=fault):
                 key = keys[agent]
+                if not (outcome in CUT_OFF or (fault is not None and fault.kind in PROVIDER_KINDS)):
+                    self.cut_off.discard(agent)
                 self._places[key] = recorded.seq
                 if outcome is Outcome.OK:
                     self._answers[key] = Answered(recorded.at, value, usage, agent)

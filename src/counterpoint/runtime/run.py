@@ -15,19 +15,15 @@ from typing import Any, Literal
 
 import msgspec
 
-from counterpoint.agents.task import AgentResult, AgentTask
+from counterpoint.agents.task import AgentResult
 from counterpoint.agents.types import AgentType
-from counterpoint.errors import CounterpointError, HookError, ScriptFault
+from counterpoint.ceilings import ceilings_of
+from counterpoint.errors import ScriptFault, first_error
 from counterpoint.events import (
-    AgentFinished,
     AgentMarked,
-    AgentQueued,
-    AgentReused,
-    AgentStarted,
-    Fault,
     LogWritten,
-    Outcome,
     PhaseEntered,
+    ProviderHeld,
     RunContinued,
     RunEnded,
     RunPaused,
@@ -37,14 +33,13 @@ from counterpoint.events import (
     SlotFailed,
 )
 from counterpoint.models.registry import Models
-from counterpoint.runtime import calls
 from counterpoint.runtime.attempt import Attempt, Log
-from counterpoint.runtime.budget import BUDGET_EXCEEDED, Budget, exceeded
+from counterpoint.runtime.budget import Budget, shares
 from counterpoint.runtime.children import Children, FindWorkflow
+from counterpoint.runtime.fleet import Fleet
 from counterpoint.runtime.gates import Gates
-from counterpoint.runtime.job import Job
+from counterpoint.runtime.job import Change
 from counterpoint.runtime.replay import Replay, Reuse
-from counterpoint.runtime.scheduler import Scheduler
 from counterpoint.runtime.timers import Timers
 from counterpoint.runtime.tools import ScriptTools, UseTool, use_tool
 from counterpoint.runtime.verdict import verdict
@@ -52,6 +47,9 @@ from counterpoint.sandbox.frames import Call, Done, Init, Turn
 from counterpoint.sandbox.process import Limits, ScriptProcess
 from counterpoint.script import Script
 from counterpoint.workers.executor import Executor
+
+WAKE_MARGIN_S = 0.5
+"""After the time that a provider gave: clocks differ, and the first to ask is a request that waits already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +67,8 @@ class Plan:
     types: dict[str, AgentType] = field(default_factory=dict[str, AgentType])
     warnings: tuple[str, ...] = ()
     """What the run's log begins with."""
+    changes: dict[str, Change] = field(default_factory=dict[str, Change])
+    """Agent id → what is otherwise in it than the script has it."""
     waits_for_people: bool = False
     """Stay when only gates are open, instead of ending as `waiting`."""
     waits_for_quota: bool = False
@@ -92,22 +92,26 @@ class Run:
         self.plan = plan
         self.attempt = Attempt(journal, Replay(journal.history, plan.reuse, plan.forget), plan.bounds)
         self.view = self.attempt.view
-        self.budget = Budget(self.attempt.bounds["budget_tokens"], self.view.usage().output_tokens)
+        self.budget = self._make_budget()
         self.gates = Gates(self.attempt, anyone_to_ask=plan.waits_for_people)
         self._epoch = epoch
         self._use_tool = use_tool
-        self._models = models
-        self._executor = executor(self.budget)
         self._timers = Timers(self.attempt)
         self._children = Children(self.attempt, find_workflow)
-        self._defaults = self._make_defaults()
-        self._called = 0
-        self._new_agents = len(self.attempt.replay.agent_ids)
-        self._agent_of_call: dict[int, str] = {}
-        self._scheduler: Scheduler[Job] | None = None
+        self.fleet = Fleet(
+            self.attempt,
+            self.budget,
+            models=models,
+            executor=executor(self.budget),
+            children=self._children,
+            types=plan.types,
+            changes=plan.changes,
+            pauses=self,
+        )
         self._group: asyncio.TaskGroup | None = None
         self._driver: asyncio.Task[None] | None = None
         self._closing = False
+        self._paused: Literal["quota", "user"] | None = None
         self._wake_up: asyncio.TimerHandle | None = None
         self._ended: RunEnded | None = None
         self._done: Done | None = None
@@ -123,11 +127,22 @@ class Run:
         try:
             await self._run_script()
         except* ScriptFault as group:
-            fault = _first(group)
+            found = first_error(group)
+            fault = found if isinstance(found, ScriptFault) else None
         ended = self._ended or verdict(self.view, self._done, fault, self.attempt.journal.value)
         recorded = self.attempt.emit(ended)
         await self.attempt.journal.durable(recorded.seq)
         return ended
+
+    def _make_budget(self) -> Budget:
+        budget = Budget(ceilings_of(self.attempt.bounds), self._shares())
+        for agent in self.view.agents.values():
+            budget.add_spent(agent.id, agent.phase, agent.usage)
+        return budget
+
+    def _shares(self) -> dict[str, float]:
+        declared = [phase.title for phase in self.plan.script.meta.phases]
+        return shares(declared, self.attempt.bounds["budget_reserve"])
 
     def _started(self) -> RunStarted:
         plan = self.plan
@@ -146,7 +161,7 @@ class Run:
     async def _run_script(self) -> None:
         async with await ScriptProcess.spawn(self._limits()) as script, asyncio.TaskGroup() as group:
             self._group = group
-            self._scheduler = Scheduler(group, self.attempt.bounds["concurrency"], self._agent)
+            self.fleet.open(group)
             self._tools = ScriptTools(self.attempt, group, self._use_tool)
             self._driver = group.create_task(self._drive_to_the_end(script))
 
@@ -173,7 +188,7 @@ class Run:
             self._done = self._done or turn.done
             if self._done is not None and not self._done.ok:
                 return await self._let_agents_finish()
-            if self._done is not None and self.scheduler.empty and attempt.deliveries.empty:
+            if self._done is not None and self.fleet.scheduler.empty and attempt.deliveries.empty:
                 return None
             if attempt.deliveries.empty:
                 self._refuse_to_hang()
@@ -190,93 +205,76 @@ class Run:
             self.end(RunEnded(RunStatus.WAITING, message=f"A person has to answer {gates}: counterpoint approve."))
 
     async def _let_agents_finish(self) -> None:
-        self.scheduler.hold()
-        self._cancel_waiting("The script had ended before this agent could start.")
-        await self.scheduler.drained()
+        self.fleet.scheduler.hold()
+        self.fleet.cancel_waiting("The script had ended before this agent could start.")
+        await self.fleet.scheduler.drained()
 
     # --- what people and limits do to it -----------------------------------------------------------------------------
-
-    @property
-    def scheduler(self) -> Scheduler[Job]:
-        """The gate of this attempt; it exists while the script runs."""
-        if self._scheduler is None:
-            raise CounterpointError("The run has not begun.")
-        return self._scheduler
 
     def end(self, ended: RunEnded) -> None:
         """Ends the attempt now: agents under way are cancelled, and that is their outcome."""
         if self._ended is not None or self._driver is None:
             return
         self._ended = ended
-        self.scheduler.hold()
-        self._cancel_waiting("The run was stopped before this agent could start.")
-        for job in self.scheduler.running:
-            job.ended_by = Outcome.CANCELLED
-        self.scheduler.cancel_all()
+        self.fleet.scheduler.hold()
+        self.fleet.cancel_waiting("The run was stopped before this agent could start.")
+        self.fleet.cancel_running()
         self._driver.cancel()
 
     def drain(self, ended: RunEnded) -> None:
         """Starts no more agents, and ends the attempt when those under way have ended."""
         if not self._closing and self._group is not None:
             self._closing = True
-            self.scheduler.hold()
+            self.fleet.scheduler.hold()
             self._group.create_task(self._drain(ended))
 
     async def _drain(self, ended: RunEnded) -> None:
-        await self.scheduler.drained()
+        await self.fleet.scheduler.drained()
         self.end(ended)
 
     def pause(self, cause: Literal["quota", "user"], message: str, until: float | None, *, stay: bool) -> None:
         """Starts no more agents: until `go_on` where the process stays, else the attempt ends as paused."""
-        if self._closing or self.scheduler.held:
+        if self._closing:
             return
-        self.scheduler.hold()
-        self.attempt.emit(RunPaused(cause, message, until))
+        if self._paused is None:
+            self._paused = cause
+            self.fleet.scheduler.hold()
+            self.attempt.emit(RunPaused(cause, message, until))
         if not stay:
             self.drain(RunEnded(RunStatus.PAUSED, message=message))
-        elif until is not None:
-            loop = asyncio.get_running_loop()
-            self._wake_up = loop.call_later(max(0.0, until - time.time()), self.go_on)
+        elif until is not None and cause == "quota":
+            self._wake_at(until)
 
-    def go_on(self) -> None:
-        """Takes a pause back."""
-        if not self._closing and self.scheduler.held:
-            self.attempt.emit(RunContinued())
-            self.scheduler.go_on()
+    def _wake_at(self, until: float) -> None:
+        if self._wake_up is not None:
+            self._wake_up.cancel()
+        wait = max(0.0, until - time.time()) + WAKE_MARGIN_S
+        self._wake_up = asyncio.get_running_loop().call_later(wait, self.go_on, "quota")
 
-    def skip(self, agent: str) -> bool:
-        """Ends one agent with the outcome `skipped`: the script gets null. False where it is not open."""
-        for job in self.scheduler.running:
-            if job.task.id == agent:
-                job.ended_by = Outcome.SKIPPED
-                self.scheduler.cancel(job)
-                return True
-        for job in self.scheduler.waiting():
-            if job.task.id == agent and self.scheduler.drop(job):
-                self._finish(job, AgentResult(Outcome.SKIPPED, fault=_ended_by(Outcome.SKIPPED)))
-                return True
-        return False
+    def go_on(self, cause: Literal["quota", "user"] = "user") -> None:
+        """Takes a pause back; the end of a quota does not take back what a person asked for."""
+        if self._closing or self._paused is None or (cause == "quota" and self._paused == "user"):
+            return
+        self._paused = None
+        self.attempt.emit(RunContinued())
+        self.fleet.scheduler.go_on()
 
-    def retry(self, agent: str) -> bool:
-        """Starts one agent that is under way anew. False where it is not."""
-        for job in self.scheduler.running:
-            if job.task.id == agent:
-                job.again = True
-                self.scheduler.cancel(job)
-                return True
-        return False
+    def provider_failed(self, result: AgentResult) -> bool:
+        """Pauses the run where an agent's end speaks of its provider. True: the agent runs again when it goes on."""
+        if self.view.simulated or result.fault is None:
+            return False
+        stay = self.plan.waits_for_quota and result.retry_at is not None
+        self.pause("quota", result.fault.message, result.retry_at, stay=stay)
+        return stay
 
-    def steer(self, agent: str | None, text: str) -> int:
-        """Leaves a message for one agent, or for all; each hears it at its next tool boundary. Says how many."""
-        jobs = [*self.scheduler.running, *self.scheduler.waiting()]
-        addressed = [job for job in jobs if agent is None or job.task.id == agent]
-        for job in addressed:
-            job.steering.append(text)
-        return len(addressed)
+    def held(self, provider: str, until: float, message: str) -> None:
+        """The provider said "not now": no request goes out before `until`, and no agent starts."""
+        self.attempt.emit(ProviderHeld(provider, until, message))
+        self.pause("quota", message, until, stay=True)
 
-    def _cancel_waiting(self, reason: str) -> None:
-        for job in self.scheduler.drop_waiting():
-            self._finish(job, AgentResult(Outcome.CANCELLED, fault=Fault("Cancelled", reason)))
+    def released(self, provider: str) -> None:
+        """The provider answers again."""
+        self.go_on("quota")
 
     # --- what the script asks ----------------------------------------------------------------------------------------
 
@@ -299,6 +297,7 @@ class Run:
             at=self.attempt.clock_ms,
             budget_total=bounds["budget_tokens"],
             usd_total=bounds["budget_usd"],
+            shares=self._shares(),
             portable=bounds["portable"],
             strict=bounds["strict"],
             max_items=bounds["max_items"],
@@ -319,7 +318,7 @@ class Run:
     def _handle(self, call: Call) -> None:
         match call.op:
             case "agent":
-                self._agent_call(call)
+                self.fleet.call(call)
             case "timer":
                 self._timers.set(call)
             case "clear":
@@ -352,7 +351,7 @@ class Run:
                 raise ScriptFault("ScriptCrashedError", f"The script's process sent an unknown call {call.op!r}.")
 
     def _mark(self, mark: _Mark) -> None:
-        agent = self._agent_of_call.get(mark.call or 0)
+        agent = self.fleet.agent_of_call.get(mark.call or 0)
         if agent is None and mark.label is not None:
             found = self.view.find_agent(mark.label)
             agent = found.id if found else None
@@ -360,122 +359,6 @@ class Run:
             self.attempt.log("counterpoint.fail(): no agent has this label or result; nothing was marked.", "warning")
         else:
             self.attempt.emit(AgentMarked(agent, mark.reason))
-
-    # --- agents ------------------------------------------------------------------------------------------------------
-
-    def _agent_call(self, call: Call) -> None:
-        arg = msgspec.json.decode(call.arg, type=calls.AgentArg)
-        attempt, label = self.attempt, calls.label_of(arg)
-        key = attempt.identities.agent(arg.prompt, arg.opts)
-        self._called += 1
-        answered = attempt.replay.answer(key)
-        if answered is not None and answered.agent is not None:
-            self._agent_of_call[call.id] = answered.agent
-            event = AgentReused(answered.agent, label, arg.phase, self._children.name(call.w))
-            return attempt.answer_recorded(call.id, key, answered, event)
-        warnings: list[str] = []
-        try:
-            task = self._accept(arg, key, warnings)
-        except HookError as error:
-            return attempt.refuse(call, key, label, error)
-        finally:
-            for warning in warnings:
-                attempt.log(warning, "warning")
-        job = Job(call.id, task, attempt.replay.attempts.get(task.id, 0) + 1)
-        self._agent_of_call[call.id] = task.id
-        attempt.emit(self._queued(call, arg, task))
-        return self.scheduler.submit(job)
-
-    def _accept(self, arg: calls.AgentArg, key: str, warnings: list[str]) -> AgentTask:
-        cap = self.attempt.bounds["max_agents"]
-        if self._called > cap:
-            raise HookError("AgentCapError", f"The run has had {cap:,} agents, its cap; raise it with --max-agents.")
-        if self.budget.used_up and self.budget.total is not None:
-            raise exceeded(self.budget.spent, self.budget.total)
-        known = self.attempt.replay.agent_ids.get(key)
-        task = calls.agent_task(
-            arg,
-            agent=known or f"a{self._new_agents + 1}",
-            key=key,
-            defaults=self._defaults,
-            models=self._models,
-            warnings=warnings,
-        )
-        self._new_agents += known is None
-        return task
-
-    def _make_defaults(self) -> calls.Defaults:
-        return calls.Defaults(
-            model=self.view.model,
-            cwd=self.attempt.cwd,
-            bounds=self.attempt.bounds,
-            types=self.plan.types,
-            general_for_unknown=self.attempt.bounds["unknown_agents"] == "general",
-        )
-
-    def _queued(self, call: Call, arg: calls.AgentArg, task: AgentTask) -> AgentQueued:
-        return AgentQueued(
-            agent=task.id,
-            key=task.key,
-            prompt=self.attempt.journal.value(msgspec.json.encode(arg.prompt)),
-            label=task.label,
-            phase=arg.phase,
-            options={name: value for name, value in arg.opts.items() if name not in ("label", "phase")},
-            model=task.model,
-            line=call.line,
-            workflow=self._children.name(call.w),
-        )
-
-    async def _agent(self, job: Job) -> None:
-        self.attempt.emit(AgentStarted(job.task.id, job.attempt))
-        job.started = time.monotonic()
-        try:
-            result = await self._executor.run(job.task, job.observer(self.attempt), job.history)
-        except asyncio.CancelledError:
-            if job.again:
-                return self._again(job)
-            if job.ended_by is None:
-                raise
-            result = AgentResult(job.ended_by, fault=_ended_by(job.ended_by), usage=job.usage)
-        if result.fault is not None:
-            if self._must_wait(result):
-                return self._again(job)
-            if result.fault.name == BUDGET_EXCEEDED:
-                result = msgspec.structs.replace(result, outcome=Outcome.CANCELLED)
-        return self._finish(job, result)
-
-    def _again(self, job: Job) -> None:
-        job.again = False
-        job.attempt += 1
-        self.scheduler.put_back(job)
-
-    def _must_wait(self, result: AgentResult) -> bool:
-        """Pauses the run where this end speaks of the provider. True: the agent runs again when it goes on."""
-        fault = result.fault
-        if fault is None or self.view.simulated or fault.kind not in ("quota", "auth", "unreachable"):
-            return False
-        stay = self.plan.waits_for_quota and result.retry_at is not None
-        self.pause("quota", fault.message, result.retry_at, stay=stay)
-        return stay
-
-    def _finish(self, job: Job, result: AgentResult) -> None:
-        journal = self.attempt.journal
-        value = journal.value(result.value) if result.value is not None and result.outcome is Outcome.OK else None
-        recorded = self.attempt.emit(
-            AgentFinished(
-                agent=job.task.id,
-                outcome=result.outcome,
-                value=value,
-                fault=result.fault,
-                raw=journal.value(result.raw) if result.raw is not None else None,
-                usage=result.usage,
-                model=result.model,
-                seconds=round(time.monotonic() - job.started, 6) if job.started else 0.0,
-                turns=result.turns,
-            )
-        )
-        error = calls.rejection(result)
-        self.attempt.answer(job.call, job.task.key, recorded, value, error=error, usage=result.usage)
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -487,15 +370,3 @@ class _Mark(msgspec.Struct, frozen=True):
 def _decode(call: Call, type_: Any) -> Any:
     """A note's argument as the event that it becomes (the tag is ours, not the script's)."""
     return msgspec.convert(msgspec.json.decode(call.arg) | {"type": type_.__struct_config__.tag}, type_)
-
-
-def _ended_by(outcome: Outcome) -> Fault:
-    if outcome is Outcome.SKIPPED:
-        return Fault("Skipped", "A person skipped this agent.")
-    return Fault("Cancelled", "The run was stopped while this agent was at work.")
-
-
-def _first(group: BaseExceptionGroup[ScriptFault]) -> ScriptFault:
-    for error in group.exceptions:
-        return _first(error) if isinstance(error, BaseExceptionGroup) else error
-    raise AssertionError("an exception group is never empty")

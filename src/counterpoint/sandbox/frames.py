@@ -80,6 +80,8 @@ class Init(Struct, frozen=True):
     at: float
     budget_total: int | None
     usd_total: float | None
+    shares: dict[str, float]
+    """Phase → the part of both totals that its agents may use up (see `runtime.budget`)."""
     portable: bool
     strict: bool
     max_items: int

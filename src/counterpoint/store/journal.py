@@ -23,7 +23,7 @@ from sqlalchemy.exc import DatabaseError
 from counterpoint.errors import JournalFormatError, LeaseLostError, StoreError
 from counterpoint.events import Recorded, Value, decode, encode
 from counterpoint.store.blobs import INLINE, Blobs, digest
-from counterpoint.store.database import EVENTS, HOLDER, JOURNAL, engine, prepare, store_error
+from counterpoint.store.database import EVENTS, HOLDER, JOURNAL, TURNS, engine, prepare, store_error
 
 Listener = Callable[[list[Recorded]], None]
 Turn = tuple[str, str, int, float, bytes]
@@ -97,6 +97,20 @@ class Journal:
     def write_turn(self, agent: str, n: int, body: bytes) -> None:
         """Adds the `n`-th message of an agent's transcript."""
         self._put((self._run_id, agent, n, time.time(), body))
+
+    async def turns(self, agent: str) -> list[tuple[int, bytes]]:
+        """Number and JSON of each message of an agent that is on disk, in the order of writing."""
+        return await asyncio.to_thread(self._read_turns, agent)
+
+    def _read_turns(self, agent: str) -> list[tuple[int, bytes]]:
+        database = engine(self.path, "read")
+        try:
+            with database.connect() as connection:
+                return [(n, body) for n, _, body in read_turns(connection, self._run_id, agent)]
+        except DatabaseError as error:
+            raise store_error(error, self.path) from error
+        finally:
+            database.dispose()
 
     def value(self, json: bytes) -> Value:
         """Makes of JSON what an event can hold; a large one is on disk before the event is."""
@@ -223,6 +237,16 @@ def read_events(connection: Connection, run_id: str, after: int) -> list[Recorde
         .order_by(EVENTS.c.seq)
     )
     return [Recorded(seq, at, _decode(body, seq)) for seq, at, body in rows]
+
+
+def read_turns(connection: Connection, run_id: str, agent: str) -> list[tuple[int, float, bytes]]:
+    """Number, time and JSON of each message of an agent, in the order of writing."""
+    rows = connection.execute(
+        select(TURNS.c.n, TURNS.c.at, TURNS.c.body)
+        .where(TURNS.c.run_id == run_id, TURNS.c.agent == agent)
+        .order_by(TURNS.c.id)
+    )
+    return [(n, at, body) for n, at, body in rows]
 
 
 def _decode(body: bytes, seq: int) -> Any:

@@ -14,8 +14,8 @@ from sqlalchemy.exc import DatabaseError
 from counterpoint.errors import JournalFormatError
 from counterpoint.events import Recorded, RunEnded, RunPaused, RunStatus, Value, decode
 from counterpoint.store.blobs import Blobs
-from counterpoint.store.database import EVENTS, TURNS, check_version, engine, store_error
-from counterpoint.store.journal import read_events
+from counterpoint.store.database import EVENTS, check_version, engine, store_error
+from counterpoint.store.journal import read_events, read_turns
 
 T = TypeVar("T")
 STATUS_EVENTS = ("run_created", "run_started", "run_paused", "run_continued", "run_ended")
@@ -54,12 +54,7 @@ class JournalReader:
 
     async def transcript(self, agent: str) -> list[tuple[int, float, bytes]]:
         """Number, time and JSON of each message of an agent, in the order of writing."""
-        query = (
-            select(TURNS.c.n, TURNS.c.at, TURNS.c.body)
-            .where(TURNS.c.run_id == self._run_id, TURNS.c.agent == agent)
-            .order_by(TURNS.c.id)
-        )
-        return await self._ask(lambda connection: [(n, at, body) for n, at, body in connection.execute(query)])
+        return await self._ask(lambda connection: read_turns(connection, self._run_id, agent))
 
     def _last_status(self, connection: Connection) -> RunStatus:
         query = (

@@ -78,6 +78,10 @@ class Store:
             if self._run_folder(row.run_id).is_dir()
         ]
 
+    async def written_since(self, at: float) -> list[str]:
+        """Ids of the runs whose journals were written to since `at` (seconds since the epoch)."""
+        return await asyncio.to_thread(self._written_since, at)
+
     async def find(self, text: str) -> str:
         """The id that `text` names: an id, a unique prefix (``wf_`` may be left out), or ``@last``.
 
@@ -156,6 +160,10 @@ class Store:
                 connection.execute(row)
 
         await self._index.write(insert)
+
+    def _written_since(self, at: float) -> list[str]:
+        files = [*(self.folder / "runs").glob("*/journal.db"), *(self.folder / "runs").glob("*/journal.db-wal")]
+        return sorted({path.parent.name for path in files if path.stat().st_mtime >= at})
 
     def _folders(self) -> set[str]:
         return {folder.parent.name for folder in (self.folder / "runs").glob("*/journal.db")}

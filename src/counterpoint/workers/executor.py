@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from counterpoint.agents.loop import Observer
 from counterpoint.agents.task import AgentResult, AgentTask
+from counterpoint.events import Usage
 from counterpoint.models.messages import Message
 
+Cost = Callable[[Usage], float | None]
+"""What a consumption costs in US dollars; None: the price is unknown."""
 
-class Allowance(Protocol):
-    """The budget as one model request sees it."""
 
-    async def reserve(self) -> int | None:
-        """Output tokens that the request may use; None: no ceiling. Raises HookError at the ceiling."""
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one model request wants of the budget. `input_tokens` is an estimate from above."""
+
+    agent: str
+    phase: str | None
+    input_tokens: int
+    cost: Cost
+
+
+class Grant(Protocol):
+    """What a request may use."""
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Output tokens; None: no ceiling."""
         ...
 
-    def settle(self, reserved: int | None, used: int) -> None: ...
+
+G = TypeVar("G", bound=Grant)
+
+
+class Allowance(Protocol[G]):
+    """The budget as one model request sees it."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is any ceiling; without one, nothing has to be reserved."""
+        ...
+
+    async def reserve(self, claim: Claim) -> G:
+        """Takes what the request may use out of the budget, waiting for it. Raises HookError at the ceiling."""
+        ...
+
+    def settle(self, grant: G, used: Usage | None) -> None:
+        """The request is over and has used that; None: it failed."""
+        ...
 
 
 class Executor(Protocol):

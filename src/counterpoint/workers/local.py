@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -12,13 +13,16 @@ from counterpoint.events import Fault
 from counterpoint.models.messages import Answer, Message, Model, Request
 from counterpoint.models.registry import Models
 from counterpoint.tools.registry import select
-from counterpoint.workers.executor import Allowance
+from counterpoint.workers.executor import Allowance, Claim
+
+BYTES_PER_TOKEN = 3
+"""Of text, at least: a claim must not be smaller than what the provider will count."""
 
 
 class LocalExecutor:
     """Runs each agent here, its model requests through the provider's limiter and within the allowance."""
 
-    def __init__(self, models: Models, allowance: Allowance) -> None:
+    def __init__(self, models: Models, allowance: Allowance[Any]) -> None:
         self._models = models
         self._allowance = allowance
 
@@ -31,17 +35,30 @@ class LocalExecutor:
         limiter = self._models.limiter_of(model)
 
         async def send(request: Request, on_retry: Callable[[Fault, float], None]) -> Answer:
-            allowed = await self._allowance.reserve()
-            used = 0
+            if not self._allowance.bounded:
+                return await limiter.send(
+                    model, request, retries=task.retries, max_wait_s=task.max_wait_s, on_retry=on_retry
+                )
+            grant = await self._allowance.reserve(Claim(task.id, task.phase, input_tokens(request), model.cost))
+            used = None
             try:
-                if allowed is not None:
-                    request = msgspec.structs.replace(request, max_tokens=min(request.max_tokens or allowed, allowed))
+                if grant.max_tokens is not None:
+                    allowed = min(request.max_tokens or grant.max_tokens, grant.max_tokens)
+                    request = msgspec.structs.replace(request, max_tokens=allowed)
                 answer = await limiter.send(
                     model, request, retries=task.retries, max_wait_s=task.max_wait_s, on_retry=on_retry
                 )
-                used = answer.usage.output_tokens
+                used = answer.usage
                 return answer
             finally:
-                self._allowance.settle(allowed, used)
+                self._allowance.settle(grant, used)
 
         return send
+
+
+def input_tokens(request: Request) -> int:
+    """The tokens of a request's input, estimated from above."""
+    return (
+        len(msgspec.json.encode([request.system, request.messages, request.tools, request.schema])) // BYTES_PER_TOKEN
+        + 1
+    )

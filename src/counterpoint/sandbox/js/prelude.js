@@ -26,7 +26,8 @@
   // --- what goes out, and what waits -----------------------------------------------------------------------------
   const pending = new Map(), byResult = new WeakMap(), byText = new Map()
   let out = [], number = 0, done = null, now = 0, started = 0, spent = 0, usd = 0, strict = false, maxItems = 4096
-  let total = null, usdTotal = null
+  let total = null, usdTotal = null, phaseOfScript = null
+  const shares = new Map()
 
   // A frame's place in the script: the wrapper's one line is taken off, and the engine's columns, which count bytes,
   // become UTF-16 units where the script (its `lines`) is not plain ASCII.
@@ -214,7 +215,7 @@
       for (let i = 0; i < items.length; i++) push(slots, flow(items[i], i))
       return await all(slots)
     }
-    const phase = (title) => { phaseNow = text(title); note('phase', { title: phaseNow }, w) }
+    const phase = (title) => { phaseNow = text(title); if (!w) phaseOfScript = phaseNow; note('phase', { title: phaseNow }, w) }
     const print = (level) => (...parts) => {
       const words = []
       for (let i = 0; i < parts.length; i++) push(words, show(parts[i]))
@@ -236,7 +237,12 @@
     try { return stringify(value) ?? text(value) } catch { return text(value) }
   }
 
-  const left = (limit, used) => limit === null ? Infinity : limit > used ? limit - used : 0
+  // What an agent called now may still use: earlier phases leave the later ones their reserve (see runtime/budget.py).
+  const left = (limit, used) => {
+    if (limit === null) return Infinity
+    const share = mapGet(shares, phaseOfScript) ?? 1
+    return limit * share > used ? Math.floor((limit * share - used) * 1e6) / 1e6 : 0
+  }
   const tokens = freeze({ get total() { return total }, spent: () => spent, remaining: () => left(total, spent) })
   const money = freeze({ get total() { return usdTotal }, spent: () => usd, remaining: () => left(usdTotal, usd) })
   const budget = tokens
@@ -388,6 +394,7 @@
     const init = parse(json)
     lines = init.lines
     now = started = init.at; total = init.budget_total; usdTotal = init.usd_total
+    for (const title of keys(init.shares)) mapSet(shares, title, init.shares[title])
     strict = init.strict; portable = init.portable; maxItems = init.max_items; run = freeze(init.run)
     hide(Math, 'random', generator(init.seed))
     return head()
