@@ -136,6 +136,7 @@ class _Agent:
             must_call=form == "tool" and (len(self._specs) == 1 or self._repairs > 0),
             effort=task.effort,
             identity=task.key,
+            heard=self._deadline.progress,
         )
         try:
             return await self._send(request, self._retried)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 from msgspec import Raw, Struct, field
@@ -77,6 +78,8 @@ class Request(Struct, frozen=True):
     max_tokens: int | None = None
     identity: str = ""
     """Key of the agent, for models that answer by it (``sim``) and for the provider's own logs."""
+    heard: Callable[[], None] | None = None
+    """To be called while the request waits for its turn or its answer arrives, so that this is not taken for a stall."""
 
 
 class Answer(Struct, frozen=True):
