@@ -12,8 +12,11 @@ from typing import Any
 
 import msgspec
 
-from counterpoint.errors import Finding, RunIsLiveError, ScriptRefused
-from counterpoint.events import GateAnswered, Recorded, RunCreated, RunStatus, Value
+from counterpoint.ceilings import ceilings_of
+from counterpoint.errors import Finding, RunIsLiveError, ScriptRefused, UsageError
+from counterpoint.events import GateAnswered, Recorded, RunCreated, RunStatus, Usage, Value
+from counterpoint.limits import limits
+from counterpoint.models.messages import Model
 from counterpoint.models.registry import Models
 from counterpoint.sandbox.process import ENGINE, Limits, ScriptProcess
 from counterpoint.script import Script, find, parse
@@ -47,6 +50,7 @@ class Client:
     ) -> str:
         """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given."""
         model = models.get(models.default(settings.model))
+        _refuse_unknown_price(model, settings)
         run_id = self._store.new_run_id()
         await self._store.create_run(run_id, name=script.meta.name, cwd=str(cwd), script=script.path)
         async with self._store.writing(run_id) as journal:
@@ -178,7 +182,10 @@ class Client:
         """The document of a run, with a line for each agent, what is left of its bounds, and the receipts."""
         document = await self.document(view)
         document["agent_list"] = [agent_row(agent) for agent in view.counted()]
-        document["limits"] = _limits(view)
+        document["limits"] = [
+            {"name": limit.name, "unit": limit.unit, "total": limit.total, "used": limit.used, "left": limit.left}
+            for limit in limits(view)
+        ]
         document["requests"] = [
             {"id": r.id, "verb": r.verb, "target": r.target, "by": r.by, "asked_at": r.asked_at,
              "delivered_at": r.delivered_at, "done_at": r.done_at, "ok": r.ok, "message": r.message}
@@ -196,6 +203,15 @@ class Client:
             "raw": await self.value(view.run_id, agent.raw),
             "transcript": await self.transcript(view.run_id, agent.id),
         }
+
+
+def _refuse_unknown_price(model: Model, settings: Settings) -> None:
+    money = any(ceiling.unit == "usd" for ceiling in ceilings_of(settings.bounds()))
+    if money and not settings.allow_unknown_price and model.cost(Usage(input_tokens=1, output_tokens=1)) is None:
+        raise UsageError(
+            f"The price of {model.spec} is unknown, so a budget in money cannot be kept.",
+            hint="Give a budget in tokens (--budget 500k), or start all the same with --allow-unknown-price.",
+        )
 
 
 def agent_row(agent: AgentView) -> dict[str, Any]:
@@ -216,24 +232,6 @@ def agent_row(agent: AgentView) -> dict[str, Any]:
         "workflow": agent.workflow,
         "doing": agent.doing,
     }
-
-
-def _limits(view: RunView) -> dict[str, Any]:
-    usage, bounds = view.usage(), view.bounds
-    tokens, usd = bounds.get("budget_tokens"), bounds.get("budget_usd")
-    return {
-        "agents": {"cap": bounds.get("max_agents"), "used": len(view.agents)},
-        "tokens": {"total": tokens, "spent": usage.output_tokens, "left": _left(tokens, usage.output_tokens)},
-        "usd": {"total": usd, "spent": usage.usd, "left": None if usage.usd is None else _left(usd, usage.usd)},
-        "concurrency": bounds.get("concurrency"),
-        "agent_timeout_s": bounds.get("agent_timeout_s"),
-        "stall_s": bounds.get("stall_s"),
-        "max_turns": bounds.get("max_turns"),
-    }
-
-
-def _left(total: float | None, used: float) -> float | None:
-    return None if total is None else max(0, total - used)
 
 
 def _error(view: RunView) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
 from counterpoint.runtime.control import Control
 from counterpoint.runtime.day import Day
+from counterpoint.runtime.job import Change
 from counterpoint.runtime.rehearsal import ReadValue, Rehearsal, rehearse
 from counterpoint.runtime.replay import Reuse
 from counterpoint.runtime.run import Plan, Run
@@ -41,6 +42,8 @@ class Orders:
     reuse: Reuse = "calls"
     forget: frozenset[str] = frozenset()
     """Ids of agents whose results are not to be reused."""
+    changes: dict[str, Change] = field(default_factory=dict[str, Change])
+    """Agent id → what is otherwise in it than the script has it."""
     bounds: dict[str, Any] = field(default_factory=dict[str, Any])
     """What this attempt changes of the run's bounds."""
     waits_for_people: bool = False
@@ -86,7 +89,7 @@ async def rehearse_run(store: Store, run_id: str, models: Models, orders: Orders
     types, _ = load_types(Path(view.cwd))
     script = orders.script or await recorded_script(reader.value, view)
     plan = Plan(script=script, edited=orders.script is not None, reuse=orders.reuse, forget=orders.forget,
-                bounds=orders.bounds, types=types)  # fmt: skip
+                changes=orders.changes, bounds=orders.bounds, types=types)  # fmt: skip
     return await rehearse(plan, history=history, read_value=reader.value, models=models, find_workflow=find_child)
 
 
@@ -100,6 +103,7 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
         edited=orders.script is not None,
         reuse=orders.reuse,
         forget=orders.forget,
+        changes=orders.changes,
         bounds=orders.bounds,
         types=types,
         warnings=tuple(warnings),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import getpass
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -14,60 +11,13 @@ import msgspec
 from counterpoint import daemon
 from counterpoint.ceilings import read_ceiling
 from counterpoint.cli.arguments import read_args
-from counterpoint.cli.options import Output, Session, asynchronous, common, session
+from counterpoint.cli.options import Output, asynchronous, common, session
+from counterpoint.cli.receipts import ask, me
 from counterpoint.cli.run import attend, ready
-from counterpoint.cli.text import safe
 from counterpoint.errors import UsageError
 from counterpoint.events import RunStatus
 from counterpoint.models.registry import Models
-from counterpoint.view import RequestView
-
-RECEIPT_S = 5.0
-"""How long we wait for the run to say that it has done what was asked."""
-STEP_S = 0.05
-
-
-def _me() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"
-
-
-async def ask(here: Session, run_id: str, verb: str, target: str | None, output: Output, **body: Any) -> int:
-    """Leaves a request and waits for its receipt. Exits with 1 when it was refused."""
-    if not await here.store.is_live(run_id):
-        view = await here.client.view(run_id)
-        raise UsageError(
-            f"Run {run_id} is {view.shown_status().value}: no process executes it.",
-            hint=f"Go on with: counterpoint resume {run_id}",
-        )
-    number = await here.client.ask(run_id, verb, target, by=_me(), **body)
-    receipt = await _receipt(here, run_id, number)
-    if output.json:
-        output.document(
-            {"request": number, "delivered": receipt is not None, "done": bool(receipt and receipt.done_at),
-             "ok": receipt.ok if receipt else None, "message": receipt.message if receipt else None}
-        )  # fmt: skip
-    elif receipt is None:
-        output.say(f"Asked (request {number}); the run has not read it within {RECEIPT_S:g} s.")
-    elif receipt.done_at is None:
-        output.say(
-            f"Delivered (request {number}); it is done when an agent has heard it: counterpoint show {run_id} --json"
-        )
-    else:
-        output.say(safe(receipt.message))
-    return 1 if receipt is not None and not receipt.ok else 0
-
-
-async def _receipt(here: Session, run_id: str, number: int) -> RequestView | None:
-    found: RequestView | None = None
-    for _ in range(int(RECEIPT_S / STEP_S)):
-        view = await here.client.view(run_id)
-        found = view.requests.get(number)
-        if found is not None and found.done_at is not None:
-            return found
-        if view.ended:
-            return found
-        await asyncio.sleep(STEP_S)
-    return found
+from counterpoint.runtime.job import Change
 
 
 @click.command()
@@ -106,26 +56,36 @@ async def skip(run: str, agent: str, output: Output, state: Path | None) -> int:
 @click.command()
 @click.argument("run")
 @click.argument("agent", required=False)
+@click.option("--prompt", help="Ask it this instead.")
+@click.option("--model", "-m", metavar="PROVIDER:NAME", help="Ask this model.")
 @common
 @asynchronous
-async def retry(run: str, agent: str | None, output: Output, state: Path | None) -> int:
+async def retry(
+    run: str, agent: str | None, prompt: str | None, model: str | None, output: Output, state: Path | None
+) -> int:
     """Run one agent again. In a run that is over: that one (or, without AGENT, all that did not end ok)."""
+    change = Change(prompt, model)
+    if change and agent is None:
+        raise UsageError(
+            "--prompt and --model change one agent: name it.", hint="counterpoint retry RUN AGENT --model …"
+        )
     async with session(state) as here:
         run_id = await here.client.find(run)
         if await here.store.is_live(run_id):
             if agent is None:
                 raise UsageError("The run goes on: name the agent.", hint=f"counterpoint show {run_id}")
-            return await ask(here, run_id, "retry", agent, output)
+            return await ask(here, run_id, "retry", agent, output, prompt=prompt, model=model)
         view = await here.client.view(run_id)
         forget: frozenset[str] = frozenset()
+        changes: dict[str, Change] = {}
         if agent is not None:
             found = view.find_agent(agent)
             if found is None:
                 raise UsageError(f"No agent of {run_id} has the id or label {agent!r}.")
-            forget = frozenset({found.id})
+            forget, changes = frozenset({found.id}), {found.id: change} if change else {}
         async with session(state, Path(view.cwd), base_url=view.base_url) as there, Models(there.settings) as models:
             await ready(models, view.model, output)
-            return await attend(there, run_id, models, output, orders=daemon.Orders(forget=forget))
+            return await attend(there, run_id, models, output, orders=daemon.Orders(forget=forget, changes=changes))
 
 
 @click.command()
@@ -135,12 +95,13 @@ async def retry(run: str, agent: str | None, output: Output, state: Path | None)
 @asynchronous
 async def steer(run: str, words: tuple[str, ...], output: Output, state: Path | None) -> int:
     """Say something to one agent, or to all: each hears it at its next tool boundary."""
-    if len(words) > 2:
-        raise UsageError(
-            "steer takes a run, perhaps an agent, and one text.", hint='counterpoint steer @last a3 "text"'
-        )
-    *agents, text = words
-    agent = agents[0] if agents else None
+    match words:
+        case (text,):
+            agent = None
+        case (agent, text):
+            pass
+        case _:
+            raise UsageError("steer takes a run, perhaps an agent, and one text.", hint='counterpoint steer @last a3 "text"')
     async with session(state) as here:
         return await ask(here, await here.client.find(run), "steer", agent, output, text=text)
 
@@ -154,7 +115,7 @@ async def _decide(run: str, gate: str, verb: str, answer: Any, output: Output, s
         if gate not in {open_.id for open_ in view.open_gates()}:
             known = ", ".join(open_.id for open_ in view.open_gates()) or "none"
             raise UsageError(f"Run {run_id} has no open gate {gate!r}.", hint=f"Open: {known}")
-        await here.client.answer(run_id, gate, answer, denied=verb == "deny", by=_me())
+        await here.client.answer(run_id, gate, answer, denied=verb == "deny", by=me())
         if view.status is RunStatus.WAITING:
             output.say(f"Recorded. Go on with: counterpoint resume {run_id}")
         if output.json:

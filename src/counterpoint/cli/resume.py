@@ -10,9 +10,11 @@ import click
 from counterpoint import daemon
 from counterpoint.cli.arguments import read_budgets
 from counterpoint.cli.options import Output, asynchronous, common, session
-from counterpoint.cli.run import attend, detached, ready
+from counterpoint.cli.receipts import ask
+from counterpoint.cli.run import Given, attend, detached, ready
 from counterpoint.cli.text import count, money
 from counterpoint.client import load_script
+from counterpoint.events import RunStatus
 from counterpoint.models.registry import Models
 from counterpoint.runtime.rehearsal import Rehearsal
 
@@ -26,12 +28,14 @@ from counterpoint.runtime.rehearsal import Rehearsal
 @click.option("--max-agents", type=int, help="A new cap on agents.")
 @click.option("--concurrency", "-c", type=int, help="Agents at work at once.")
 @click.option("--detach", "-d", is_flag=True, help="Go on in the background.")
+@click.option("--wait", is_flag=True, help="Stay through long waits for a quota instead of ending as paused.")
 @click.option("--jsonl", is_flag=True, help="Events on stdout as they happen.")
 @common
 @asynchronous
 async def resume(
     run: str, script: Path | None, reuse: Literal["calls", "prefix", "none"], dry_run: bool, budget: tuple[str, ...],
-    max_agents: int | None, concurrency: int | None, detach: bool, jsonl: bool, output: Output, state: Path | None,
+    max_agents: int | None, concurrency: int | None, detach: bool, wait: bool, jsonl: bool, output: Output,
+    state: Path | None,
 ) -> int:  # fmt: skip
     """Go on with a run: its recorded results are reused, everything else runs.
 
@@ -40,10 +44,12 @@ async def resume(
     async with session(state) as here:
         run_id = await here.client.find(run)
         view = await here.client.view(run_id)
+        if view.status is RunStatus.PAUSED and await here.client.is_live(run_id):
+            return await ask(here, run_id, "continue", None, output)
         await here.client.refuse_live(run_id)
         edited = await load_script(script, portable=bool(view.bounds.get("portable"))) if script else None
         bounds = _bounds(budget, max_agents, concurrency)
-        orders = daemon.Orders(script=edited, reuse=reuse, bounds=bounds)
+        orders = daemon.Orders(script=edited, reuse=reuse, bounds=bounds, waits_for_quota=wait)
         async with session(state, Path(view.cwd), base_url=view.base_url) as there, Models(there.settings) as models:
             plan = await daemon.rehearse_run(there.store, run_id, models, orders)
             if dry_run:
@@ -51,9 +57,9 @@ async def resume(
                 return 0
             output.say(describe(plan))
             await ready(models, view.model, output)
-            if detach and edited is None and reuse == "calls" and not bounds:
-                detached(there, run_id)
-                click.echo(run_id)
+            if detach:
+                detached(there, run_id, Given(str(Path.cwd() / script) if script else None, reuse, bounds))
+                output.document({"run_id": run_id}) if output.json else click.echo(run_id)
                 return 0
             return await attend(there, run_id, models, output, jsonl=jsonl, orders=orders)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from counterpoint import daemon
 from counterpoint.cli.arguments import read_args, read_budgets
@@ -21,6 +23,7 @@ from counterpoint.cli.progress import Lines, Live, Progress, Silent
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
+from counterpoint.runtime.replay import Reuse
 from counterpoint.runtime.run import Run
 from counterpoint.script.find import find
 from counterpoint.version import VERSION
@@ -35,12 +38,17 @@ DRAIN_S = 30.0
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of agents that name none.")
 @click.option("--base-url", help="Address of the provider.")
 @click.option(
-    "--budget", multiple=True, metavar="500k|$5", help="Ceiling of output tokens, or of money; may be repeated."
+    "--budget",
+    multiple=True,
+    metavar="500k|$5|20k/agent|$20/day",
+    help="Ceiling of output tokens or of money; repeatable.",
 )
 @click.option("--max-agents", type=int, help="Cap on agents.")
 @click.option("--concurrency", "-c", type=int, help="Agents at work at once (1 to 1000).")
 @click.option("--cwd", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The run's folder.")
 @click.option("--detach", "-d", is_flag=True, help="Run in the background; print the run's id.")
+@click.option("--allow-unknown-price", is_flag=True, help="Start under a budget in money without knowing the price.")
+@click.option("--wait", is_flag=True, help="Stay through long waits for a quota instead of ending as paused.")
 @click.option("--strict", is_flag=True, help="An error of the script in a thunk ends the run.")
 @click.option("--portable", is_flag=True, help="Refuse what Claude Code would refuse.")
 @click.option("--unknown-agents", type=click.Choice(["reject", "general"]), help="What an unknown agentType does.")
@@ -49,7 +57,8 @@ DRAIN_S = 30.0
 @asynchronous
 async def run(
     script: str, args_: str | None, budget: tuple[str, ...], cwd: Path | None, detach: bool, jsonl: bool,
-    output: Output, state: Path | None, strict: bool, portable: bool, **flags: Any,
+    output: Output, state: Path | None, strict: bool, portable: bool, allow_unknown_price: bool, wait: bool,
+    **flags: Any,
 ) -> int:  # fmt: skip
     """Run a workflow: a .js file, or the name of a saved one.
 
@@ -58,7 +67,8 @@ async def run(
     counterpoint run ./flow.js --model sim --json
     """
     folder = (cwd or Path.cwd()).resolve()
-    flags |= {**read_budgets(budget), "strict": strict or None, "portable": portable or None}
+    flags |= {**read_budgets(budget), "strict": strict or None, "portable": portable or None,
+              "allow_unknown_price": allow_unknown_price or None}  # fmt: skip
     args = read_args(args_)
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
         text = await load_script(find(script, _script_folder(script, folder)), portable=here.settings.portable)
@@ -70,29 +80,42 @@ async def run(
             detached(here, run_id)
             output.document({"run_id": run_id}) if output.json else click.echo(run_id)
             return 0
-        return await attend(here, run_id, models, output, jsonl=jsonl)
+        return await attend(here, run_id, models, output, jsonl=jsonl, orders=daemon.Orders(waits_for_quota=wait))
+
+
+class Given(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a process of its own is told of an attempt: the part of the orders that is no default."""
+
+    script: str | None = None
+    reuse: Reuse = "calls"
+    bounds: dict[str, Any] = {}
 
 
 @click.command(hidden=True)
 @click.argument("run_id")
+@click.option("--given", default="{}")
 @click.option("--state", type=click.Path(path_type=Path))
 @asynchronous
-async def execute(run_id: str, state: Path | None) -> int:
+async def execute(run_id: str, given: str, state: Path | None) -> int:
     """Executes a recorded run without a terminal."""
+    told = msgspec.json.decode(given, type=Given)
     async with session(state) as here:
         view = await here.client.view(run_id)
         async with session(state, Path(view.cwd), base_url=view.base_url) as there, Models(there.settings) as models:
-            orders = daemon.Orders(waits_for_people=True, waits_for_quota=True, started=_obey_signals)
+            script = await load_script(Path(told.script)) if told.script else None
+            orders = daemon.Orders(script=script, reuse=told.reuse, bounds=told.bounds, waits_for_people=True,
+                                   waits_for_quota=True, started=_obey_signals)  # fmt: skip
             ended = await daemon.execute(there.store, run_id, models, orders)
             return daemon.exit_code(ended.status)
 
 
-def detached(here: Session, run_id: str) -> None:
+def detached(here: Session, run_id: str, given: Given | None = None) -> None:
     """Starts a process that executes the run after ours has ended."""
     state = str(here.settings.state)
-    log = (here.store.journal_path(run_id).parent / "process.log").open("wb")
-    subprocess.Popen(
-        [sys.executable, "-m", "counterpoint", "execute", run_id, "--state", state],
+    told = msgspec.json.encode(given or Given()).decode()
+    log = (here.store.journal_path(run_id).parent / "process.log").open("ab")
+    subprocess.Popen(  # noqa: S603  (our own program, with arguments of ours)
+        [sys.executable, "-m", "counterpoint", "execute", run_id, "--given", told, "--state", state],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -125,18 +148,14 @@ async def attend(
 
     if jsonl:
         write(await here.client.events(run_id))
-    base = orders or daemon.Orders()
+    ordered = dataclasses.replace(
+        orders or daemon.Orders(),
+        waits_for_people=people,
+        listeners=(write,) if jsonl else (progress.take,),
+        started=_obey_signals,
+    )
     with contextlib.closing(progress):
-        ended = await daemon.execute(
-            here.store,
-            run_id,
-            models,
-            daemon.Orders(
-                script=base.script, reuse=base.reuse, forget=base.forget, bounds=base.bounds,
-                waits_for_people=people, waits_for_quota=False,
-                listeners=(write,) if jsonl else (progress.take,), started=_obey_signals,
-            ),
-        )  # fmt: skip
+        ended = await daemon.execute(here.store, run_id, models, ordered)
     await _show_end(here, run_id, output, jsonl=jsonl)
     return daemon.exit_code(ended.status)
 

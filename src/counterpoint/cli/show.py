@@ -11,8 +11,9 @@ import click
 from counterpoint.cli.ending import print_summary
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.cli.progress import phase_lines
-from counterpoint.cli.text import count, duration, one_line, safe
+from counterpoint.cli.text import count, duration, money, one_line, safe
 from counterpoint.errors import UsageError
+from counterpoint.limits import Limit, limits
 from counterpoint.view import RunView
 
 SHOWN = 40
@@ -49,7 +50,18 @@ def _print_run(view: RunView, output: Output) -> None:
         click.echo(f"  {agent.id:6} {state:9} {figures}  {one_line(agent.label, 60)}")
     if len(view.counted()) > len(shown):
         click.echo(f"  and {len(view.counted()) - len(shown)} more agents: counterpoint show {view.run_id} --json")
+    for limit in limits(view):
+        click.echo(f"  {limit_line(limit)}")
     print_summary(output, view)
+
+
+def limit_line(limit: Limit) -> str:
+    """A bound as people read it: what it is, what is gone, what is left."""
+    write = money if limit.unit == "usd" else count
+    unit = "" if limit.unit == "usd" else f" {limit.unit}"
+    if limit.used is None or limit.left is None:
+        return f"{limit.name:22} {write(limit.total)}{unit}"
+    return f"{limit.name:22} {write(limit.used)} of {write(limit.total)}{unit}, {write(limit.left)} left"
 
 
 async def _show_agent(here: Session, view: RunView, text: str, output: Output) -> None:

@@ -105,6 +105,10 @@ class Budget:
     def bounded(self) -> bool:
         return bool(self._ceilings)
 
+    @property
+    def counts_money(self) -> bool:
+        return any(ceiling.unit == "usd" for ceiling in self._ceilings)
+
     def has(self, scope: Scope) -> bool:
         """Whether there is a ceiling of this scope."""
         return any(ceiling.scope == scope for ceiling in self._ceilings)

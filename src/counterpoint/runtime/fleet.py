@@ -22,6 +22,7 @@ from counterpoint.events import (
     Fault,
     Outcome,
     RequestDone,
+    Usage,
 )
 from counterpoint.models.messages import AssistantTurn, Message, UserTurn
 from counterpoint.models.registry import Models
@@ -140,8 +141,19 @@ class Fleet:
         task = calls.agent_task(
             arg, agent=agent, key=key, defaults=self._defaults, models=self._models, warnings=warnings
         )
+        self._refuse_unknown_price(task)
         self._new_agents += known is None
         return task
+
+    def _refuse_unknown_price(self, task: AgentTask) -> None:
+        if not self._budget.counts_money or self.attempt.bounds["allow_unknown_price"]:
+            return
+        if self._models.get(task.model).cost(Usage(input_tokens=1, output_tokens=1)) is None:
+            raise HookError(
+                BUDGET_EXCEEDED,
+                f"The price of {task.model} is unknown, so the budget in money cannot be kept for this agent; "
+                f"--allow-unknown-price lets it run.",
+            )
 
     def _queued(self, task: AgentTask, arg: calls.AgentArg, *, line: int | None, workflow: str | None) -> AgentQueued:
         return AgentQueued(
