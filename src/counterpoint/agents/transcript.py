@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from counterpoint.agents.prompts import CONTINUE
-from counterpoint.models.messages import AssistantTurn, Message, ToolCall, ToolTurn, UserTurn
+from counterpoint.models.messages import NOTHING, AssistantTurn, Message, ToolCall, ToolTurn, UserTurn
 
 M = TypeVar("M", UserTurn, AssistantTurn, ToolTurn)
 
@@ -39,11 +39,11 @@ def _without_inputs(message: M) -> M:
 
 
 def _encodable(message: M) -> M:
-    opaque = message.opaque if isinstance(message, AssistantTurn) else None
-    plain = msgspec.structs.replace(message, opaque=None) if opaque is not None else message
+    opaque = message.opaque if isinstance(message, AssistantTurn) else NOTHING
+    plain = msgspec.structs.replace(message, opaque=NOTHING) if opaque is not NOTHING else message
     text = json.dumps(msgspec.to_builtins(plain), ensure_ascii=False).encode("utf-8", "replace")
     kept = msgspec.json.decode(text, type=type(message))
-    return msgspec.structs.replace(kept, opaque=opaque) if opaque is not None else kept
+    return msgspec.structs.replace(kept, opaque=opaque) if opaque is not NOTHING else kept
 
 
 def resume_point(rows: Iterable[bytes]) -> list[Message]:

@@ -43,7 +43,7 @@ def _print_run(view: RunView, output: Output) -> None:
     click.echo(f"script {safe(view.script)}, in {safe(view.cwd)}, attempt {view.attempt}")
     for title, counts, states in phase_lines(view):
         click.echo(f"  {title:30} {counts:12} {states}")
-    shown = sorted(view.counted(), key=lambda agent: (agent.good, agent.id))[:SHOWN]
+    shown = sorted(view.counted(), key=lambda agent: (agent.good, int(agent.id[1:])))[:SHOWN]
     for agent in shown:
         state = agent.outcome.value if agent.outcome else agent.state
         figures = f"{duration(agent.seconds):>7} {count(agent.usage.output_tokens):>6}"
@@ -57,8 +57,8 @@ def _print_run(view: RunView, output: Output) -> None:
 
 def limit_line(limit: Limit) -> str:
     """A bound as people read it: what it is, what is gone, what is left."""
-    write = money if limit.unit == "usd" else count
-    unit = "" if limit.unit == "usd" else f" {limit.unit}"
+    write = {"usd": money, "seconds": duration}.get(limit.unit, count)
+    unit = "" if limit.unit in ("usd", "seconds") else f" {limit.unit}"
     if limit.used is None or limit.left is None:
         return f"{limit.name:22} {write(limit.total)}{unit}"
     return f"{limit.name:22} {write(limit.used)} of {write(limit.total)}{unit}, {write(limit.left)} left"

@@ -10,6 +10,10 @@ from msgspec import Raw, Struct, field
 from counterpoint.events import Usage
 
 
+NOTHING = Raw(b"")
+"""Where a provider has no form of its own. (Raw cannot be decoded beside None.)"""
+
+
 class ToolSpec(Struct, frozen=True):
     """A tool as the model sees it. `schema` is the JSON Schema of its input, an object."""
 
@@ -47,7 +51,7 @@ class AssistantTurn(Struct, frozen=True, omit_defaults=True, tag="assistant"):
 
     text: str
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
-    opaque: Raw | None = None
+    opaque: Raw = NOTHING
     usage: Usage | None = None
     """What the request cost, for an agent that is cut off before the journal has it."""
 
@@ -90,7 +94,7 @@ class Answer(Struct, frozen=True):
     usage: Usage
     model: str
     stop: Literal["end", "tools", "length", "refusal"] = "end"
-    opaque: Raw | None = None
+    opaque: Raw = NOTHING
 
 
 class Model(Protocol):

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from counterpoint.errors import HookError
-from counterpoint.events import NO_USAGE, CallRefused, Event, Fault, LogWritten, Recorded, Usage, Value
+from counterpoint.events import NO_USAGE, CallRefused, Event, Fault, LogWritten, PhaseEntered, Recorded, Usage, Value
 from counterpoint.runtime.deliveries import Deliveries
 from counterpoint.runtime.identity import Identities
 from counterpoint.runtime.replay import Answered, Replay
@@ -66,8 +66,13 @@ class Attempt:
         self.view.apply(recorded)
         return recorded
 
+    def tell(self, event: LogWritten | PhaseEntered) -> None:
+        """Adds to the narration what an earlier attempt has not told already."""
+        if not self.replay.told(event):
+            self.emit(event)
+
     def log(self, text: str, level: Literal["info", "warning", "error"] = "info") -> None:
-        self.emit(LogWritten(text, level, "runtime"))
+        self.tell(LogWritten(text, level, "runtime"))
 
     def answer(
         self,

@@ -16,19 +16,20 @@ from counterpoint.runtime.attempt import Attempt
 from counterpoint.sandbox.frames import Call, Delivery
 from counterpoint.script import Script
 
+ABSENT = Raw(b"")
 FindWorkflow = Callable[[Any, Path], Script]
 """Looks up a child by name or ``{scriptPath}``. Raises HookError("WorkflowError") with what is wrong."""
 
 
 class _Reference(Struct, frozen=True):
     ref: Any = None
-    args: Raw | None = None
+    args: Raw = ABSENT
 
 
 class _Left(Struct, frozen=True):
     id: int
     ok: bool
-    value: Raw | None = None
+    value: Raw = ABSENT
     error: Fault | None = None
 
 
@@ -55,7 +56,7 @@ class Children:
     def enter(self, call: Call) -> None:
         """Answers ``workflow(ref, args)``: with the child's text, which the script's process then runs."""
         asked = msgspec.json.decode(call.arg, type=_Reference)
-        key = self._attempt.identities.call("workflow", asked.ref, bytes(asked.args or b"").decode())
+        key = self._attempt.identities.call("workflow", asked.ref, bytes(asked.args).decode())
         try:
             child, script = self._open(call, asked.ref, key)
         except HookError as error:
@@ -63,7 +64,7 @@ class Children:
         self._children[call.id] = child
         recorded = self._attempt.emit(WorkflowEntered(key, child.name))
         load: dict[str, Any] = {"script": script.source, "name": child.name}
-        if asked.args is not None:
+        if asked.args is not ABSENT:
             load["args"] = asked.args
         body = Raw(msgspec.json.encode(load))
 
@@ -77,7 +78,7 @@ class Children:
         """The child is done: its caller hears the value or the error."""
         left = msgspec.json.decode(note.arg, type=_Left)
         child = self._children[left.id]
-        value = self._attempt.journal.value(bytes(left.value)) if left.ok and left.value is not None else None
+        value = self._attempt.journal.value(bytes(left.value)) if left.ok and left.value is not ABSENT else None
         recorded = self._attempt.emit(WorkflowLeft(child.key, child.name, value, left.error))
         error = HookError(left.error.name, left.error.message) if left.error and not left.ok else None
         self._attempt.answer(left.id, child.key, recorded, value, error=error)

@@ -15,12 +15,15 @@ from counterpoint.runtime.attempt import Attempt
 from counterpoint.sandbox.frames import Call
 
 
+ABSENT = Raw(b"")
+
+
 class _Question(Struct, frozen=True, rename="camel"):
     question: str
     options: list[Any] | None = None
     schema: dict[str, Any] | None = None
     timeout_ms: float | None = None
-    default: Raw | None = None
+    default: Raw = ABSENT
 
 
 class Gates:
@@ -40,7 +43,7 @@ class Gates:
         if answered is not None:
             return self._attempt.answer_recorded(call.id, key, answered)
         gate = self._gate_id(key)
-        default = self._attempt.journal.value(bytes(asked.default)) if asked.default is not None else None
+        default = self._attempt.journal.value(bytes(asked.default)) if asked.default is not ABSENT else None
         deadline = time.time() + asked.timeout_ms / 1000 if asked.timeout_ms is not None else None
         self._attempt.emit(GateOpened(gate, key, asked.question, asked.options, asked.schema, deadline, default))
         self._open[gate] = (call.id, key)

@@ -6,6 +6,7 @@ delivered last, so that races between promises go the same way again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -18,8 +19,11 @@ from counterpoint.events import (
     AgentReused,
     AgentStarted,
     CallRefused,
+    Event,
     GateAnswered,
+    LogWritten,
     Outcome,
+    PhaseEntered,
     Recorded,
     TimerFired,
     ToolCalled,
@@ -62,6 +66,7 @@ class Replay:
         """Agent id → attempts that were started."""
         self.cut_off: set[str] = set()
         """Ids of agents that an earlier attempt did not let end: they can go on from their transcripts."""
+        self._told: Counter[Event] = Counter()
         keys: dict[str, str] = {}
         for recorded in history:
             self._take(recorded, keys)
@@ -71,6 +76,7 @@ class Replay:
         if reuse == "none":
             self._answers.clear()
             self.cut_off.clear()
+            self._told.clear()
         self._order = {place: n for n, place in enumerate(sorted(self._places.values()))}
 
     def __len__(self) -> int:
@@ -90,6 +96,13 @@ class Replay:
     def effect(self, key: str) -> Answered | None:
         """The recorded answer of a timer, a gate or a tool call, or None."""
         return self._answers.get(key)
+
+    def told(self, event: Event) -> bool:
+        """Whether an earlier attempt has told this already; a script that is run again says everything again."""
+        if not self._told[event]:
+            return False
+        self._told[event] -= 1
+        return True
 
     def place(self, key: str) -> int | None:
         """Position of this call's answer in the recorded order, counted from 0 without gaps; None: it has none."""
@@ -125,6 +138,8 @@ class Replay:
                 self._answer(key, recorded, value)
             case ToolCalled(key=key, value=value, fault=None):
                 self._answer(key, recorded, value)
+            case LogWritten() | PhaseEntered():
+                self._told[recorded.event] += 1
             case WorkflowLeft(key=key) | CallRefused(key=key):
                 self._places[key] = recorded.seq
             case _:

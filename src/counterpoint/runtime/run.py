@@ -338,9 +338,9 @@ class Run:
         emit = self.attempt.emit
         match call.op:
             case "log":
-                emit(_decode(call, LogWritten))
+                self.attempt.tell(_decode(call, LogWritten))
             case "phase":
-                emit(_decode(call, PhaseEntered))
+                self.attempt.tell(_decode(call, PhaseEntered))
             case "slot_failed":
                 emit(_decode(call, SlotFailed))
             case "script_error":

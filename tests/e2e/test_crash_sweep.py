@@ -1,0 +1,185 @@
+"""A run is killed at every kind of event and at random moments, and goes on as if nothing had been.
+
+The killed process is a fork of one that has everything imported, so that two hundred deaths take seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from counterpoint import daemon
+from counterpoint.client import Client
+from counterpoint.events import AgentFinished, AgentQueued, AgentStarted, Outcome, Recorded, RunEnded, RunStatus
+from counterpoint.models.registry import Models
+from counterpoint.script.parse import parse
+from counterpoint.settings import Settings
+from counterpoint.store.runs import Store
+
+SCRIPT = """
+export const meta = { name: 'all', description: 'everything that a journal can hold', phases: [{ title: 'A' }, { title: 'B' }] }
+phase('A')
+log('begins')
+const race = await Promise.race([agent('slow and long').then(() => 'agent'), new Promise((r) => setTimeout(() => r('timer'), 60000))])
+const items = await pipeline([1, 2, 3, 4, 5, 6], (n) => agent(`one ${n}`), (text, n) => agent(`two ${n} ${text.length}`, { schema: { type: 'object', properties: { ok: { type: 'boolean' }, n: { type: 'integer' } }, required: ['ok', 'n'] } }))
+await new Promise((r) => setTimeout(r, 5))
+const child = await workflow({ scriptPath: 'child.js' }, { n: 3 })
+phase('B')
+const listed = await counterpoint.tool('Glob', { pattern: '*.js' })
+const wide = await parallel(Array.from({ length: 12 }, (_, i) => async () => {
+  await new Promise((r) => setTimeout(r, i % 3))
+  return agent(`wide ${i}`, { phase: 'B' })
+}))
+log(`has ${wide.length}`)
+const twice = [await agent('same'), await agent('same')]
+return { race, items, child, listed, wide, twice, chance: Math.random() }
+"""
+CHILD = """
+export const meta = { name: 'child', description: 'a part' }
+return await parallel(Array.from({ length: args.n }, (_, i) => () => agent(`child ${i}`)))
+"""
+MODEL = "sim:latency=2ms..12ms"
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["counterpoint.daemon", "counterpoint.models.sim", "xml", "sqlite3"])
+
+
+class Place:
+    """A folder with a run in it, and what its processes do there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = Settings(state=folder / "state", model=MODEL, concurrency=4)
+        (folder / "child.js").write_text(CHILD)
+
+    def submit(self) -> str:
+        async def submitting() -> str:
+            async with Store(self.settings.state) as store, Models(self.settings) as models:
+                return await Client(store).submit(
+                    parse(SCRIPT, "all.js"), settings=self.settings, models=models, cwd=self.folder, version="test"
+                )
+
+        return asyncio.run(submitting())
+
+    def execute(self, run_id: str) -> None:
+        async def executing() -> None:
+            async with Store(self.settings.state) as store, Models(self.settings) as models:
+                await daemon.execute(store, run_id, models)
+
+        asyncio.run(executing())
+
+    def start(self, run_id: str) -> Any:
+        process = PROCESSES.Process(target=_execute, args=(self.folder, run_id))
+        process.start()
+        return process
+
+    def events(self, run_id: str) -> list[Recorded]:
+        async def reading() -> list[Recorded]:
+            async with Store(self.settings.state) as store:
+                return await Client(store).events(run_id)
+
+        return asyncio.run(reading())
+
+    def value(self, run_id: str, ended: RunEnded) -> Any:
+        async def reading() -> Any:
+            async with Store(self.settings.state) as store:
+                return await Client(store).value(run_id, ended.result)
+
+        return asyncio.run(reading())
+
+
+def _execute(folder: Path, run_id: str) -> None:
+    Place(folder).execute(run_id)
+
+
+def kill(process: Any) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+
+
+def assert_nothing_lost(place: Place, run_id: str, before: list[Recorded], expected: Any) -> None:
+    """The journal begins with what was there, each result was paid once, and the result is the same."""
+    events = place.events(run_id)
+    assert events[: len(before)] == before
+    assert [recorded.seq for recorded in events] == list(range(1, len(events) + 1))
+    done: set[str] = set()
+    keys = Counter(recorded.event.key for recorded in events if isinstance(recorded.event, AgentQueued))
+    for recorded in events:
+        match recorded.event:
+            case AgentStarted(agent=agent):
+                assert agent not in done, f"{agent} was asked again although its result is in the journal"
+            case AgentFinished(agent=agent, outcome=Outcome.OK):
+                assert agent not in done
+                done.add(agent)
+            case _:
+                pass
+    ended = events[-1].event
+    assert isinstance(ended, RunEnded)
+    assert ended.status is RunStatus.COMPLETED, ended
+    value = place.value(run_id, ended)
+    assert {**value, "chance": 0} == {**expected, "chance": 0}
+    assert len(done) == len(keys) == 1 + 12 + 3 + 12 + 2
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[Recorded]]:
+    """The value of a run that nobody disturbed, and its events."""
+    place = Place(tmp_path_factory.mktemp("undisturbed"))
+    run_id = place.submit()
+    place.execute(run_id)
+    events = place.events(run_id)
+    assert isinstance(events[-1].event, RunEnded)
+    assert events[-1].event.status is RunStatus.COMPLETED, events[-1].event
+    return place.value(run_id, events[-1].event), events
+
+
+def wait_for_event(place: Place, run_id: str, process: Any, tag: str, count: int) -> None:
+    """Returns when the journal has `count` events of that kind, or the process is over."""
+    while process.is_alive():
+        found = sum(r.event.__struct_config__.tag == tag for r in place.events(run_id))
+        if found >= count:
+            return
+        time.sleep(0.001)
+
+
+def test_a_run_killed_after_any_kind_of_event_ends_the_same(tmp_path: Path, expected: tuple[Any, list[Recorded]]):
+    value, events = expected
+    tags = Counter(str(recorded.event.__struct_config__.tag) for recorded in events)
+    assert len(tags) >= 12
+    for tag, count in tags.items():
+        place = Place(tmp_path)
+        run_id = place.submit()
+        process = place.start(run_id)
+        wait_for_event(place, run_id, process, tag, (count + 1) // 2)
+        kill(process)
+        before = place.events(run_id)
+        place.execute(run_id)
+        assert_nothing_lost(place, run_id, before, value)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_run_killed_at_any_moment_ends_the_same(tmp_path: Path, part: int, expected: tuple[Any, list[Recorded]]):
+    value, events = expected
+    took = events[-1].at - events[0].at
+    chance = random.Random(part)
+    for _ in range(50):
+        place = Place(tmp_path)
+        run_id = place.submit()
+        for _ in range(chance.choice((1, 1, 2))):  # now and then it dies again while it goes on
+            process = place.start(run_id)
+            process.join(chance.uniform(0, took * 1.5))
+            kill(process)
+        before = place.events(run_id)
+        if not isinstance(before[-1].event, RunEnded):
+            place.execute(run_id)
+        assert_nothing_lost(place, run_id, before, value)
+        shutil.rmtree(place.settings.state)
