@@ -34,10 +34,11 @@ def limits(view: RunView) -> list[Limit]:
         ("concurrency", "agents", sum(agent.state == "running" for agent in agents)),
         ("max_agents", "agents", len(view.agents)),
         ("max_turns", "requests", max((agent.turns for agent in agents), default=0)),
+        ("run_timeout_s", "seconds", round(view.duration_s(), 1)),
         ("agent_timeout_s", "seconds", round(max((agent.seconds for agent in agents), default=0.0), 1)),
         ("stall_s", "seconds", None),
     ):
-        if name in bounds:
+        if bounds.get(name) is not None:
             found.append(Limit(name, unit, bounds[name], used))
     return found
 

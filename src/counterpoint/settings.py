@@ -80,6 +80,8 @@ class Settings:
     """Times an agent is asked to mend its structured output."""
     max_turns: int = 50
     """Model requests of one agent."""
+    run_timeout_s: float | None = None
+    """Time of the run in all, over its attempts. None: no cap."""
     agent_timeout_s: float = 3600.0
     """Wall time of one agent."""
     stall_s: float = 180.0
@@ -114,6 +116,8 @@ class Settings:
             _range(name, getattr(self, name), 0, None)
         for name in ("max_sync_s", "max_wait_s", "agent_timeout_s", "stall_s", "stall_warn_s"):
             _range(name, getattr(self, name), 0.001, None)
+        if self.run_timeout_s is not None:
+            _range("run_timeout_s", self.run_timeout_s, 0.001, None)
         _range("budget_reserve", self.budget_reserve, 0, 0.9)
         for text in self.budgets:
             read_ceiling(text)
@@ -130,7 +134,7 @@ class Settings:
 BOUNDS = (
     "concurrency", "max_agents", "max_items", "max_depth", "budget_tokens", "budget_usd", "budgets", "budget_reserve",
     "allow_unknown_price", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending", "retries",
-    "max_wait_s", "max_repairs", "max_turns", "agent_timeout_s", "stall_s", "stall_warn_s", "on_stall",
+    "max_wait_s", "max_repairs", "max_turns", "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s", "on_stall",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
+
+import click
 
 from counterpoint.ceilings import read_ceiling
 from counterpoint.cli.text import safe
@@ -57,3 +60,19 @@ def read_budgets(texts: tuple[str, ...]) -> dict[str, Any]:
         else:
             scoped.append(str(ceiling))
     return found | ({"budgets": tuple(scoped)} if scoped else {})
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
+
+
+class Duration(click.ParamType[float]):
+    """A time as ``90``, ``45s``, ``90m``, ``2h`` or ``1d``, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number of seconds. Fails as click has it for what is no time."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", str(value).strip().lower())
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r} is no time; give for example 45s, 90m or 2h.", param, ctx)
+        return float(match[1]) * _SECONDS[match[2]]

@@ -10,20 +10,24 @@ import click
 from counterpoint.cli.options import Output
 from counterpoint.cli.text import count, duration, money, one_line, safe
 from counterpoint.events import RunStatus
-from counterpoint.view import RunView
+from counterpoint.view import AgentView, RunView
 
 SHOWN = 10
+"""Causes that are told."""
+NAMED = 3
+"""Agents that are named for each."""
 RESUMABLE = (RunStatus.PARTIAL, RunStatus.FAILED, RunStatus.STOPPED, RunStatus.PAUSED, RunStatus.BUDGET_EXCEEDED)
 
 
 def print_result(result: Any) -> None:
     """The returned value: its ``report``, its text, or its JSON."""
-    if isinstance(result, dict) and isinstance(result.get("report"), str):  # pyright: ignore[reportUnknownMemberType]
-        click.echo(safe(result["report"]))
-    elif isinstance(result, str):
-        click.echo(safe(result))
-    elif result is not None:
-        click.echo(json.dumps(result, ensure_ascii=False, indent=2))
+    match result:
+        case {"report": str(text)} | str(text):
+            click.echo(safe(text))
+        case None:
+            pass
+        case _:
+            click.echo(json.dumps(result, ensure_ascii=False, indent=2))
 
 
 def print_summary(output: Output, view: RunView) -> None:
@@ -51,12 +55,16 @@ def print_summary(output: Output, view: RunView) -> None:
 
 def _print_bad(output: Output, view: RunView) -> None:
     bad = view.not_ok()
-    for agent in bad[:SHOWN]:
+    causes: dict[tuple[str, str], list[AgentView]] = {}
+    for agent in bad:
         outcome = agent.outcome.value if agent.outcome else agent.state
-        cause = f": {one_line(agent.fault.message)}" if agent.fault else ""
-        output.say(f"  {agent.id} {outcome}: {one_line(agent.label, 50)}{cause}")
-    if len(bad) > SHOWN:
-        output.say(f"  and {len(bad) - SHOWN} more: counterpoint show {view.run_id}")
+        causes.setdefault((outcome, agent.fault.message if agent.fault else ""), []).append(agent)
+    for (outcome, cause), agents in list(causes.items())[:SHOWN]:
+        who = ", ".join(f"{agent.id} {one_line(agent.label, 40)}" for agent in agents[:NAMED])
+        more = f" and {len(agents) - NAMED} more" if len(agents) > NAMED else ""
+        output.say(f"  {len(agents)} {outcome}: {who}{more}" + (f": {one_line(cause, 200)}" if cause else ""))
+    if len(causes) > SHOWN:
+        output.say(f"  and {len(causes) - SHOWN} other causes: counterpoint show {view.run_id}")
     if view.status is RunStatus.WAITING:
         for gate in view.open_gates():
             output.say(f"  {gate.id}: {safe(gate.question)}")

@@ -46,10 +46,10 @@ class Silent:
 
 
 class Lines:
-    """One line an event that matters, on stderr."""
+    """One line an event that matters, on stderr. `view` is the run before the first of them."""
 
-    def __init__(self) -> None:
-        self._view = RunView()
+    def __init__(self, view: RunView) -> None:
+        self._view = view
         self._told = 0
         self._ended = 0
 
@@ -95,13 +95,13 @@ class Lines:
 
 
 class Live:
-    """A table that is painted anew, at most some times a second, on a terminal."""
+    """A table that is painted anew, at most some times a second, on a terminal. `view` is the run before it begins."""
 
-    def __init__(self, *, color: bool) -> None:
+    def __init__(self, view: RunView, *, color: bool) -> None:
         from rich.console import Console
         from rich.live import Live as RichLive
 
-        self._view = RunView()
+        self._view = view
         self._console = Console(stderr=True, no_color=not color, highlight=False)
         self._live = RichLive(
             console=self._console, refresh_per_second=REPAINTS_PER_S, get_renderable=self._paint, transient=True
@@ -168,4 +168,5 @@ def headline(view: RunView) -> str:
     usage = view.usage()
     spent = f"{count(usage.input_tokens)} in, {count(usage.output_tokens)} out, {money(usage.usd)}"
     label = f"{view.model} (simulated)" if view.simulated else view.model
-    return f"{one_line(view.name, 40)}  {view.shown_status().value}  {duration(view.duration_s(time.time()))}  {spent}  {label}"
+    took = duration(view.duration_s(time.time()))
+    return f"{one_line(view.name, 40)}  {view.shown_status().value}  {took}  {spent}  {label}"

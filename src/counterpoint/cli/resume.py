@@ -8,7 +8,7 @@ from typing import Any, Literal
 import click
 
 from counterpoint import daemon
-from counterpoint.cli.arguments import read_budgets
+from counterpoint.cli.arguments import Duration, read_budgets
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.receipts import ask
 from counterpoint.cli.run import Given, attend, detached, ready
@@ -27,6 +27,7 @@ from counterpoint.runtime.rehearsal import Rehearsal
 @click.option("--budget", multiple=True, metavar="500k|$5", help="A new ceiling for the run.")
 @click.option("--max-agents", type=int, help="A new cap on agents.")
 @click.option("--concurrency", "-c", type=int, help="Agents at work at once.")
+@click.option("--max-time", type=Duration(), metavar="90m", help="A new cap on the run's time, over all attempts.")
 @click.option("--detach", "-d", is_flag=True, help="Go on in the background.")
 @click.option("--wait", is_flag=True, help="Stay through long waits for a quota instead of ending as paused.")
 @click.option("--jsonl", is_flag=True, help="Events on stdout as they happen.")
@@ -34,8 +35,8 @@ from counterpoint.runtime.rehearsal import Rehearsal
 @asynchronous
 async def resume(
     run: str, script: Path | None, reuse: Literal["calls", "prefix", "none"], dry_run: bool, budget: tuple[str, ...],
-    max_agents: int | None, concurrency: int | None, detach: bool, wait: bool, jsonl: bool, output: Output,
-    state: Path | None,
+    max_agents: int | None, concurrency: int | None, max_time: float | None, detach: bool, wait: bool, jsonl: bool,
+    output: Output, state: Path | None,
 ) -> int:  # fmt: skip
     """Go on with a run: its recorded results are reused, everything else runs.
 
@@ -48,7 +49,7 @@ async def resume(
             return await ask(here, run_id, "continue", None, output)
         await here.client.refuse_live(run_id)
         edited = await load_script(script, portable=bool(view.bounds.get("portable"))) if script else None
-        bounds = _bounds(budget, max_agents, concurrency)
+        bounds = _bounds(budget, max_agents=max_agents, concurrency=concurrency, run_timeout_s=max_time)
         orders = daemon.Orders(script=edited, reuse=reuse, bounds=bounds, waits_for_quota=wait)
         async with session(state, Path(view.cwd), base_url=view.base_url) as there, Models(there.settings) as models:
             plan = await daemon.rehearse_run(there.store, run_id, models, orders)
@@ -79,6 +80,5 @@ def _tell(output: Output, plan: Rehearsal) -> None:
         click.echo(describe(plan))
 
 
-def _bounds(budget: tuple[str, ...], max_agents: int | None, concurrency: int | None) -> dict[str, Any]:
-    given = {"max_agents": max_agents, "concurrency": concurrency, **read_budgets(budget)}
-    return {name: value for name, value in given.items() if value is not None}
+def _bounds(budget: tuple[str, ...], **given: float | None) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None} | read_budgets(budget)

@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from counterpoint import daemon
-from counterpoint.cli.arguments import read_args, read_budgets
+from counterpoint.cli.arguments import Duration, read_args, read_budgets
 from counterpoint.cli.ending import print_result, print_summary
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
@@ -27,6 +27,7 @@ from counterpoint.runtime.replay import Reuse
 from counterpoint.runtime.run import Run
 from counterpoint.script.find import find
 from counterpoint.version import VERSION
+from counterpoint.view import RunView
 
 DRAIN_S = 30.0
 """How long SIGTERM lets agents finish."""
@@ -45,6 +46,7 @@ DRAIN_S = 30.0
 )
 @click.option("--max-agents", type=int, help="Cap on agents.")
 @click.option("--concurrency", "-c", type=int, help="Agents at work at once (1 to 1000).")
+@click.option("--max-time", "run_timeout_s", type=Duration(), metavar="90m", help="End the run after that time.")
 @click.option("--cwd", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The run's folder.")
 @click.option("--detach", "-d", is_flag=True, help="Run in the background; print the run's id.")
 @click.option("--allow-unknown-price", is_flag=True, help="Start under a budget in money without knowing the price.")
@@ -135,7 +137,8 @@ async def attend(
     orders: daemon.Orders | None = None,
 ) -> int:
     """Executes a run in this process, shows how it goes, and gives the exit code."""
-    progress = _progress(output, jsonl)
+    history = await here.client.events(run_id)
+    progress = _progress(output, jsonl, RunView.of(history))
     people = output.input and sys.stdin.isatty() and sys.stderr.isatty()
     last = 0
 
@@ -147,7 +150,7 @@ async def attend(
         sys.stdout.buffer.flush()
 
     if jsonl:
-        write(await here.client.events(run_id))
+        write(history)
     ordered = dataclasses.replace(
         orders or daemon.Orders(),
         waits_for_people=people,
@@ -179,10 +182,10 @@ async def ready(models: Models, spec: str, output: Output) -> None:
         await fetch_for(model, output)
 
 
-def _progress(output: Output, jsonl: bool) -> Progress:
+def _progress(output: Output, jsonl: bool, view: RunView) -> Progress:
     if output.quiet or jsonl or output.json:
         return Silent()
-    return Live(color=output.color) if sys.stderr.isatty() else Lines()
+    return Live(view, color=output.color) if sys.stderr.isatty() else Lines(view)
 
 
 def _script_folder(script: str, folder: Path) -> Path:

@@ -14,7 +14,6 @@ from counterpoint.events import GateAnswered, GateOpened, Value
 from counterpoint.runtime.attempt import Attempt
 from counterpoint.sandbox.frames import Call
 
-
 ABSENT = Raw(b"")
 
 

@@ -113,6 +113,7 @@ class Run:
         self._closing = False
         self._paused: Literal["quota", "user"] | None = None
         self._wake_up: asyncio.TimerHandle | None = None
+        self._time_cap: asyncio.TimerHandle | None = None
         self._ended: RunEnded | None = None
         self._done: Done | None = None
 
@@ -162,8 +163,17 @@ class Run:
         async with await ScriptProcess.spawn(self._limits()) as script, asyncio.TaskGroup() as group:
             self._group = group
             self.fleet.open(group)
+            self._set_time_cap()
             self._tools = ScriptTools(self.attempt, group, self._use_tool)
             self._driver = group.create_task(self._drive_to_the_end(script))
+
+    def _set_time_cap(self) -> None:
+        cap: float | None = self.attempt.bounds["run_timeout_s"]
+        if cap is None:
+            return
+        over = RunEnded(RunStatus.BUDGET_EXCEEDED, message=f"The run's time of {cap:g} s is over (--max-time).")
+        left = max(0.0, cap - self.view.active_s)
+        self._time_cap = asyncio.get_running_loop().call_later(left, self.end, over)
 
     async def _drive_to_the_end(self, script: ScriptProcess) -> None:
         try:
@@ -177,8 +187,9 @@ class Run:
         finally:
             self._timers.close()
             self.gates.close()
-            if self._wake_up is not None:
-                self._wake_up.cancel()
+            for timer in (self._wake_up, self._time_cap):
+                if timer is not None:
+                    timer.cancel()
 
     async def _drive(self, script: ScriptProcess) -> None:
         attempt = self.attempt
