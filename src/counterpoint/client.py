@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -13,14 +14,14 @@ from typing import Any
 import msgspec
 
 from counterpoint.ceilings import ceilings_of
-from counterpoint.errors import Finding, RunIsLiveError, ScriptRefused, UsageError
+from counterpoint.errors import RunIsLiveError, UsageError
 from counterpoint.events import GateAnswered, Recorded, RunCreated, RunStatus, Usage, Value
 from counterpoint.limits import limits
 from counterpoint.models.messages import Model
 from counterpoint.models.registry import Models
 from counterpoint.sandbox.process import ENGINE, Limits, ScriptProcess
 from counterpoint.script import Script, find, parse
-from counterpoint.script.meta import Meta
+from counterpoint.script.parse import Examination
 from counterpoint.settings import Settings
 from counterpoint.store.runs import Store
 from counterpoint.view import AgentView, RunView
@@ -248,19 +249,21 @@ def _fault(fault: Any) -> dict[str, Any]:
     }
 
 
-async def examine(texts: list[tuple[str, str]], *, portable: bool = False) -> list[tuple[Meta | None, list[Finding]]]:
-    """The meta and the errors of each (text, path), with the engine's own word on syntax."""
+async def examine(texts: list[str], *, portable: bool = False) -> list[Examination]:
+    """What is wrong with each text, with the engine's own word on syntax."""
+    examinations = [Examination(text, portable=portable) for text in texts]
     async with await ScriptProcess.spawn(Limits()) as engine:
-        return [
-            parse.examine(text, portable=portable, verdict=parse.Verdict(await engine.check(text))) for text, _ in texts
-        ]
+        for examination in examinations:
+            questions, fault = examination.questions(), None
+            with contextlib.suppress(StopIteration):
+                while True:
+                    fault = await engine.check(questions.send(fault))
+    return examinations
 
 
 async def load_script(path: Path, *, portable: bool = False) -> Script:
     """Reads a script that is to be run. Raises UsageError for the file, ScriptRefused with every error in it."""
     text = await asyncio.to_thread(parse.read, path)
     shown = find.shown_path(path)
-    ((meta, findings),) = await examine([(text, shown)], portable=portable)
-    if findings or meta is None:
-        raise ScriptRefused(shown, text, findings)
-    return Script(shown, text, meta)
+    (examination,) = await examine([text], portable=portable)
+    return parse.accept(examination, shown)

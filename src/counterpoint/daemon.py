@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from counterpoint.agents.types import load_types
-from counterpoint.errors import CounterpointError, HookError, ScriptRefused, UsageError, first_error
+from counterpoint.errors import CounterpointError, HookError, ScriptRefused, StoreError, UsageError, first_error
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
 from counterpoint.runtime.control import Control
@@ -24,7 +24,7 @@ from counterpoint.runtime.run import Plan, Run
 from counterpoint.runtime.stalls import watch_stalls
 from counterpoint.script import Script
 from counterpoint.script import find as saved
-from counterpoint.script.parse import Verdict, examine, parse
+from counterpoint.script.parse import accept, examine, trust
 from counterpoint.store.journal import Journal
 from counterpoint.store.runs import Store
 from counterpoint.view import RunView
@@ -63,10 +63,15 @@ async def execute(store: Store, run_id: str, models: Models, orders: Orders | No
     orders = orders or Orders()
     lease = await store.acquire(run_id)
     try:
-        async with _beside(lease.keep()), store.open_journal(run_id, lease) as journal:
+        async with (
+            _beside(lease.keep()),
+            store.open_journal(run_id, lease) as journal,
+            _beside(journal.guard()),
+        ):
             return await _attempt(store, journal, lease.epoch, models, orders)
     finally:
-        await lease.release()
+        with contextlib.suppress(StoreError):  # where the disk is full, the end of our process gives the run back
+            await lease.release()
 
 
 @contextlib.asynccontextmanager
@@ -134,10 +139,10 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
 async def recorded_script(read_value: ReadValue, view: RunView) -> Script:
     """The script as the journal has it."""
     source = msgspec.json.decode(await read_value(view.source), type=str)
-    meta, _ = examine(source, verdict=Verdict(None))
-    if meta is None:
-        return parse(source, view.script)
-    return Script(view.script, source, meta)
+    examination = examine(source, ask=trust)
+    if examination.meta is None:
+        return accept(examination, view.script)
+    return Script(view.script, source, examination.meta)
 
 
 def find_child(reference: Any, cwd: Path) -> Script:
@@ -175,5 +180,6 @@ EXIT_CODES = {
     RunStatus.PAUSED: 6,
     RunStatus.STOPPED: 130,
     RunStatus.INTERRUPTED: 130,
+    RunStatus.UNREADABLE: 1,
     RunStatus.RUNNING: 0,
 }

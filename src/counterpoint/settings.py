@@ -71,6 +71,8 @@ class Settings:
     """One value that leaves the script: a prompt, an option, the result."""
     max_pending: int = 200_000
     """Calls that a script may have open at once."""
+    max_log_lines: int = 10_000
+    """Lines of narration that are kept of a script; as many of each other thing that it tells."""
 
     retries: int = 4
     """Repeats of a failed model request."""
@@ -109,6 +111,7 @@ class Settings:
             "max_stack_mb",
             "max_output_mb",
             "max_pending",
+            "max_log_lines",
             "max_turns",
         ):
             _range(name, getattr(self, name), 1, None)
@@ -133,8 +136,9 @@ class Settings:
 
 BOUNDS = (
     "concurrency", "max_agents", "max_items", "max_depth", "budget_tokens", "budget_usd", "budgets", "budget_reserve",
-    "allow_unknown_price", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending", "retries",
-    "max_wait_s", "max_repairs", "max_turns", "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s", "on_stall",
+    "allow_unknown_price", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending", "max_log_lines",
+    "retries", "max_wait_s", "max_repairs", "max_turns", "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
+    "on_stall",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip
 

@@ -55,7 +55,7 @@ def _refused(error: ScriptRefused) -> int:
     if (context is not None and context.params.get("json_")) or "--json" in sys.argv:
         click.echo(json.dumps(refusal(error)))
     for finding in error.findings:
-        click.echo(render(finding, error.source, safe(error.path)), err=True)
+        click.echo("\n".join(filter(None, render(finding, error.source, safe(error.path)))), err=True)
     return 2
 
 

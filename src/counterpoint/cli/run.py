@@ -73,7 +73,7 @@ async def run(
               "allow_unknown_price": allow_unknown_price or None}  # fmt: skip
     args = read_args(args_)
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
-        text = await load_script(find(script, _script_folder(script, folder)), portable=here.settings.portable)
+        text = await load_script(find(script, script_folder(script, folder)), portable=here.settings.portable)
         await ready(models, models.default(here.settings.model), output)
         run_id = await here.client.submit(
             text, settings=here.settings, models=models, cwd=folder, args=args, version=VERSION
@@ -188,7 +188,7 @@ def _progress(output: Output, jsonl: bool, view: RunView) -> Progress:
     return Live(view, color=output.color) if sys.stderr.isatty() else Lines(view)
 
 
-def _script_folder(script: str, folder: Path) -> Path:
+def script_folder(script: str, folder: Path) -> Path:
     """A path is meant from where the user is; a name is looked up from the run's folder."""
     return Path.cwd() if (Path.cwd() / script).exists() else folder
 

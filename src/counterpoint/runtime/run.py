@@ -312,6 +312,7 @@ class Run:
             portable=bounds["portable"],
             strict=bounds["strict"],
             max_items=bounds["max_items"],
+            max_log_lines=bounds.get("max_log_lines", 10_000),
             run={"id": view.run_id, "name": view.name, "cwd": view.cwd, "model": view.model},
         )
 

@@ -59,7 +59,7 @@ class Line(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
-    """The answer to a call. From then on the script's clock is `at` (milliseconds), and its budget has spent so much."""
+    """The answer to a call. From then on the script's clock is `at` (milliseconds), and so much is spent."""
 
     id: int
     ok: bool
@@ -85,6 +85,7 @@ class Init(Struct, frozen=True):
     portable: bool
     strict: bool
     max_items: int
+    max_log_lines: int
     run: dict[str, Any]
 
 

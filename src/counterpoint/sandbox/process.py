@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from counterpoint.errors import CounterpointError, Finding, ScriptFault
+from counterpoint.errors import CounterpointError, ScriptFault
 from counterpoint.sandbox.frames import Call, Delivery, Done, Init, Line, Turn, encoder, line_decoder
 
 HERE = Path(__file__).parent
-PRELUDES = (HERE / "js" / "web.js", HERE / "js" / "prelude.js")
+PRELUDES = [HERE / "js" / name for name in ("web.js", "locale.js", "patterns.js", "prelude.js")]
 ENGINE = "quickjs-ng/0.17"
 """What runs the scripts; texts of errors and stacks depend on it."""
 GRACE_S = 2.0
@@ -78,14 +78,14 @@ class ScriptProcess:
         """Runs the script until it waits. Raises ScriptFault when it breaks a limit."""
         return await self._turn(encoder.encode(init))
 
-    async def check(self, script: str) -> Finding | None:
+    async def check(self, script: str) -> ScriptFault | None:
         """What the engine's parser has against a script, or None. To be called before `start`, as often as wanted."""
         try:
             await self._turn(encoder.encode({"check": script}))
         except ScriptFault as fault:
-            if fault.name != "SyntaxError":
+            if fault.name == "ScriptCrashedError":
                 raise
-            return Finding(fault.line or 1, fault.column or 1, f"{fault.message[:1].upper()}{fault.message[1:]}.")
+            return fault
         return None
 
     async def settle(self, batch: list[Delivery]) -> Turn:

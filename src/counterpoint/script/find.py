@@ -10,7 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from counterpoint.errors import ScriptRefused, UsageError, WorkflowNotFoundError, nearest
-from counterpoint.script.parse import Script, examine, parse, read
+from counterpoint.script.parse import Script, examine, parse, read, trust
 
 PROJECT_FOLDERS = (".counterpoint/workflows", ".claude/workflows", ".agents/workflows")
 BUNDLED = Path(__file__).parent.parent / "workflows"
@@ -104,12 +104,13 @@ def _look(path: Path, origin: str, folder: Path) -> Saved:
         saved.error = f"{path} is a link out of its folder; it is not followed."
         return saved
     try:
-        meta, findings = examine(read(path))
+        examination = examine(read(path), ask=trust)
     except (UsageError, ScriptRefused) as error:
         saved.error = error.message
         return saved
-    if meta is not None:
-        saved.name, saved.description = meta.name, meta.description
-    if findings:
-        saved.error = f"{path}:{findings[0].line}:{findings[0].column}: {findings[0].message}"
+    if examination.meta is not None:
+        saved.name, saved.description = examination.meta.name, examination.meta.description
+    if examination.findings:
+        first = examination.findings[0]
+        saved.error = f"{path}:{first.line}:{first.column}: {first.message}"
     return saved

@@ -34,6 +34,7 @@ class Meta:
     raw: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
+MAX_DEPTH = 100
 EXAMPLE = "export const meta = { name: 'my-workflow', description: 'what it does' }"
 
 
@@ -93,12 +94,14 @@ def _missing(source: Source, root: Node) -> Finding:
     return _finding(source, first or root, "The script does not begin with its meta.", f"Begin with: {EXAMPLE}")
 
 
-def _literal(node: Node) -> Any:
+def _literal(node: Node, depth: int = 0) -> Any:
+    if depth > MAX_DEPTH:
+        raise _NotLiteralError(node, "nested too deeply to be read")
     match node.type:
         case "object":
-            return _object(node)
+            return _object(node, depth)
         case "array":
-            return [_literal(_element(node, child)) for child in tree.named(node)]
+            return [_literal(_element(child), depth + 1) for child in tree.named(node)]
         case "string" | "template_string":
             value = tree.string_value(node)
             if value is None:
@@ -113,18 +116,18 @@ def _literal(node: Node) -> Any:
         case "unary_expression":
             return _signed(node)
         case "parenthesized_expression":
-            return _literal(tree.named(node)[0])
+            return _literal(tree.named(node)[0], depth + 1)
         case _:
             raise _NotLiteralError(node, _KINDS.get(node.type, f"a {node.type.replace('_', ' ')}"))
 
 
-def _element(array: Node, child: Node) -> Node:
+def _element(child: Node) -> Node:
     if child.type == "spread_element":
         raise _NotLiteralError(child, "a spread")
     return child
 
 
-def _object(node: Node) -> dict[str, Any]:
+def _object(node: Node, depth: int) -> dict[str, Any]:
     members: dict[str, Any] = {}
     for member in tree.named(node):
         if member.type != "pair":
@@ -132,7 +135,7 @@ def _object(node: Node) -> dict[str, Any]:
         key, value = tree.field(member, "key"), tree.field(member, "value")
         if key is None or value is None or key.type == "computed_property_name":
             raise _NotLiteralError(key or member, "a computed key")
-        members[_key(key)] = _literal(value)
+        members[_key(key)] = _literal(value, depth + 1)
     return members
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
+import re
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from counterpoint.errors import Finding, ScriptRefused, UsageError
-from counterpoint.script import refuse, tree
+from tree_sitter import Node
+
+from counterpoint.errors import Finding, ScriptFault, ScriptRefused, UsageError
+from counterpoint.script import refuse, syntax, tree, typescript
 from counterpoint.script.meta import Meta, meta_statement, read_meta
+from counterpoint.script.portable import portable_findings
 from counterpoint.script.source import Source
+
+MAX_BYTES = 4 * refuse.MAX_UNITS
+"""Of a file: more cannot be a script, for a UTF-16 unit has at most three bytes of UTF-8."""
+MAX_ERRORS = 20
+"""Syntax errors that are looked for in one text."""
+
+Asks = Generator[str, ScriptFault | None, None]
+"""Asks an engine whether texts are the body of a function, and is sent what it has against each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,61 +41,149 @@ class Script:
         return hashlib.sha256(self.source.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class Verdict:
-    """The engine's last word on a script's syntax: nothing wrong, or one finding."""
+class Examination:
+    """What a text says of itself, and all that forbids it to run. Complete when `questions` has ended.
 
-    def __init__(self, finding: Finding | None) -> None:
-        self.finding = finding
-
-
-def parse(text: str, path: str, *, portable: bool = False, verdict: Verdict | None = None) -> Script:
-    """Makes a script of its text. Raises ScriptRefused with all findings.
-
-    Without the engine's `verdict` the tree alone is asked, which is stricter than the language in rare corners.
+    What was found is taken out of the next question, so that one mistake does not hide another.
     """
-    meta, findings = examine(text, portable=portable, verdict=verdict)
-    if findings or meta is None:
-        raise ScriptRefused(path, text, findings)
-    return Script(path, text, meta)
+
+    def __init__(self, text: str, *, portable: bool = False) -> None:
+        self.text = text
+        self.meta: Meta | None = None
+        self.clean: str | None = None
+        """The text, where at most exports, imports and types had to go to make it JavaScript; None for other errors."""
+        self._portable = portable
+        self._findings: list[Finding] = []
+
+    @property
+    def findings(self) -> list[Finding]:
+        """All errors, in the order of the text."""
+        return sorted(self._findings, key=lambda finding: (finding.line, finding.column))
+
+    def questions(self) -> Asks:
+        """Looks at everything; the engine has the last word on syntax."""
+        given = Source(self.text)
+        self._findings += refuse.text_findings(given)
+        if any(finding.rule == "size" for finding in self._findings):
+            return
+        root = tree.parse_tree(given)
+        source = self._without(given, refuse.module_parts(given, root, meta_statement(root)))
+        fault = yield source.text
+        if fault is not None and (parts := typescript.parts_of_broken(source, tree.parse_tree(source))):
+            source = self._without(source, parts)
+            fault = yield source.text
+        root = tree.parse_tree(source)
+        stray = syntax.stray_bracket(source, root) if fault is None else None
+        self._findings += [stray] if stray is not None else []
+        if fault is not None:
+            yield from self._syntax(source, root, fault)
+        elif stray is None:
+            self.clean = source.text
+        self._meta(source, root)
+        if self._portable:
+            self._findings += portable_findings(source, root)
+
+    def _without(self, source: Source, parts: list[refuse.Part]) -> Source:
+        self._findings += [finding for finding, _ in parts]
+        return source.without(span for _, span in parts)
+
+    def _syntax(self, source: Source, root: Node, fault: ScriptFault | None) -> Asks:
+        """Finds one syntax error after the other: the statement of each is taken out before the next question."""
+        last = -1
+        for _ in range(MAX_ERRORS):
+            if fault is None:
+                return
+            found = yield from _located(source, root, fault)
+            offset = source.offset(found.line, found.column)
+            if offset <= last:
+                return  # not behind what was taken out, so perhaps of our making
+            self._findings.append(found)
+            span = syntax.broken_statement(source, root, offset)
+            if span is None:
+                return
+            last = max(offset, span[1])
+            source = source.without([span])
+            root = tree.parse_tree(source)
+            fault = yield source.text
+
+    def _meta(self, source: Source, root: Node) -> None:
+        self.meta, wrong = read_meta(source, root)
+        if self.clean is not None or meta_statement(root) is not None or not META.search(source.text):
+            self._findings += wrong
 
 
-def examine(text: str, *, portable: bool = False, verdict: Verdict | None = None) -> tuple[Meta | None, list[Finding]]:
-    """The meta of a text, and all that forbids it to run, in the order of the text."""
-    source = Source(text)
-    findings = refuse.text_findings(source)
-    if any(finding.rule == "size" for finding in findings):
-        return None, findings
-    root = tree.parse_tree(source)
-    meta, wrong = read_meta(source, root)
-    module = refuse.module_findings(source, root, meta_statement(root))
-    syntax = verdict.finding if verdict is not None else refuse.tree_syntax(source, root)
-    if syntax is not None and not _same_place(syntax, module) and not findings:
-        findings.append(refuse.explain_syntax(source, syntax))
-        wrong = wrong if meta_statement(root) is not None or not root.has_error else []
-    findings += wrong + module
-    if portable:
-        findings += refuse.portable_findings(source, root)
-    return meta, sorted(findings, key=lambda finding: (finding.line, finding.column))
+META = re.compile(r"\bexport\s+const\s+meta\b")
+"""Where this is somewhere and still no statement, the syntax error has it."""
 
 
-def _same_place(syntax: Finding, others: list[Finding]) -> bool:
-    """An import is a syntax error to the engine too: it is told once, by the better message."""
-    return any(syntax.line == other.line for other in others)
+def _located(source: Source, root: Node, fault: ScriptFault) -> Generator[str, ScriptFault | None, Finding]:
+    """The finding of a fault; of a regular expression the engine does not say where it is."""
+    if fault.name != "SyntaxError":
+        return syntax.too_deep(source, root)
+    if fault.line is not None and fault.column is not None:
+        return syntax.explained(source, root, Finding(fault.line, fault.column, syntax.sentence(fault)))
+    for node in syntax.regexes(root):
+        wrong = yield f"({tree.text(node)})"
+        if wrong is not None:
+            return Finding(*source.place(node.start_byte), f"The regular expression is wrong: {wrong.message}.")
+    return Finding(1, 1, syntax.sentence(fault))
+
+
+Ask = Callable[[str], ScriptFault | None]
+
+
+def trust(_: str) -> None:
+    """For texts whose syntax is judged elsewhere."""
+
+
+def examine(text: str, *, portable: bool = False, ask: Ask = syntax.tree_says) -> Examination:
+    """Examines a text. Without an engine to `ask`, the tree alone is, which is stricter in rare corners."""
+    examination = Examination(text, portable=portable)
+    questions = examination.questions()
+    fault: ScriptFault | None = None
+    try:
+        while True:
+            fault = ask(questions.send(fault))
+    except StopIteration:
+        return examination
+
+
+def parse(text: str, path: str, *, portable: bool = False, ask: Ask = syntax.tree_says) -> Script:
+    """Makes a script of its text. Raises ScriptRefused with all findings."""
+    return accept(examine(text, portable=portable, ask=ask), path)
+
+
+def accept(examination: Examination, path: str) -> Script:
+    """The script that was examined. Raises ScriptRefused with all findings."""
+    if examination.findings or examination.meta is None:
+        raise ScriptRefused(path, examination.text, examination.findings)
+    return Script(path, examination.text, examination.meta)
 
 
 def read(path: Path) -> str:
-    """A script's text from a file. Raises UsageError saying what is wrong with the file."""
+    """A script's text from a file. Raises UsageError where there is none, ScriptRefused where it is no text."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder, not a script.", hint="Name a .js file in it.")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is no file.")
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES)
     except FileNotFoundError:
         raise UsageError(f"There is no file {path}.", hint="See saved workflows: counterpoint workflows list") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    return _decoded(data, path)
+
+
+def _decoded(data: bytes, path: Path) -> str:
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path} is no text: byte {error.start} is not UTF-8.", hint="A workflow is a JavaScript file in UTF-8."
-        ) from error
+        if error.end >= MAX_BYTES - 3:  # cut in the middle of a character, far behind what a script may have
+            return data[: error.start].decode()
+        before = Source(data[: error.start].decode())
+        message = f"This is no text: the byte 0x{data[error.start]:02x} is not UTF-8."
+        found = Finding(*before.end, message, "A workflow is a JavaScript file in UTF-8.", rule="encoding")
+        raise ScriptRefused(str(path), data.decode(errors="replace"), [found]) from error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
 
 from counterpoint.errors import Finding
 from counterpoint.script.source import Source
@@ -11,26 +13,39 @@ WINDOW = 100
 """Characters of a long line that are shown around the caret."""
 
 
-def render(finding: Finding, text: str, path: str) -> str:
+class Shown(NamedTuple):
+    """The lines of a finding; an empty one is not shown."""
+
+    head: str
+    excerpt: str
+    caret: str
+    hint: str
+
+
+def render(finding: Finding, text: str, path: str) -> Shown:
     """``path:line:column: message``, the source line, a caret, and the hint where there is one."""
     word = "" if finding.severity == "error" else f"{finding.severity}: "
-    lines = [f"{path}:{finding.line}:{finding.column}: {word}{finding.message}"]
-    source = Source(text)
-    index = source.char_index(finding.line, finding.column)
-    line = source.line(finding.line) if finding.line <= text.count("\n") + 1 else ""
-    lines += _excerpt(line, index - source.char_index(finding.line, 1))
-    if finding.hint:
-        lines.append(f"hint: {finding.hint}")
-    return "\n".join(lines)
+    head = f"{path}:{finding.line}:{finding.column}: {word}{finding.message}"
+    source = _source(text)
+    line = source.line(finding.line)
+    begin = source.offset(finding.line, 1)
+    before = source.encoded[begin : source.offset(finding.line, finding.column)].decode("utf-8", "replace")
+    excerpt, caret = _excerpt(line, len(before))
+    return Shown(head, excerpt, caret, f"hint: {finding.hint}" if finding.hint else "")
 
 
-def _excerpt(line: str, at: int) -> list[str]:
+@lru_cache(maxsize=4)
+def _source(text: str) -> Source:
+    return Source(text)
+
+
+def _excerpt(line: str, at: int) -> tuple[str, str]:
     start = max(0, at - WINDOW // 2) if len(line) > WINDOW else 0
     shown = line[start : start + WINDOW]
     before, after = ("…" if start else ""), ("…" if start + WINDOW < len(line) else "")
     lead = before + "".join(_visible(c) for c in shown[: at - start])
     blank = "".join("\t" if c == "\t" else " " * _width(c) for c in lead)
-    return [f"  {before}{''.join(_visible(c) for c in shown)}{after}", f"  {blank}^"]
+    return f"  {before}{''.join(_visible(c) for c in shown)}{after}", f"  {blank}^"
 
 
 def _visible(character: str) -> str:

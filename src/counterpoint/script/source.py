@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+Span = tuple[int, int, bytes]
+"""A stretch of bytes, from and to, and what stands there instead."""
 
 
 @dataclass(frozen=True)
@@ -27,32 +31,52 @@ class Source:
     def place(self, offset: int) -> tuple[int, int]:
         """Line and column of a byte offset."""
         row = bisect.bisect_right(self._starts, offset) - 1
-        before = self.encoded[self._starts[row] : offset].decode("utf-8", "replace")
-        return row + 1, units(before) + 1
+        return row + 1, units(self.encoded[self._starts[row] : offset]) + 1
 
-    def place_of_char(self, index: int) -> tuple[int, int]:
-        """Line and column of a character index."""
-        row = self.text.count("\n", 0, index)
-        start = self.text.rfind("\n", 0, index) + 1
-        return row + 1, units(self.text[start:index]) + 1
-
-    def char_index(self, line: int, column: int) -> int:
-        """The index of the character at a line and column."""
+    def offset(self, line: int, column: int) -> int:
+        """The byte offset of a line and column; the end of the line for a column behind it."""
         start = self._starts[min(line, len(self._starts)) - 1]
-        index = len(self.encoded[:start].decode("utf-8", "replace"))
-        left = column - 1
-        while left > 0 and index < len(self.text):
-            left -= 2 if ord(self.text[index]) > 0xFFFF else 1
-            index += 1
-        return index
+        end = self._starts[line] - 1 if line < len(self._starts) else len(self.encoded)
+        inside = self.encoded[start:end]
+        if inside.isascii():
+            return min(start + column - 1, end)
+        wide = inside.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass")[: 2 * (column - 1)]
+        return start + len(wide.decode("utf-16-le", "surrogatepass").encode("utf-8", "surrogatepass"))
 
     def line(self, number: int) -> str:
         """One line, without its end."""
+        if number > len(self._starts):
+            return ""
         start = self._starts[number - 1]
         end = self._starts[number] - 1 if number < len(self._starts) else len(self.encoded)
         return self.encoded[start:end].decode("utf-8", "replace").rstrip("\r")
 
+    @property
+    def end(self) -> tuple[int, int]:
+        """Line and column behind the last character."""
+        return self.place(len(self.encoded))
 
-def units(text: str) -> int:
-    """Length in UTF-16 units."""
-    return len(text) + sum(ord(c) > 0xFFFF for c in text) if not text.isascii() else len(text)
+    def without(self, spans: Iterable[Span]) -> Source:
+        """The text with blanks, or something shorter and blanks, where the spans are: nothing else moves."""
+        pieces: list[bytes] = []
+        at = 0
+        for start, end, instead in sorted(spans):
+            if start < at:
+                continue  # inside of one that is gone already
+            pieces += [self.encoded[at:start], instead, _blank(self.encoded[start + len(instead) : end])]
+            at = end
+        pieces.append(self.encoded[at:])
+        return Source(b"".join(pieces).decode("utf-8", "surrogatepass"))
+
+
+def units(encoded: bytes) -> int:
+    """Length in UTF-16 units of what is UTF-8: one a character, two for those of four bytes."""
+    if encoded.isascii():
+        return len(encoded)
+    return sum((byte & 0xC0) != 0x80 for byte in encoded) + sum(byte >= 0xF0 for byte in encoded)
+
+
+def _blank(encoded: bytes) -> bytes:
+    if encoded.isascii():
+        return b"\n".join(b" " * len(line) for line in encoded.split(b"\n"))
+    return b"\n".join(b" " * units(line) for line in encoded.split(b"\n"))

@@ -6,203 +6,291 @@
   const BASE = 1000000
   const uncurry = (f) => Function.prototype.call.bind(f)
   const { stringify, parse } = JSON
-  const { defineProperty, freeze, keys, getPrototypeOf, getOwnPropertyDescriptor } = Object
+  const { defineProperty, freeze, keys, getPrototypeOf, setPrototypeOf } = Object
   const P = Promise, E = Error, TE = TypeError, RE = ReferenceError, SE = SyntaxError, RangeE = RangeError, D = Date
-  const isArray = Array.isArray, S = String, evaluate = eval, construct = Reflect.construct
-  const all = P.all.bind(P), rejected = P.reject.bind(P), isFinite_ = Number.isFinite
+  const isArray = Array.isArray, S = String, evaluate = eval, construct = Reflect.construct, apply = Reflect.apply
+  const rejected = P.reject.bind(P), resolved = P.resolve.bind(P), isFinite_ = Number.isFinite
   const then = uncurry(P.prototype.then), join = uncurry(Array.prototype.join), exec = uncurry(RegExp.prototype.exec)
   const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapDelete = uncurry(Map.prototype.delete)
+  const mapEach = uncurry(Map.prototype.forEach), mapSize = uncurry(Object.getOwnPropertyDescriptor(Map.prototype, 'size').get)
   const weakGet = uncurry(WeakMap.prototype.get), weakSet = uncurry(WeakMap.prototype.set)
   const setHas = uncurry(Set.prototype.has), setAdd = uncurry(Set.prototype.add), setDelete = uncurry(Set.prototype.delete)
-  const slice = uncurry(String.prototype.slice), sort = uncurry(Array.prototype.sort)
+  const slice = uncurry(String.prototype.slice), split = uncurry(String.prototype.split), repeat = uncurry(String.prototype.repeat)
+  const codeAt = uncurry(String.prototype.charCodeAt), lower = uncurry(String.prototype.toLowerCase)
+  const isWellFormed = uncurry(String.prototype.isWellFormed), toWellFormed = uncurry(String.prototype.toWellFormed)
+  const sort = uncurry(Array.prototype.sort), floor = Math.floor, least = Math.min
   const G = globalThis
+  const patterns = G.__patterns
+  delete G.__patterns
   E.stackTraceLimit = 12
+  delete E.stackTraceLimit
+  delete E.prepareStackTrace
 
-  // Own elements only: an index setter that a script puts on Array.prototype must not see what we push.
-  const push = (list, value) => { defineProperty(list, list.length, { value, writable: true, enumerable: true, configurable: true }) }
-  const hide = (object, name, value) => { defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true }) }
-  const fixed = (object, name, value) => { defineProperty(object, name, { value, writable: false, enumerable: false, configurable: false }) }
+  // What a script does to Array.prototype or Object.prototype must not be felt here: lists and records of ours inherit
+  // from nothing, and what is put into a list of the script's is defined, not assigned.
+  const list = () => setPrototypeOf([], null)
+  const own = (value, enumerable, fixed) => ({ __proto__: null, value, enumerable, writable: !fixed, configurable: !fixed })
+  const push = (array, value) => { defineProperty(array, array.length, own(value, true)) }
+  const hide = (object, name, value) => { defineProperty(object, name, own(value, false)) }
+  const fixed = (object, name, value) => { defineProperty(object, name, own(value, false, true)) }
 
   // --- what goes out, and what waits -----------------------------------------------------------------------------
-  const pending = new Map(), byResult = new WeakMap(), byText = new Map()
-  let out = [], number = 0, done = null, now = 0, started = 0, spent = 0, usd = 0, strict = false, maxItems = 4096
+  const pending = new Map(), byResult = new WeakMap(), byText = new Map(), told = new Map()
+  let out = list(), number = 0, done = null, now = 0, started = 0, spent = 0, usd = 0, strict = false, maxItems = 4096, maxNotes = 10000
   let total = null, usdTotal = null, phaseOfScript = null
   const shares = new Map()
 
-  // A frame's place in the script: the wrapper's one line is taken off, and the engine's columns, which count bytes,
-  // become UTF-16 units where the script (its `lines`) is not plain ASCII.
-  const frames = /at (?:(.*?) \()?<input>:(\d+):(\d+)/g
-  let lines = null
-  const column = (line, bytes) => {
-    const source = lines === null ? undefined : lines[line - 1]
-    if (source === undefined) return bytes
+  const text = (value) => { try { return typeof value === 'string' ? value : S(value) } catch { return '[unprintable]' } }
+  const clip = (string, length) => string.length <= length ? string : `${slice(string, 0, length)}… (${string.length - length} characters more)`
+  const send = (id, op, body, w, at) => {
+    out[out.length] = `{"id":${id},"op":"${op}","arg":${body}${w ? `,"w":${w}` : ''}${at ? `,"line":${at.line},"column":${at.column}` : ''}}`
+  }
+  // Something that is told. A flood of it is cut off: whoever reads the run has to keep it all.
+  const note = (op, value, w) => {
+    const count = (mapGet(told, op) ?? 0) + 1
+    mapSet(told, op, count)
+    if (count <= maxNotes) send(0, op, json(value), w)
+    else if (count === maxNotes + 1) send(0, 'log', json(warningOf(`More than ${maxNotes} events of the kind '${op}'; the rest is not kept (max_log_lines).`)), w)
+  }
+  const warningOf = (message) => ({ __proto__: null, text: message, level: 'warning', origin: 'runtime' })
+  const warn = (message, w) => note('log', warningOf(message), w)
+  const call = (op, body, w, opened) => {
+    const frame = firstFrame(new E().stack)
+    return new P((resolve, reject) => {
+      const id = ++number
+      mapSet(pending, id, { __proto__: null, resolve, reject, frame })
+      if (opened) opened(id)
+      send(id, op, body, w, frame && locate(frame))
+    })
+  }
+
+  // --- JSON ------------------------------------------------------------------------------------------------------------
+  // By the language's own rules, but whatever the script did to prototypes, and no deeper than other readers can follow.
+  // `strict`: what JSON would leave out without a word is an error that names its path.
+  const LEVELS = 200
+  const quote = (string) => stringify(isWellFormed(string) ? string : toWellFormed(string))
+  const json = (value, what, strict, sorted) => {
+    const above = new Set()
+    const path = (step) => step === null ? what : `${path(step.up)}${typeof step.key === 'number' ? `[${step.key}]` : exec(/^[A-Za-z_$][\w$]*$/, step.key) ? `.${step.key}` : `[${quote(step.key)}]`}`
+    const refuse = (step, why) => { throw new TE(`${clip(path(step), 300)} ${why}`) }
+    const write = (value, up, key, level) => {
+      if (typeof value === 'string') return quote(value)
+      if (typeof value === 'number') return isFinite_(value) ? `${value}` : 'null'
+      if (value === null || typeof value === 'boolean') return `${value}`
+      if (value === undefined) return undefined
+      const step = level === 0 ? null : { __proto__: null, up, key }
+      if (typeof value !== 'symbol' && typeof value.toJSON === 'function') {
+        value = value.toJSON(level === 0 ? '' : `${key}`)
+        if (value === null || (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'bigint')) return write(value, up, key, level)
+      }
+      if (typeof value === 'bigint') refuse(step, 'is a BigInt: it must be JSON')
+      if (typeof value !== 'object') return strict ? refuse(step, `is a ${typeof value}: it must be JSON`) : undefined
+      if (value instanceof Number || value instanceof String || value instanceof Boolean) return write(value.valueOf(), up, key, level)
+      if (setHas(above, value)) refuse(step, 'refers back to a value that contains it: it must be JSON')
+      if (level >= LEVELS) refuse(step, `is nested too deeply: JSON may have ${LEVELS} levels here`)
+      setAdd(above, value)
+      const parts = list()
+      if (isArray(value)) for (let i = 0; i < value.length; i++) parts[i] = write(value[i], step, i, level + 1) ?? 'null'
+      else {
+        const names = keys(value)
+        if (sorted) sort(names)
+        for (let i = 0; i < names.length; i++) {
+          const member = write(value[names[i]], step, names[i], level + 1)
+          if (member !== undefined) parts[parts.length] = `${quote(names[i])}:${member}`
+        }
+      }
+      setDelete(above, value)
+      return isArray(value) ? `[${join(parts, ',')}]` : `{${join(parts, ',')}}`
+    }
+    return write(value, null, '', 0)
+  }
+  const objectJson = (value, what) => {
+    const body = json(value, what)
+    if (body === undefined || body[0] !== '{') throw new TE(`${what} must be an object`)
+    return body
+  }
+  const resultJson = (value) => json(value, 'result', true) ?? 'null'
+
+  // --- places in the scripts -------------------------------------------------------------------------------------------
+  // Texts that run here: the script, then each child workflow, one SPAN of lines each, so that a frame tells the text.
+  const CHILDREN = BASE + 100000, SPAN = 600000
+  const texts = list(), places = new Map()
+  const addText = (name, source) => { texts[texts.length] = { __proto__: null, name, lines: split(source, '\n') } }
+  const locate = (frame) => {
+    const key = `${frame.raw}:${frame.bytes}`
+    let place = mapGet(places, key)
+    if (place === undefined) {
+      const { text, line } = textOf(frame.raw)
+      place = { __proto__: null, line, column: column(text.lines[line - 1], frame.bytes), script: text === texts[0] ? null : text.name }
+      mapSet(places, key, place)
+    }
+    return place
+  }
+  const textOf = (raw) => {
+    const n = raw < BASE ? 0 : raw < CHILDREN ? -1 : 1 + floor((raw - CHILDREN) / SPAN)
+    const line = raw < BASE ? raw - 1 : (raw - CHILDREN) % SPAN
+    return n >= 0 && n < texts.length && line >= 1 && line <= texts[n].lines.length ? { __proto__: null, text: texts[n], line } : null
+  }
+  // The engine counts bytes and points behind `new`; people count UTF-16 units and look at the `new`.
+  const column = (source, bytes) => {
     let units = 0
     for (let used = 1; used < bytes && units < source.length; units++) {
       const c = codeAt(source, units)
       used += c < 0x80 ? 1 : c < 0x800 ? 2 : c >= 0xd800 && c < 0xdc00 ? 4 : 3
       if (c >= 0xd800 && c < 0xdc00) units++
     }
-    return units + 1
+    const before = exec(/(?:^|[^\w$.])new[ \t]+$/, slice(source, units > 40 ? units - 40 : 0, units))
+    return before === null ? units + 1 : units + 1 - before[0].length + (before[0][0] === 'n' ? 0 : 1)
   }
-  const codeAt = uncurry(String.prototype.charCodeAt)
-  const trace = (stack) => {
-    const found = []
-    frames.lastIndex = 0
+  const frames = /at (?:([^\n]{0,200}?) \()?<input>:(\d+):(\d+)/g
+  const nextFrame = (stack) => {
     for (let m; (m = exec(frames, stack)) !== null;) {
-      const line = +m[2] - 1
-      if (line >= 1 && line < BASE - 1) push(found, [line, column(line, +m[3]), m[1] || '<script>'])
+      if (textOf(+m[2]) !== null) return { __proto__: null, raw: +m[2], bytes: +m[3], name: m[1] || '<script>' }
     }
-    return found
+    return null
   }
-  const place = (stack) => trace(stack)[0] ?? [null, null]
-  const send = (id, op, json, w, at) => {
-    push(out, `{"id":${id},"op":"${op}","arg":${json}${w ? `,"w":${w}` : ''}${at && at[0] ? `,"line":${at[0]},"column":${at[1]}` : ''}}`)
-  }
-  const note = (op, value, w) => send(0, op, stringify(value), w)
-  const call = (op, json, w, opened) => {
-    const at = place(new E().stack)
-    return new P((resolve, reject) => {
-      const id = ++number
-      mapSet(pending, id, { resolve, reject, at, w })
-      if (opened) opened(id)
-      send(id, op, json, w, at)
-    })
-  }
-  const encode = (value, what) => {
-    let json
-    try { json = stringify(value) } catch (e) { throw new TE(`${what} cannot be turned into JSON: ${text(e && e.message)}`) }
-    return json
-  }
-  const text = (value) => { try { return typeof value === 'string' ? value : S(value) } catch { return '[unprintable]' } }
+  const firstFrame = (stack) => { frames.lastIndex = 0; return nextFrame(stack) }
 
   // --- errors ------------------------------------------------------------------------------------------------------
   const describe = (e) => {
     let name = 'Error', message = '', stack = ''
     try {
-      if (e !== null && typeof e === 'object') { name = text(e.name ?? 'Error'); message = text(e.message ?? stringify(e)); stack = text(e.stack ?? '') }
+      if (e !== null && typeof e === 'object') { name = text(e.name ?? 'Error'); message = text(e.message ?? json(e)); stack = slice(text(e.stack ?? ''), 0, 10000) }
       else message = text(e)
     } catch { message = '[an error that cannot be read]' }
-    const shown = [], own = trace(stack)
-    for (let i = 0; i < own.length; i++) push(shown, `at ${slice(own[i][2], 0, 100)} (${own[i][0]}:${own[i][1]})`)
-    const [line, column] = own[0] ?? [null, null]
-    return { name: slice(name, 0, 200), message: slice(message, 0, 20000), line, column, stack: join(shown, '\n') }
+    const shown = list(), first = firstFrame(stack)
+    for (let frame = first; frame !== null; frame = nextFrame(stack)) {
+      const { line, column, script } = locate(frame)
+      shown[shown.length] = `at ${frame.name} (${script === null ? '' : `${script}:`}${line}:${column})`
+    }
+    const place = first && locate(first)
+    return { __proto__: null, name: clip(name, 200), message: clip(message, 20000), line: place && place.line, column: place && place.column, stack: join(shown, '\n') }
   }
-  const hostError = (value, at) => {
+  const oneLine = (e) => {
+    const { name, message, line, column } = describe(e)
+    return `${name}: ${message}${line === null ? '' : ` (${line}:${column})`}`
+  }
+  const hookError = (value, frame) => {
     const e = new E(value.message)
-    for (const name of keys(value)) if (name !== 'message') hide(e, name, value[name])
-    hide(e, 'stack', at[0] ? `    at <script> (<input>:${at[0] + 1}:${at[1]})\n` : '')
+    const names = keys(value)
+    for (let i = 0; i < names.length; i++) if (names[i] !== 'message') hide(e, names[i], value[names[i]])
+    hide(e, 'stack', frame ? `    at <script> (<input>:${frame.raw}:${frame.bytes})\n` : '')
     return e
   }
-  const scriptMistake = (e) => e instanceof TE || e instanceof RE || e instanceof SE
+  const isMistake = (e) => { try { return e instanceof TE || e instanceof RE || e instanceof SE } catch { return false } }
   const slotFailed = (e, w, hook, index, stage) => {
     const fault = describe(e)
-    if (scriptMistake(e)) {
-      note('script_error', { fault, hook, index }, w)
+    if (isMistake(e)) {
+      note('script_error', { __proto__: null, fault, hook, index }, w)
       if (strict) fail(e)
     }
-    note('slot_failed', stage === undefined ? { hook, index, fault } : { hook, index, stage, fault }, w)
+    note('slot_failed', { __proto__: null, hook, index, stage, fault }, w)
   }
-  const fail = (e) => { if (done === null) done = stringify({ ok: false, error: describe(e) }) }
+  const fail = (e) => { if (done === null) done = join(['{"ok":false,"error":', json(describe(e)), '}'], '') }
 
-  // --- values that leave -------------------------------------------------------------------------------------------
-  // A copy of plain data by the rules of JSON, but what JSON would drop or refuse without a word is an error with its path.
-  const plain = (value, path, above) => {
-    if (value !== null && (typeof value === 'object' || typeof value === 'bigint') && typeof value.toJSON === 'function') value = value.toJSON('')
-    if (value === null || typeof value === 'boolean' || typeof value === 'string') return value
-    if (typeof value === 'number') return isFinite_(value) ? value : null
-    if (value === undefined) return undefined
-    if (typeof value !== 'object') throw new TE(`${path} is a ${typeof value}: a workflow returns JSON`)
-    if (value instanceof Number || value instanceof String || value instanceof Boolean) return plain(value.valueOf(), path, above)
-    if (setHas(above, value)) throw new TE(`${path} refers back to a value that contains it: a workflow returns JSON`)
-    setAdd(above, value)
-    let copy
-    if (isArray(value)) {
-      copy = []
-      for (let i = 0; i < value.length; i++) push(copy, plain(value[i], `${path}[${i}]`, above) ?? null)
-    } else {
-      copy = {}
-      for (const key of keys(value)) {
-        const member = plain(value[key], exec(/^[A-Za-z_$][\w$]*$/, key) ? `${path}.${key}` : `${path}[${stringify(key)}]`, above)
-        if (member !== undefined) defineProperty(copy, key, { value: member, enumerable: true, writable: true, configurable: true })
-      }
+  // Rejections of promises that nobody listens to. The child fills `rejections` with promise, reason and whether somebody
+  // listens after all; a promise may be listened to late, so they are told when the script has ended or can only wait.
+  const rejections = list(), unheard = new Map()
+  const tellUnheard = () => {
+    for (let i = 0; i + 2 < rejections.length; i += 3) {
+      if (rejections[i + 2]) mapDelete(unheard, rejections[i])
+      else mapSet(unheard, rejections[i], rejections[i + 1])
     }
-    setDelete(above, value)
-    return copy
-  }
-  const resultJson = (value) => {
-    try { return stringify(plain(value, 'result', new Set()) ?? null) } catch (e) {
-      throw e instanceof RangeE ? new TE('the result is nested too deeply to be JSON') : e
-    }
+    rejections.length = 0
+    if (done === null && mapSize(pending) > 0) return
+    mapEach(unheard, (reason, promise) => {
+      mapDelete(unheard, promise)
+      warn(`Unhandled rejection: ${oneLine(reason)}`, 0)
+    })
   }
 
   // --- hooks of one script (the run's own, or a child workflow's) -----------------------------------------------------
   const KNOWN = ['label', 'phase', 'schema', 'model', 'effort', 'isolation', 'agentType', 'disallowedTools', 'stallMs',
     'tools', 'cwd', 'timeoutMs', 'maxTurns', 'retries', 'from', 'key']
-  const known = new Set(KNOWN), told = new Set()
+  const known = new Set(KNOWN), unknown = new Set()
   const distance = (a, b) => {
-    let row = []
-    for (let j = 0; j <= b.length; j++) push(row, j)
+    let row = list()
+    for (let j = 0; j <= b.length; j++) row[j] = j
     for (let i = 1; i <= a.length; i++) {
-      const next = [i]
-      for (let j = 1; j <= b.length; j++) push(next, Math_min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)))
+      const next = list()
+      next[0] = i
+      for (let j = 1; j <= b.length; j++) next[j] = least(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1))
       row = next
     }
     return row[b.length]
   }
-  const Math_min = Math.min
   const nearest = (name) => {
-    let best = null, least = 4
-    for (const option of KNOWN) { const d = distance(text(name).toLowerCase(), option.toLowerCase()); if (d < least) { least = d; best = option } }
+    let best = null, nearestSoFar = 4
+    for (let i = 0; i < KNOWN.length; i++) {
+      const d = distance(lower(name), lower(KNOWN[i]))
+      if (d < nearestSoFar) { nearestSoFar = d; best = KNOWN[i] }
+    }
     return best
   }
-  const warn = (message, w) => note('log', { text: message, level: 'warning', origin: 'runtime' }, w)
-  const checkOptions = (opts, w) => {
-    for (const name of keys(opts)) {
-      if (setHas(known, name) || opts[name] === undefined || setHas(told, name)) continue
-      setAdd(told, name)
+  const kindOf = (value) => value === null ? 'null' : isArray(value) ? 'an array' : typeof value === 'object' || typeof value === 'undefined' ? typeof value : `a ${typeof value}`
+  // The options as JSON: an object, whatever was given.
+  const optionsJson = (opts, w) => {
+    if (opts === undefined || opts === null) return '{}'
+    const ignored = () => { warn(`agent(): the options are ${kindOf(opts)}, not an object; they are ignored.`, w); return '{}' }
+    if (typeof opts !== 'object' || isArray(opts)) return ignored()
+    const names = keys(opts)
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i]
+      if (setHas(known, name) || setHas(unknown, name) || opts[name] === undefined) continue
+      setAdd(unknown, name)
       const near = nearest(slice(name, 0, 40))
-      warn(`agent(): unknown option '${slice(name, 0, 80)}'${near ? `; did you mean '${near}'?` : ''} It is ignored.`, w)
+      warn(`agent(): unknown option '${clip(name, 80)}'${near ? `; did you mean '${near}'?` : '.'} It is ignored.`, w)
     }
+    const body = json(opts, 'opts')
+    return body !== undefined && body[0] === '{' ? body : ignored()
   }
   const promptText = (prompt, w) => {
     if (typeof prompt === 'string') return prompt
-    warn(`agent(): the prompt is ${prompt === null ? 'null' : isArray(prompt) ? 'an array' : typeof prompt}, not a string; it was turned into one.`, w)
+    warn(`agent(): the prompt is ${kindOf(prompt)}, not a string; it was turned into one.`, w)
     if (prompt === undefined) return ''
-    return typeof prompt === 'object' ? encode(prompt, 'the prompt') ?? '' : text(prompt)
+    return typeof prompt === 'object' ? json(prompt, 'prompt') ?? '' : text(prompt)
   }
+  // Which agent gave a value: objects as themselves, texts by their ends, so that long answers are not kept for it.
+  const mark = (answer) => answer.length <= 128 ? answer : `${answer.length}:${slice(answer, 0, 64)}${slice(answer, -64)}`
   const remember = (id, value) => {
     if (value !== null && typeof value === 'object') weakSet(byResult, value, id)
-    else if (typeof value === 'string') mapSet(byText, value, id)
+    else if (typeof value === 'string') mapSet(byText, mark(value), id)
   }
 
   const scope = (w, args) => {
     let phaseNow = null
     const agent = (prompt, opts) => {
       try {
-        const options = opts !== null && typeof opts === 'object' ? opts : {}
-        checkOptions(options, w)
-        const phase = options.phase === undefined || options.phase === null ? phaseNow : text(options.phase)
-        return call('agent', encode({ prompt: promptText(prompt, w), opts: options, phase }, 'the options of agent()'), w)
+        const options = optionsJson(opts, w)
+        const own = options === '{}' ? undefined : opts.phase
+        const phase = own === undefined || own === null ? phaseNow : clip(text(own), 500)
+        return call('agent', `{"prompt":${quote(promptText(prompt, w))},"opts":${options},"phase":${phase === null ? 'null' : quote(phase)}}`, w)
       } catch (e) { return rejected(e) }
     }
+    const FUNCTIONS = 'parallel() takes functions: () => agent(…)'
     const parallel = async (thunks) => {
-      if (!isArray(thunks)) throw new TE('parallel() takes an array of functions: [() => agent(…), …]')
-      if (thunks.length > maxItems) throw new RangeE(`parallel() got ${thunks.length} items; at most ${maxItems} (max_items)`)
-      for (let i = 0; i < thunks.length; i++) {
-        if (typeof thunks[i] === 'function') continue
-        const promise = thunks[i] !== null && typeof thunks[i] === 'object' && typeof thunks[i].then === 'function'
-        throw new TE(`parallel() takes functions: () => agent(…). Item ${i} is ${promise ? 'a promise: its agent has already been started' : thunks[i] === null ? 'null' : typeof thunks[i]}.`)
+      if (!isArray(thunks)) throw new TE(`${FUNCTIONS}, in an array. It got ${kindOf(thunks)}.`)
+      const count = thunks.length, functions = list()
+      if (count > maxItems) throw new RangeE(`parallel() got ${count} items; at most ${maxItems} are allowed (max_items).`)
+      for (let i = 0; i < count; i++) {
+        const thunk = functions[i] = thunks[i]
+        if (typeof thunk === 'function') continue
+        const promise = thunk !== null && typeof thunk === 'object' && typeof thunk.then === 'function'
+        throw new TE(`${FUNCTIONS}. Item ${i} is ${promise ? 'a promise: its agent has already been started' : kindOf(thunk)}.`)
       }
-      const slots = []
-      for (let i = 0; i < thunks.length; i++) push(slots, (async () => { try { return await (0, thunks[i])() } catch (e) { slotFailed(e, w, 'parallel', i); return null } })())
-      return await all(slots)
+      const run = async (i) => { try { return await (0, functions[i])() } catch (e) { slotFailed(e, w, 'parallel', i); return null } }
+      const slots = list()
+      for (let i = 0; i < count; i++) slots[i] = run(i)
+      return await settled(slots)
     }
     const pipeline = async (items, ...stages) => {
       items = await items
-      if (!isArray(items)) throw new TE('pipeline() takes an array of items, then functions: pipeline(items, (item) => agent(…))')
-      if (items.length > maxItems) throw new RangeE(`pipeline() got ${items.length} items; at most ${maxItems} (max_items)`)
+      if (!isArray(items)) throw new TE(`pipeline() takes an array of items, then functions: pipeline(items, (item) => agent(…)). It got ${kindOf(items)}.`)
+      const count = items.length, given = list()
+      if (count > maxItems) throw new RangeE(`pipeline() got ${count} items; at most ${maxItems} are allowed (max_items).`)
       if (!stages.length) throw new TE('pipeline() takes at least one stage: pipeline(items, (item) => agent(…))')
-      for (let k = 0; k < stages.length; k++) if (typeof stages[k] !== 'function') throw new TE(`pipeline() takes functions as stages; stage ${k + 1} is ${typeof stages[k]}`)
+      for (let k = 0; k < stages.length; k++) if (typeof stages[k] !== 'function') throw new TE(`pipeline() takes functions as stages; stage ${k + 1} is ${kindOf(stages[k])}.`)
+      for (let i = 0; i < count; i++) given[i] = items[i]
       const flow = async (item, i) => {
         let value = item
         for (let k = 0; k < stages.length; k++) {
@@ -211,37 +299,54 @@
         }
         return value
       }
-      const slots = []
-      for (let i = 0; i < items.length; i++) push(slots, flow(items[i], i))
-      return await all(slots)
+      const slots = list()
+      for (let i = 0; i < count; i++) slots[i] = flow(given[i], i)
+      return await settled(slots)
     }
-    const phase = (title) => { phaseNow = text(title); if (!w) phaseOfScript = phaseNow; note('phase', { title: phaseNow }, w) }
+    const phase = (title) => { phaseNow = clip(text(title), 500); if (!w) phaseOfScript = phaseNow; note('phase', { __proto__: null, title: phaseNow }, w) }
     const print = (level) => (...parts) => {
-      const words = []
-      for (let i = 0; i < parts.length; i++) push(words, show(parts[i]))
-      note('log', level === 'info' ? { text: join(words, ' ') } : { text: join(words, ' '), level }, w)
+      const words = list()
+      for (let i = 0; i < parts.length; i++) words[i] = show(parts[i])
+      note('log', { __proto__: null, text: clip(join(words, ' '), 16384), level: level === 'info' ? undefined : level }, w)
     }
-    const log = print('info')
-    const workflow = (ref, childArgs) => {
+    const log = print('info'), warning = print('warning'), error = print('error')
+    const workflow = (ref, ...given) => {
       try {
-        const argsJson = childArgs === undefined ? undefined : encode(childArgs, 'the arguments of workflow()')
-        return call('workflow', `{"ref":${encode(ref, 'the reference of workflow()') ?? 'null'}${argsJson === undefined ? '' : `,"args":${argsJson}`}}`, w)
+        const body = json(ref, 'the reference of workflow()') ?? 'null'
+        const args = json(given[0], 'args')
+        return call('workflow', `{"ref":${body}${args === undefined ? '' : `,"args":${args}`}}`, w)
       } catch (e) { return rejected(e) }
     }
-    const console = freeze({ log: print('info'), info: print('info'), debug: print('info'), warn: print('warning'), error: print('error') })
-    return { agent, parallel, pipeline, phase, log, workflow, args, budget, counterpoint: extras(w), console }
+    const counts = new Map(), clocks = new Map()
+    const console = freeze({
+      log, info: log, debug: log, trace: log, dir: (value) => log(value), table: (value) => log(value), group: log, groupCollapsed: log,
+      warn: warning, error, assert: (holds, ...parts) => { if (!holds) { error('Assertion failed'); if (parts.length) apply(error, undefined, parts) } },
+      count: (label = 'default') => { const n = (mapGet(counts, label) ?? 0) + 1; mapSet(counts, label, n); log(`${text(label)}: ${n}`) },
+      time: (label = 'default') => { mapSet(clocks, label, now) },
+      timeEnd: (label = 'default') => { log(`${text(label)}: ${floor(now - (mapGet(clocks, label) ?? now))} ms`); mapDelete(clocks, label) },
+      groupEnd: () => {}, clear: () => {},
+    })
+    return { __proto__: null, agent, parallel, pipeline, phase, log, workflow, args, budget, counterpoint: extras(w, { agent, parallel }), console }
+  }
+  // The values of promises that never reject, in order; without `Promise.all`, which asks the script's prototypes.
+  const settled = async (slots) => {
+    const values = []
+    for (let i = 0; i < slots.length; i++) push(values, await slots[i])
+    return values
   }
   const show = (value) => {
     if (typeof value === 'string') return value
-    try { if (value instanceof E) return text(value.stack ? `${value.name}: ${value.message}` : value) } catch { return '[unprintable]' }
-    try { return stringify(value) ?? text(value) } catch { return text(value) }
+    try {
+      if (value instanceof E) return value.stack ? `${text(value.name)}: ${text(value.message)}` : text(value)
+      return typeof value === 'object' ? json(value) ?? text(value) : text(value)
+    } catch { return text(value) }
   }
 
   // What an agent called now may still use: earlier phases leave the later ones their reserve (see runtime/budget.py).
   const left = (limit, used) => {
     if (limit === null) return Infinity
     const share = mapGet(shares, phaseOfScript) ?? 1
-    return limit * share > used ? Math.floor((limit * share - used) * 1e6) / 1e6 : 0
+    return limit * share > used ? floor((limit * share - used) * 1e6) / 1e6 : 0
   }
   const tokens = freeze({ get total() { return total }, spent: () => spent, remaining: () => left(total, spent) })
   const money = freeze({ get total() { return usdTotal }, spent: () => usd, remaining: () => left(usdTotal, usd) })
@@ -249,28 +354,24 @@
 
   // --- the one global of ours ----------------------------------------------------------------------------------------
   let run = null
-  const extras = (w) => freeze({
+  const extras = (w, hooks) => freeze({
+    ...patterns(hooks),
     budget: freeze({ usd: money, tokens }),
-    now: () => now,
-    hash: (value) => sha256(canonical(plain(value, 'value', new Set()) ?? null)),
+    now: () => floor(now),
+    hash: (value) => sha256(json(value, 'value', true, true) ?? 'null'),
     get run() { return run },
-    tool: (name, input) => { try { return call('tool', encode({ name: text(name), input: input ?? {} }, 'the input of tool()'), w) } catch (e) { return rejected(e) } },
+    tool: (name, input) => {
+      try { return call('tool', `{"name":${quote(text(name))},"input":${objectJson(input ?? {}, 'the input of tool()')}}`, w) } catch (e) { return rejected(e) }
+    },
     checkpoint: (question, options) => {
-      try { return call('checkpoint', encode({ ...(options ?? {}), question: text(question) }, 'the options of checkpoint()'), w) } catch (e) { return rejected(e) }
+      try { return call('checkpoint', objectJson({ ...(options ?? {}), question: text(question) }, 'the options of checkpoint()'), w) } catch (e) { return rejected(e) }
     },
     fail: (result, reason) => {
-      const id = result !== null && typeof result === 'object' ? weakGet(byResult, result) : mapGet(byText, result)
-      note('mark', { call: id ?? null, label: typeof result === 'string' ? slice(result, 0, 500) : null, reason: text(reason ?? '') }, w)
+      const id = result !== null && typeof result === 'object' ? weakGet(byResult, result) : mapGet(byText, typeof result === 'string' ? mark(result) : result)
+      const label = typeof result === 'string' ? slice(result, 0, 500) : null
+      note('mark', { __proto__: null, call: id ?? null, label, reason: clip(text(reason ?? ''), 2000) }, w)
     },
   })
-  const canonical = (value) => {
-    if (value === null || typeof value !== 'object') return stringify(value)
-    const parts = []
-    if (isArray(value)) { for (let i = 0; i < value.length; i++) push(parts, canonical(value[i])); return `[${join(parts, ',')}]` }
-    const names = sort(keys(value))
-    for (let i = 0; i < names.length; i++) push(parts, `${stringify(names[i])}:${canonical(value[names[i]])}`)
-    return `{${join(parts, ',')}}`
-  }
 
   // SHA-256 (FIPS 180-4), over the UTF-8 of a text.
   const ROUNDS = (() => {
@@ -280,33 +381,34 @@
     return { k: Int32Array.from(primes, (p) => fraction(Math.cbrt(p))), h: Int32Array.from(primes.slice(0, 8), (p) => fraction(Math.sqrt(p))) }
   })()
   const utf8 = (string) => {
-    const bytes = []
+    const bytes = list(), add = (byte) => { bytes[bytes.length] = byte }
     for (let i = 0; i < string.length; i++) {
-      let c = string.charCodeAt(i)
+      let c = codeAt(string, i)
       if (c >= 0xd800 && c < 0xdc00 && i + 1 < string.length) {
-        const d = string.charCodeAt(i + 1)
+        const d = codeAt(string, i + 1)
         if (d >= 0xdc00 && d < 0xe000) { c = 0x10000 + ((c - 0xd800) << 10) + (d - 0xdc00); i++ }
       }
       if (c >= 0xd800 && c < 0xe000) c = 0xfffd
-      if (c < 0x80) push(bytes, c)
+      if (c < 0x80) add(c)
       else {
-        if (c < 0x800) push(bytes, 0xc0 | (c >> 6))
+        if (c < 0x800) add(0xc0 | (c >> 6))
         else {
-          if (c < 0x10000) push(bytes, 0xe0 | (c >> 12))
-          else { push(bytes, 0xf0 | (c >> 18)); push(bytes, 0x80 | ((c >> 12) & 63)) }
-          push(bytes, 0x80 | ((c >> 6) & 63))
+          if (c < 0x10000) add(0xe0 | (c >> 12))
+          else { add(0xf0 | (c >> 18)); add(0x80 | ((c >> 12) & 63)) }
+          add(0x80 | ((c >> 6) & 63))
         }
-        push(bytes, 0x80 | (c & 63))
+        add(0x80 | (c & 63))
       }
     }
     return bytes
   }
+  const base16 = uncurry(Number.prototype.toString), Words = Int32Array
   const sha256 = (string) => {
-    const data = utf8(string), length = data.length
-    push(data, 0x80)
-    while (data.length % 64 !== 56) push(data, 0)
-    for (let shift = 7; shift >= 0; shift--) push(data, Math.floor((length * 8) / 2 ** (shift * 8)) & 255)
-    const h = new Int32Array(ROUNDS.h), v = new Int32Array(64)
+    const data = utf8(string), length = data.length, put = (byte) => { data[data.length] = byte }
+    put(0x80)
+    while (data.length % 64 !== 56) put(0)
+    for (let shift = 7; shift >= 0; shift--) put(floor((length * 8) / 2 ** (shift * 8)) & 255)
+    const h = new Words(ROUNDS.h), v = new Words(64)
     const rotate = (x, n) => (x >>> n) | (x << (32 - n))
     for (let o = 0; o < data.length; o += 64) {
       for (let i = 0; i < 16; i++) v[i] = (data[o + 4 * i] << 24) | (data[o + 4 * i + 1] << 16) | (data[o + 4 * i + 2] << 8) | data[o + 4 * i + 3]
@@ -314,7 +416,7 @@
         const a = v[i - 15], b = v[i - 2]
         v[i] = v[i - 16] + (rotate(a, 7) ^ rotate(a, 18) ^ (a >>> 3)) + v[i - 7] + (rotate(b, 17) ^ rotate(b, 19) ^ (b >>> 10))
       }
-      let [a, b, c, d, e, f, g, k] = h
+      let a = h[0], b = h[1], c = h[2], d = h[3], e = h[4], f = h[5], g = h[6], k = h[7]
       for (let i = 0; i < 64; i++) {
         const one = (k + (rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25)) + ((e & f) ^ (~e & g)) + ROUNDS.k[i] + v[i]) | 0
         const two = ((rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0
@@ -322,8 +424,8 @@
       }
       h[0] += a; h[1] += b; h[2] += c; h[3] += d; h[4] += e; h[5] += f; h[6] += g; h[7] += k
     }
-    const hex = []
-    for (let i = 0; i < 8; i++) push(hex, (h[i] >>> 0).toString(16).padStart(8, '0'))
+    const hex = list()
+    for (let i = 0; i < 8; i++) hex[i] = slice(base16(2 ** 32 + (h[i] >>> 0), 16), 1)
     return join(hex, '')
   }
 
@@ -334,12 +436,12 @@
   }
   clock.prototype = D.prototype
   for (const name of ['UTC', 'parse']) hide(clock, name, D[name])
-  hide(clock, 'now', () => Math.floor(now))
+  hide(clock, 'now', () => floor(now))
   hide(D.prototype, 'constructor', clock)
   hide(G, 'Date', clock)
   hide(G, 'performance', freeze({ now: () => now - started, get timeOrigin() { return started } }))
   const generator = (seed) => {
-    let a = seed >>> 0, b = Math.floor(seed / 4294967296) >>> 0, c = 0x9e3779b9, d = 1
+    let a = seed >>> 0, b = floor(seed / 4294967296) >>> 0, c = 0x9e3779b9, d = 1
     const next = () => {
       const t = (a + b + d) | 0
       d = (d + 1) | 0; a = b ^ (b >>> 9); b = (c + (c << 3)) | 0; c = ((c << 21) | (c >>> 11)) + t | 0
@@ -349,25 +451,22 @@
     return () => ((next() >>> 5) * 67108864 + (next() >>> 6)) / 9007199254740992
   }
 
+  const timers = new Set()
   const setTimeout = (callback, ms, ...parts) => {
+    if (typeof callback !== 'function') throw new TE(`setTimeout() takes a function, not ${kindOf(callback)}.`)
     let id = 0
-    const delay = Number(ms)
-    const timer = call('timer', stringify({ ms: delay > 0 && isFinite_(delay) ? delay : 0 }), 0, (n) => { id = n })
-    const due = then(timer, () => { if (typeof callback === 'function') callback(...parts) })
-    then(due, undefined, (e) => warn(`setTimeout(): the callback threw ${describe(e).name}: ${describe(e).message}`, 0))
+    const delay = +ms
+    const timer = call('timer', `{"ms":${delay > 0 && isFinite_(delay) ? delay : 0}}`, 0, (n) => { id = n; setAdd(timers, n) })
+    const due = then(timer, () => { apply(callback, undefined, parts) })
+    then(due, undefined, (e) => warn(`setTimeout(): the callback threw ${oneLine(e)}`, 0))
     return id
   }
-  const clearTimeout = (id) => { if (mapGet(pending, id)) { mapDelete(pending, id); send(0, 'clear', stringify(id), 0) } }
+  const clearTimeout = (id) => { if (setDelete(timers, id)) { mapDelete(pending, id); send(0, 'clear', `${id}`, 0) } }
   hide(G, 'setTimeout', setTimeout)
   hide(G, 'clearTimeout', clearTimeout)
   hide(G, 'queueMicrotask', (callback) => {
-    if (typeof callback !== 'function') throw new TE('queueMicrotask() takes a function')
-    then(P.resolve(), () => callback())
-  })
-  const grouped = uncurry(Number.prototype.toString)
-  hide(Number.prototype, 'toLocaleString', function () {
-    const [whole, fraction] = grouped(Math.round(Math.abs(this) * 1000) / 1000).split('.')
-    return (this < 0 ? '-' : '') + whole.replace(/\B(?=(\d{3})+(?!\d))/g, ',') + (fraction ? `.${fraction}` : '')
+    if (typeof callback !== 'function') throw new TE(`queueMicrotask() takes a function, not ${kindOf(callback)}.`)
+    then(resolved(), () => { callback() })
   })
 
   // --- no code from text, nothing that sees the machine ---------------------------------------------------------------
@@ -382,39 +481,78 @@
 
   // --- what the child calls -------------------------------------------------------------------------------------------
   const NAMES = ['agent', 'parallel', 'pipeline', 'phase', 'log', 'workflow', 'args', 'budget', 'console', 'counterpoint']
+  const BEFORE_META = /^(?:\ufeff|\s|\/\/[^\n]*(?:\n|$)|\/\*[^]*?\*\/)*/
   let portable = false
-  const names = () => portable ? NAMES.slice(0, -1) : NAMES
   const head = () => `((${join(names(), ', ')}) => async () => {"use strict";\n`
-  const enter = (script, hooks) => {
-    const values = []
-    for (const name of names()) push(values, hooks[name])
-    return script(...values)()
+  const names = () => {
+    const found = list()
+    for (let i = 0; i < NAMES.length - (portable ? 1 : 0); i++) found[i] = NAMES[i]
+    return found
   }
-  const configure = (json) => {
-    const init = parse(json)
-    lines = init.lines
+  // The script with its one legal `export` as blanks, so that no column moves.
+  const blankExport = (source) => {
+    const start = exec(BEFORE_META, source)[0].length
+    return slice(source, start, start + 6) === 'export' ? `${slice(source, 0, start)}      ${slice(source, start + 6)}` : source
+  }
+  // A script must not end the function that holds it. So it has to parse as the body of two that end differently, up to
+  // the '@' behind them, which no program can hold; only then is it compiled, which runs nothing.
+  const HOLDERS = [['(() => async () => {"use strict";\n', '\n})\n@'], ['class Holder { async body() {"use strict";\n', '\n} }\n@']]
+  const compile = (source, above = '') => {
+    const body = blankExport(source), behind = `${split(body, '\n').length + 3}`
+    for (let i = 0; i < 2; i++) {
+      try { evaluate(HOLDERS[i][0] + body + HOLDERS[i][1]) } catch (e) {
+        const place = e instanceof SE ? exec(/<input>:(\d+):/, e.stack) : null
+        if (place === null || place[1] !== behind) throw e
+      }
+    }
+    return evaluate(`${above}${head()}${body}\n})`)
+  }
+  const enter = (script, hooks, w) => {
+    const values = list(), wanted = names()
+    for (let i = 0; i < wanted.length; i++) values[i] = hooks[wanted[i]]
+    if (looksLikeJson(hooks.args)) warn('args is a text that holds JSON; a script that expects an object sees a string.', w)
+    return apply(script, undefined, values)()
+  }
+  const looksLikeJson = (args) => {
+    if (typeof args !== 'string') return false
+    try { const value = parse(args); return value !== null && typeof value === 'object' } catch { return false }
+  }
+  const configure = (body) => {
+    const init = parse(body)
     now = started = init.at; total = init.budget_total; usdTotal = init.usd_total
-    for (const title of keys(init.shares)) mapSet(shares, title, init.shares[title])
-    strict = init.strict; portable = init.portable; maxItems = init.max_items; run = freeze(init.run)
+    for (const phase of keys(init.shares)) mapSet(shares, phase, init.shares[phase])
+    strict = init.strict; portable = init.portable; maxItems = init.max_items; maxNotes = init.max_log_lines; run = freeze(init.run)
     hide(Math, 'random', generator(init.seed))
-    return head()
+    addText(null, init.script)
+    return compile(init.script)
   }
-  const start = (script, json) => {
-    const hooks = scope(0, json === null ? undefined : parse(json))
-    for (const name of names()) if (name !== 'args' || json !== null) hide(G, name, hooks[name])
-    const finish = (value) => { try { done ??= `{"ok":true,"value":${resultJson(value)}}` } catch (e) { fail(e) } }
-    try { then(enter(script, hooks), finish, fail) } catch (e) { fail(e) }
+  const start = (script, args) => {
+    const hooks = scope(0, args === null ? undefined : parse(args)), wanted = names()
+    for (let i = 0; i < wanted.length; i++) if (wanted[i] !== 'args' || args !== null) hide(G, wanted[i], hooks[wanted[i]])
+    const finish = (value) => { try { done ??= join(['{"ok":true,"value":', resultJson(value), '}'], '') } catch (e) { fail(e) } }
+    try { then(enter(script, hooks, 0), finish, fail) } catch (e) { fail(e) }
+  }
+  const children = new Map()
+  const childScript = (name, source) => {
+    let script = mapGet(children, source)
+    if (script === undefined) {
+      const above = repeat('\n', CHILDREN + SPAN * (texts.length - 1) - 1)
+      try { script = compile(source, above) } catch (e) {
+        throw hookError({ name: 'WorkflowError', message: `workflow(): ${name} does not compile: ${text(e.message)}` }, null)
+      }
+      addText(name, source)
+      mapSet(children, source, script)
+    }
+    return script
   }
   const load = (id, child) => {
-    const ended = (ok, body) => { push(out, `{"id":0,"op":"workflow_done","arg":{"id":${id},"ok":${ok},${body}}}`) }
-    const failed = (e) => ended(false, `"error":${stringify(describe(e))}`)
-    try {
-      const script = evaluate(`${head()}${child.script}\n})`)
-      then(enter(script, scope(id, child.args)), (value) => { try { ended(true, `"value":${resultJson(value)}`) } catch (e) { failed(e) } }, failed)
-    } catch (e) { failed(e) }
+    const ended = (ok, body) => { out[out.length] = `{"id":0,"op":"workflow_done","arg":{"id":${id},"ok":${ok},${body}}}` }
+    const failed = (e) => ended(false, `"error":${json(describe(e))}`)
+    const finish = (value) => { try { ended(true, `"value":${resultJson(value)}`) } catch (e) { failed(e) } }
+    try { then(enter(childScript(child.name, child.script), scope(id, child.args), id), finish, failed) } catch (e) { failed(e) }
   }
   let batch = [], position = 0
-  const feed = (json) => { batch = parse(json); position = 0 }
+  const feed = (body) => { batch = parse(body); position = 0 }
   const step = () => {
     if (position >= batch.length) { batch = []; return false }
     const { id, ok, at, spent: tokensSpent, usd: moneySpent, load: loads, value } = batch[position++]
@@ -424,15 +562,17 @@
     if (loads) load(id, value)
     else if (waiting) {
       mapDelete(pending, id)
-      if (ok) { remember(id, value); waiting.resolve(value) } else waiting.reject(hostError(value, waiting.at))
+      setDelete(timers, id)
+      if (ok) { remember(id, value); waiting.resolve(value) } else waiting.reject(hookError(value, waiting.frame))
     }
     return true
   }
   const drain = () => {
+    tellUnheard()
     const lines = out
-    out = []
+    out = list()
     return join(lines, '\n')
   }
   const outcome = () => done ?? 'null'
-  return [configure, start, feed, step, drain, outcome]
+  return [compile, configure, start, feed, step, drain, outcome, rejections]
 })()

@@ -1,0 +1,3 @@
+"""The program as in tests/e2e, for the lead."""
+
+from tests.e2e.conftest import cpt as cpt
