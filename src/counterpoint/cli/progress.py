@@ -46,7 +46,7 @@ class Silent:
 
 
 class Lines:
-    """One line an event that matters, on stderr. `view` is the run before the first of them."""
+    """One line an event that matters, on stderr. `view` is the run so far."""
 
     def __init__(self, view: RunView) -> None:
         self._view = view
@@ -95,7 +95,7 @@ class Lines:
 
 
 class Live:
-    """A table that is painted anew, at most some times a second, on a terminal. `view` is the run before it begins."""
+    """A table that is painted anew, at most some times a second, on a terminal. `view` is the run so far."""
 
     def __init__(self, view: RunView, *, color: bool) -> None:
         from rich.console import Console

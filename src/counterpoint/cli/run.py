@@ -137,8 +137,7 @@ async def attend(
     orders: daemon.Orders | None = None,
 ) -> int:
     """Executes a run in this process, shows how it goes, and gives the exit code."""
-    history = await here.client.events(run_id)
-    progress = _progress(output, jsonl, RunView.of(history))
+    progress = _progress(output, jsonl, await here.client.view(run_id))
     people = output.input and sys.stdin.isatty() and sys.stderr.isatty()
     last = 0
 
@@ -150,7 +149,7 @@ async def attend(
         sys.stdout.buffer.flush()
 
     if jsonl:
-        write(history)
+        write(await here.client.events(run_id))
     ordered = dataclasses.replace(
         orders or daemon.Orders(),
         waits_for_people=people,
