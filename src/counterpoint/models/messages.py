@@ -9,7 +9,6 @@ from msgspec import Raw, Struct, field
 
 from counterpoint.events import Usage
 
-
 NOTHING = Raw(b"")
 """Where a provider has no form of its own. (Raw cannot be decoded beside None.)"""
 
@@ -80,6 +79,8 @@ class Request(Struct, frozen=True):
     """Ask the provider to enforce that some tool is called, where it can."""
     effort: Effort | None = None
     max_tokens: int | None = None
+    shared_chars: int = 0
+    """So much of the first user turn's text begins the prompts of other agents too: worth a prefix cache."""
     identity: str = ""
     """Key of the agent, for models that answer by it (``sim``) and for the provider's own logs."""
     heard: Callable[[], None] | None = None

@@ -112,6 +112,7 @@ class Fleet:
         job.fresh = not self._goes_on(task)
         self.agent_of_call[call.id] = task.id
         attempt.emit(self._queued(task, arg, line=call.line, workflow=self._children.name(call.w)))
+        self._executor.announce(task)
         return self.scheduler.submit(job)
 
     def _goes_on(self, task: AgentTask) -> bool:

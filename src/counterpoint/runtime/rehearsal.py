@@ -69,6 +69,9 @@ class _Dry:
 class _Never:
     """An executor whose agents do not come to an end."""
 
+    def announce(self, task: AgentTask) -> None:
+        pass
+
     async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
         return await _never()
 

@@ -57,4 +57,8 @@ class Allowance(Protocol[G]):
 class Executor(Protocol):
     """Carries out agents."""
 
+    def announce(self, task: AgentTask) -> None:
+        """The task was accepted and waits for its slot."""
+        ...
+
     async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult: ...

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from counterpoint.agents.loop import Observer, Send, run_agent
+from counterpoint.agents.loop import Observer, OnRetry, Send, run_agent
 from counterpoint.agents.task import AgentResult, AgentTask
-from counterpoint.events import Fault
 from counterpoint.models.messages import Answer, Message, Model, Request
 from counterpoint.models.registry import Models
 from counterpoint.tools.registry import select
 from counterpoint.workers.executor import Allowance, Claim
+from counterpoint.workers.prefix import Prefixes
 
 BYTES_PER_TOKEN = 3
 """Of text, at least: a claim must not be smaller than what the provider will count."""
@@ -25,35 +24,52 @@ class LocalExecutor:
     def __init__(self, models: Models, allowance: Allowance[Any]) -> None:
         self._models = models
         self._allowance = allowance
+        self._prefixes = Prefixes()
 
     async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
         model = self._models.get(task.model)
         tools = select(task.tools, task.disallowed) if model.tools else []
         return await run_agent(task, model, self._sender(task, model), tools, observer, history)
 
+    def announce(self, task: AgentTask) -> None:
+        """A task that waits for its slot: its prompt may share its beginning with others."""
+        if not self._models.get(task.model).simulated:
+            self._prefixes.announce(task)
+
     def _sender(self, task: AgentTask, model: Model) -> Send:
         limiter = self._models.limiter_of(model)
 
-        async def send(request: Request, on_retry: Callable[[Fault, float], None]) -> Answer:
+        async def limited(request: Request, on_retry: OnRetry) -> Answer:
+            return await limiter.send(
+                model, request, retries=task.retries, max_wait_s=task.max_wait_s, on_retry=on_retry
+            )
+
+        async def within_budget(request: Request, on_retry: OnRetry) -> Answer:
             if not self._allowance.bounded:
-                return await limiter.send(
-                    model, request, retries=task.retries, max_wait_s=task.max_wait_s, on_retry=on_retry
-                )
+                return await limited(request, on_retry)
             grant = await self._allowance.reserve(Claim(task.id, task.phase, input_tokens(request), model.cost))
             used = None
             try:
                 if grant.max_tokens is not None:
                     allowed = min(request.max_tokens or grant.max_tokens, grant.max_tokens)
                     request = msgspec.structs.replace(request, max_tokens=allowed)
-                answer = await limiter.send(
-                    model, request, retries=task.retries, max_wait_s=task.max_wait_s, on_retry=on_retry
-                )
+                answer = await limited(request, on_retry)
                 used = answer.usage
                 return answer
             finally:
                 self._allowance.settle(grant, used)
 
-        return send
+        async def in_turn(request: Request, on_retry: OnRetry) -> Answer:
+            shared = self._prefixes.shared(task)
+            if not shared:
+                return await within_budget(request, on_retry)
+            request = msgspec.structs.replace(request, shared_chars=shared)
+            if len(request.messages) > 1:
+                return await within_budget(request, on_retry)
+            async with self._prefixes.turn(task):
+                return await within_budget(request, on_retry)
+
+        return within_budget if model.simulated else in_turn
 
 
 def input_tokens(request: Request) -> int:
