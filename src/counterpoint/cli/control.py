@@ -11,7 +11,7 @@ import msgspec
 from counterpoint import daemon
 from counterpoint.ceilings import read_ceiling
 from counterpoint.cli.arguments import read_args
-from counterpoint.cli.options import Output, asynchronous, common, session
+from counterpoint.cli.options import Output, asynchronous, common, session, session_of
 from counterpoint.cli.receipts import ask, me
 from counterpoint.cli.run import attend, ready
 from counterpoint.errors import UsageError
@@ -83,7 +83,7 @@ async def retry(
             if found is None:
                 raise UsageError(f"No agent of {run_id} has the id or label {agent!r}.")
             forget, changes = frozenset({found.id}), {found.id: change} if change else {}
-        async with session(state, Path(view.cwd), base_url=view.base_url) as there, Models(there.settings) as models:
+        async with session_of(state, view) as there, Models(there.settings) as models:
             await ready(models, view.model, output)
             return await attend(there, run_id, models, output, orders=daemon.Orders(forget=forget, changes=changes))
 

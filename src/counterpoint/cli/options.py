@@ -20,6 +20,7 @@ from counterpoint.errors import first_error
 from counterpoint.models.registry import Models
 from counterpoint.settings import Settings
 from counterpoint.store.runs import Store
+from counterpoint.view import RunView
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,11 @@ async def session(state: Path | None, cwd: Path | None = None, **flags: Any) -> 
     chosen = settings.load(cwd=cwd or Path.cwd(), flags={"state": state, **flags})
     async with Store(chosen.state) as store:
         yield Session(chosen, store, Client(store))
+
+
+def session_of(state: Path | None, view: RunView) -> contextlib.AbstractAsyncContextManager[Session]:
+    """The same, with the settings where the run was started, and with its own model and address."""
+    return session(state, Path(view.cwd), base_url=view.base_url, model=view.model)
 
 
 @contextlib.asynccontextmanager

@@ -9,7 +9,7 @@ import click
 
 from counterpoint import daemon
 from counterpoint.cli.arguments import Duration, read_budgets
-from counterpoint.cli.options import Output, asynchronous, common, session
+from counterpoint.cli.options import Output, asynchronous, common, session, session_of
 from counterpoint.cli.receipts import ask
 from counterpoint.cli.run import Given, attend, detached, ready
 from counterpoint.cli.text import count, money
@@ -51,7 +51,7 @@ async def resume(
         edited = await load_script(script, portable=bool(view.bounds.get("portable"))) if script else None
         bounds = _bounds(budget, max_agents=max_agents, concurrency=concurrency, run_timeout_s=max_time)
         orders = daemon.Orders(script=edited, reuse=reuse, bounds=bounds, waits_for_quota=wait)
-        async with session(state, Path(view.cwd), base_url=view.base_url) as there, Models(there.settings) as models:
+        async with session_of(state, view) as there, Models(there.settings) as models:
             plan = await daemon.rehearse_run(there.store, run_id, models, orders)
             if dry_run:
                 _tell(output, plan)

@@ -84,7 +84,7 @@ class Request(Struct, frozen=True):
     identity: str = ""
     """Key of the agent, for models that answer by it (``sim``) and for the provider's own logs."""
     heard: Callable[[], None] | None = None
-    """To be called while the request waits for its turn or its answer arrives, so that this is not taken for a stall."""
+    """To be called while the request waits for its turn, or its answer arrives: that is no stall."""
 
 
 class Answer(Struct, frozen=True):

@@ -1,50 +1,19 @@
-"""``provider:name`` → a model. Providers' libraries are imported when the first model of theirs is asked for."""
+"""``provider:name`` → a model. Providers' libraries are imported when the first model of theirs is used."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
 
-from counterpoint.errors import MissingKeyError, UnknownModelError, nearest
+from counterpoint.errors import UnknownModelError, UsageError, nearest
+from counterpoint.models.catalog import PROVIDERS, Provider
 from counterpoint.models.limiter import Limiter, Watcher
 from counterpoint.models.messages import Model
+from counterpoint.models.providers import Account, ProviderModel
 from counterpoint.models.sim import SimModel
 from counterpoint.settings import Settings
 
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """One kind of place where models are."""
-
-    name: str
-    keys: tuple[str, ...]
-    """Environment variables of which one must hold the key; none: it needs no key of ours."""
-    extra: str
-    """What to install for it."""
-    example: str
-
-
-PROVIDERS = {
-    provider.name: provider
-    for provider in (
-        Provider("sim", (), "", "sim"),
-        Provider("local", (), "local", "local"),
-        Provider("anthropic", ("ANTHROPIC_API_KEY",), "providers", "anthropic:claude-sonnet-5"),
-        Provider("openai", ("OPENAI_API_KEY",), "providers", "openai:gpt-5"),
-        Provider("openai-compatible", (), "providers", "openai-compatible:NAME --base-url URL"),
-        Provider("google", ("GOOGLE_API_KEY", "GEMINI_API_KEY"), "google", "google:gemini-3-pro"),
-        Provider("vertex", (), "google", "vertex:gemini-3-pro"),
-        Provider("bedrock", (), "bedrock", "bedrock:anthropic.claude-sonnet-5"),
-        Provider("foundry", ("AZURE_OPENAI_API_KEY",), "providers", "foundry:gpt-5 --base-url URL"),
-        Provider("azure", ("AZURE_OPENAI_API_KEY",), "providers", "azure:gpt-5 --base-url URL"),
-        Provider("ollama", (), "providers", "ollama:qwen3"),
-        Provider("groq", ("GROQ_API_KEY",), "groq", "groq:llama-4"),
-        Provider("mistral", ("MISTRAL_API_KEY",), "mistral", "mistral:large"),
-        Provider("openrouter", ("OPENROUTER_API_KEY",), "providers", "openrouter:vendor/model"),
-        Provider("deepseek", ("DEEPSEEK_API_KEY",), "providers", "deepseek:chat"),
-    )
-}
+__all__ = ["PROVIDERS", "Models", "Provider"]
 
 
 class Models:
@@ -54,7 +23,8 @@ class Models:
         self._settings = settings
         self._environ = os.environ if environ is None else environ
         self._models: dict[str, Model] = {}
-        self._limiters: dict[str, Limiter] = {}
+        self._accounts: dict[str, Account] = {}
+        self._limiters: dict[Hashable, Limiter] = {}
         self._watchers: list[Watcher] = []
 
     async def __aenter__(self) -> Models:
@@ -65,18 +35,18 @@ class Models:
             close = getattr(model, "close", None)
             if close is not None:
                 await close()
+        for account in self._accounts.values():
+            await account.close()
 
     def default(self, asked: str | None = None) -> str:
-        """The run's model: what was asked for, else the first provider with a key, else ``local``."""
+        """The run's model: what was asked for, else that of the first provider with a key, else ``local``."""
         if asked:
             return self._settings.aliases.get(asked, asked)
-        for provider in PROVIDERS.values():
-            if any(self._environ.get(key) for key in provider.keys):
-                return provider.example
-        return "local"
+        ready = (provider.default for provider in PROVIDERS.values() if provider.key(self._environ))
+        return next(filter(None, ready), "local")
 
     def get(self, spec: str) -> Model:
-        """The model of this name. Raises UnknownModelError, MissingKeyError, or UsageError (not installed)."""
+        """The model of this name. Raises UnknownModelError, MissingKeyError, or UsageError (not installed …)."""
         spec = self._settings.aliases.get(spec, spec)
         model = self._models.get(spec)
         if model is None:
@@ -84,29 +54,31 @@ class Models:
         return model
 
     def resolve(self, asked: str, default: str) -> tuple[str, str | None]:
-        """What a call's `model` option means: a name for `get`, and a warning where it is not what was asked for."""
-        if asked in self._settings.aliases:
-            return self._settings.aliases[asked], None
-        if asked == default or asked == "inherit":
+        """What a call's `model` option means: a name for `get`, and a warning where it is not what was asked for.
+
+        A script does not know where it runs: a model that cannot be had here is replaced by the run's own.
+        """
+        if asked in (default, "inherit") or default.partition(":")[2] == asked:
             return default, None
-        name, colon, _ = asked.partition(":")
-        if colon or name in ("sim", "local"):
-            if name in PROVIDERS:
-                return asked, None
-            raise _unknown(name)
-        if self._settings.model and asked in (self._settings.model, self._settings.model.partition(":")[2]):
-            return default, None
-        return default, (
-            f"model {asked!r} is not mapped to a provider here; {default} is used. "
-            f'Map it under [aliases] in config.toml: {asked} = "provider:name".'
-        )
+        meant = self._settings.aliases.get(asked, asked)
+        if ":" not in meant and meant not in ("sim", "local"):
+            return default, (
+                f"model {asked!r} is not mapped to a provider here; {default} is used. "
+                f'Map it under [aliases] in config.toml: {asked} = "provider:name".'
+            )
+        try:
+            self.get(meant)
+        except UsageError as error:
+            return default, f"model {asked!r} cannot be had: {error.message} {default} is used."
+        return meant, None
 
     def limiter_of(self, model: Model) -> Limiter:
-        """The limiter that all models of this one's provider share."""
+        """The limiter that all models of this one's provider, address and key share."""
         provider = model.spec.partition(":")[0]
-        limiter = self._limiters.get(provider)
+        counted_by = model.account.identity if isinstance(model, ProviderModel) else provider
+        limiter = self._limiters.get(counted_by)
         if limiter is None:
-            limiter = self._limiters[provider] = Limiter(provider)
+            limiter = self._limiters[counted_by] = Limiter(provider)
             limiter.watchers = self._watchers
         return limiter
 
@@ -126,26 +98,34 @@ class Models:
                 from counterpoint.models.local import LocalModel
 
                 return LocalModel(rest or "0.5b")
+            case _ if not rest:
+                raise UnknownModelError(f"{spec!r} names no model.", hint=f"For example: --model {provider.example}")
             case _:
-                self._require_name(spec, rest)
-                self._require_key(provider)
-                from counterpoint.models.providers import build
+                return ProviderModel(self._account(provider), rest)
 
-                return build(spec, base_url=self._settings.base_url, environ=self._environ)
+    def _account(self, provider: Provider) -> Account:
+        account = self._accounts.get(provider.name)
+        if account is None:
+            account = Account(provider, self._base_url(provider), self._environ)
+            self._accounts[provider.name] = account
+        return account
 
-    def _require_name(self, spec: str, rest: str) -> None:
-        if not rest:
-            raise UnknownModelError(f"{spec!r} names no model.", hint=f"For example: {PROVIDERS[spec].example}")
-
-    def _require_key(self, provider: Provider) -> None:
-        if provider.keys and not any(self._environ.get(key) for key in provider.keys):
-            raise MissingKeyError(
-                f"{provider.name} needs a key, and {' or '.join(provider.keys)} is not set.",
-                hint=f"export {provider.keys[0]}=…  (or use --model local, which needs none)",
-            )
+    def _base_url(self, provider: Provider) -> str | None:
+        """The address that was given belongs to the provider of the run's model: no other's key may go there."""
+        of_run = self.default(self._settings.model).partition(":")[0]
+        return self._settings.base_url if provider.name == of_run else None
 
 
 def _unknown(name: str) -> UnknownModelError:
+    meant = nearest(name, PROVIDERS)
+    likely = [f"{family}:{name}" for family, start in FAMILIES.items() if name.startswith(start)]
+    if likely and not meant:
+        meant = f"; did you mean {likely[0]!r}?"
     return UnknownModelError(
-        f"There is no provider {name!r}{nearest(name, PROVIDERS)}.", hint=f"There are: {', '.join(PROVIDERS)}."
+        f"There is no provider {name!r}{meant or '.'}",
+        hint=f"A model is provider:name. Providers: {', '.join(PROVIDERS)}.",
     )
+
+
+FAMILIES = {"anthropic": ("claude",), "openai": ("gpt", "o1", "o3", "o4"), "google": ("gemini",)}
+"""By whom a model is that was named without its provider."""

@@ -1,0 +1,154 @@
+"""Models of real providers.
+
+Their libraries take a second or two to import. That happens beside the event loop, when the first request is made; what
+can be refused without them is refused when the model is asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from counterpoint.errors import MissingKeyError, UsageError
+from counterpoint.events import Usage
+from counterpoint.models.catalog import Provider
+from counterpoint.models.messages import Answer, Request
+
+if TYPE_CHECKING:  # what these import takes too long to be imported here
+    import httpx2
+
+    from counterpoint.models.exchange import Exchange
+
+
+class Account:
+    """One provider at one address with one key: the connections that its models share. To be closed."""
+
+    def __init__(self, provider: Provider, base_url: str | None, environ: Mapping[str, str]) -> None:
+        """Raises UsageError for what is missing: the library, the address, the key."""
+        self.provider = provider
+        self._environ = environ
+        given = base_url or environ.get(provider.address_variable, "")
+        self._given = bool(given)
+        self._address = _checked(provider, given) if given else provider.address
+        self._key = provider.key(environ)
+        _require_library(provider)
+        _require_address(provider, self._address)
+        _require_key(provider, self._key)
+        self._opening = threading.Lock()
+        self._http: httpx2.AsyncClient | None = None
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What a provider counts requests by."""
+        return self.provider.name, self._address, self._key
+
+    def open(self, name: str) -> Exchange:
+        """The way to the model `name`. Slow, for it imports libraries. Raises UsageError."""
+        from counterpoint.models import transport, vendors
+        from counterpoint.models.exchange import Exchange
+        from counterpoint.models.faults import Faults
+
+        provider = self.provider
+        with self._opening:
+            if self._http is None:
+                self._http = transport.client(secure=not self._address.startswith("http:"))
+            access = vendors.Access(provider, self._address, self._given, self._key, self._environ, self._http)
+            wired = vendors.wire(access, name)
+        place = f"{provider.name} ({self._address})" if self._given else provider.name
+        return Exchange(provider, name, wired, Faults(place, [self._key], provider.keys))
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.aclose()
+
+
+class ProviderModel:
+    """One model of a provider."""
+
+    tools = True
+    simulated = False
+
+    def __init__(self, account: Account, name: str) -> None:
+        self.account = account
+        self.spec = f"{account.provider.name}:{name}"
+        self.output: Literal["native", "tool"] = account.provider.output
+        self._name = name
+        self._opening = asyncio.Lock()
+        self._exchange: Exchange | None = None
+        self._cost: Callable[[Usage], float | None] | None = None
+
+    def cost(self, usage: Usage) -> float | None:
+        """What that usage costs in US dollars; None where the price is unknown."""
+        if self._cost is None:
+            from counterpoint.models.prices import cost_of
+
+            self._cost = cost_of(self.account.provider.prices, self._name)
+        return self._cost(usage)
+
+    async def request(self, request: Request) -> Answer:
+        """Makes one attempt. Raises ProviderError, or UsageError where something has to be configured first."""
+        exchange = self._exchange or await self._open()
+        return await exchange.ask(request)
+
+    async def _open(self) -> Exchange:
+        async with self._opening:
+            if self._exchange is None:
+                self._exchange = await asyncio.to_thread(self.account.open, self._name)
+            return self._exchange
+
+
+def _checked(provider: Provider, address: str) -> str:
+    """The address as the provider's library wants it. Raises UsageError; what it says does not repeat the address."""
+    try:
+        parts = urlsplit(address.strip())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        parts, usable = urlsplit(""), False
+    if not usable:
+        raise UsageError(
+            f"The address of {provider.name} is no http:// or https:// URL with a host.", hint="--base-url URL"
+        )
+    if parts.username or parts.password or parts.query:
+        where = f", but in {provider.keys[0]}" if provider.keys else ""
+        raise UsageError(f"The address of {provider.name} holds more than a place; a key does not belong there{where}.")
+    path = parts.path.rstrip("/")
+    if provider.name == "anthropic":
+        path = path.removesuffix("/v1")  # the library adds it
+    elif provider.name == "ollama":
+        path = path or "/v1"
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _require_library(provider: Provider) -> None:
+    missing = [module for module in provider.modules if not _installed(module)]
+    if missing:
+        raise UsageError(
+            f"{provider.name} needs {', '.join(missing)}, not installed here.",
+            hint=f"pip install 'counterpoint[{provider.extra}]'",
+        )
+
+
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it lies in
+        return False
+
+
+def _require_address(provider: Provider, address: str) -> None:
+    if provider.must_say_where and not address:
+        raise UsageError(f"{provider.name} needs an address.", hint=f"--model {provider.example}")
+
+
+def _require_key(provider: Provider, key: str) -> None:
+    if not key and not provider.keyless:
+        raise MissingKeyError(
+            f"{provider.name} needs a key, and {' or '.join(provider.keys)} is not set.",
+            hint=f"export {provider.keys[0]}=…  (or use --model local, which needs none)",
+        )
+    if not key.isascii() or not key.isprintable():
+        raise UsageError(f"The key of {provider.name} holds characters that no key has; is it copied whole?")
