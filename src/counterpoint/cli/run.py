@@ -18,7 +18,7 @@ import msgspec
 from counterpoint import daemon
 from counterpoint.cli.arguments import Duration, read_args, read_budgets
 from counterpoint.cli.ending import print_result, print_summary
-from counterpoint.cli.options import Output, Session, asynchronous, common, session
+from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
@@ -103,7 +103,7 @@ async def execute(run_id: str, given: str, state: Path | None) -> int:
     told = msgspec.json.decode(given, type=Given)
     async with session(state) as here:
         view = await here.client.view(run_id)
-        async with session(state, Path(view.cwd), base_url=view.base_url) as there, Models(there.settings) as models:
+        async with session_of(state, view) as there, Models(there.settings) as models:
             script = await load_script(Path(told.script)) if told.script else None
             orders = daemon.Orders(script=script, reuse=told.reuse, bounds=told.bounds, waits_for_people=True,
                                    waits_for_quota=True, started=_obey_signals)  # fmt: skip
@@ -136,7 +136,22 @@ async def attend(
     jsonl: bool = False,
     orders: daemon.Orders | None = None,
 ) -> int:
-    """Executes a run in this process, shows how it goes, and gives the exit code."""
+    """Executes a run in this process, shows how it goes and what it returned, and gives the exit code."""
+    ended = await carry_out(here, run_id, models, output, jsonl=jsonl, orders=orders)
+    await _show_end(here, run_id, output, jsonl=jsonl)
+    return daemon.exit_code(ended.status)
+
+
+async def carry_out(
+    here: Session,
+    run_id: str,
+    models: Models,
+    output: Output,
+    *,
+    jsonl: bool = False,
+    orders: daemon.Orders | None = None,
+) -> RunEnded:
+    """Executes a run in this process and shows how it goes."""
     progress = _progress(output, jsonl, await here.client.view(run_id))
     people = output.input and sys.stdin.isatty() and sys.stderr.isatty()
     last = 0
@@ -157,9 +172,7 @@ async def attend(
         started=_obey_signals,
     )
     with contextlib.closing(progress):
-        ended = await daemon.execute(here.store, run_id, models, ordered)
-    await _show_end(here, run_id, output, jsonl=jsonl)
-    return daemon.exit_code(ended.status)
+        return await daemon.execute(here.store, run_id, models, ordered)
 
 
 async def _show_end(here: Session, run_id: str, output: Output, *, jsonl: bool) -> None:
