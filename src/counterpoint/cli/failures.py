@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from counterpoint.cli.text import safe
-from counterpoint.errors import CounterpointError, JournalFullError, ProviderError, ScriptRefused, UsageError
+from counterpoint.errors import CounterpointError, Finding, JournalFullError, ProviderError, ScriptRefused, UsageError
 
 
 def report(error: BaseException) -> int:
@@ -41,21 +41,24 @@ def report(error: BaseException) -> int:
 
 def refusal(error: ScriptRefused) -> dict[str, Any]:
     """The JSON document of a refused script."""
-    errors = [
-        {"line": f.line, "column": f.column, "message": f.message, "hint": f.hint, "file": error.path}
-        for f in error.findings
-    ]
-    return {"status": "rejected", "errors": errors}
+    return {"status": "rejected", "errors": [finding_row(error.path, finding) for finding in error.findings]}
+
+
+def finding_row(path: str, finding: Finding) -> dict[str, Any]:
+    """The JSON of one finding."""
+    return {"file": path, "line": finding.line, "column": finding.column, "message": finding.message,
+            "hint": finding.hint, "rule": finding.rule}  # fmt: skip
 
 
 def _refused(error: ScriptRefused) -> int:
-    from counterpoint.script.report import render
+    from counterpoint.cli.findings import show
 
     context = click.get_current_context(silent=True)
     if (context is not None and context.params.get("json_")) or "--json" in sys.argv:
         click.echo(json.dumps(refusal(error)))
+    color = "--no-color" not in sys.argv and not os.environ.get("NO_COLOR")
     for finding in error.findings:
-        click.echo("\n".join(filter(None, render(finding, error.source, safe(error.path)))), err=True)
+        show(finding, error.source, error.path, color=color, err=True)
     return 2
 
 

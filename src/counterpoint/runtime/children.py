@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from counterpoint.errors import HookError
+from counterpoint.errors import HookError, ScriptFault
 from counterpoint.events import Fault, WorkflowEntered, WorkflowLeft
 from counterpoint.runtime.attempt import Attempt
 from counterpoint.sandbox.frames import Call, Delivery
@@ -77,7 +77,11 @@ class Children:
     def leave(self, note: Call) -> None:
         """The child is done: its caller hears the value or the error."""
         left = msgspec.json.decode(note.arg, type=_Left)
-        child = self._children[left.id]
+        child = self._children.get(left.id)
+        if child is None:
+            raise ScriptFault(
+                "ScriptCrashedError", f"The script's process ended a workflow {left.id} that never began."
+            )
         value = self._attempt.journal.value(bytes(left.value)) if left.ok and left.value is not ABSENT else None
         recorded = self._attempt.emit(WorkflowLeft(child.key, child.name, value, left.error))
         error = HookError(left.error.name, left.error.message) if left.error and not left.ok else None

@@ -52,6 +52,10 @@ WAKE_MARGIN_S = 0.5
 """After the time that a provider gave: clocks differ, and the first to ask is a request that waits already."""
 
 
+CALLS_AT_ONCE = 100
+"""Calls of a script that are taken before the event loop gets a turn."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What one attempt is given."""
@@ -195,7 +199,7 @@ class Run:
         attempt = self.attempt
         turn = await script.start(await self._init())
         while True:
-            self._take(turn)
+            await self._take(turn)
             self._done = self._done or turn.done
             if self._done is not None and not self._done.ok:
                 return await self._let_agents_finish()
@@ -316,16 +320,23 @@ class Run:
             run={"id": view.run_id, "name": view.name, "cwd": view.cwd, "model": view.model},
         )
 
-    def _take(self, turn: Turn) -> None:
-        for call in turn.calls:
+    async def _take(self, turn: Turn) -> None:
+        """Answers the turn's calls. Raises the limit that it broke: then only what it told counts."""
+        for n, call in enumerate(turn.calls, 1):
+            if turn.fault is not None and call.id:
+                continue
             if call.id:
                 self.attempt.open.add(call.id)
+            if n % CALLS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             try:
                 self._handle(call)
-            except msgspec.ValidationError as error:
+            except (msgspec.ValidationError, RecursionError) as error:
                 raise ScriptFault(
                     "ScriptCrashedError", f"The script's process sent a malformed {call.op}: {error}"
                 ) from error
+        if turn.fault is not None:
+            raise turn.fault
 
     def _handle(self, call: Call) -> None:
         match call.op:
@@ -381,4 +392,5 @@ class _Mark(msgspec.Struct, frozen=True):
 
 def _decode(call: Call, type_: Any) -> Any:
     """A note's argument as the event that it becomes (the tag is ours, not the script's)."""
-    return msgspec.convert(msgspec.json.decode(call.arg) | {"type": type_.__struct_config__.tag}, type_)
+    said = msgspec.json.decode(call.arg, type=dict[str, Any])
+    return msgspec.convert(said | {"type": type_.__struct_config__.tag}, type_)

@@ -117,7 +117,7 @@ class Engine:
         line, column = self.place(text)
         if name == "InternalError" and "interrupted" in message:
             return self.too_slow(line, column).fault
-        if text.startswith("null") or (name == "InternalError" and "memory" in message):
+        if text.startswith("null") or first == "InternalError" or (name == "InternalError" and "memory" in message):
             return self.out_of_memory({"line": line, "column": column}).fault
         return {"name": name, "message": message, "line": line, "column": column}
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
+from counterpoint.errors import ScriptFault
 from counterpoint.events import Fault
 
 NOTHING = Raw(b"null")
@@ -36,7 +37,9 @@ class Turn(Struct, frozen=True):
     """What the script said between two of our lines."""
 
     calls: list[Call]
-    done: Done | None
+    done: Done | None = None
+    fault: ScriptFault | None = None
+    """The limit that it broke: this is its last turn."""
 
 
 class End(Struct, frozen=True):

@@ -24,6 +24,8 @@ GRACE_S = 2.0
 CHUNK = 1 << 18
 LINES_AT_ONCE = 2000
 """Lines that are decoded before the event loop gets a turn."""
+LINES_PER_CALL = 3
+"""Lines of one turn, for each call that may be open: a timer is set, fires no more, is cleared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class ScriptProcess:
         self._limits = limits
         self._rest = b""
         self._open = 0
+        self._killed = False
 
     @classmethod
     async def spawn(cls, limits: Limits) -> ScriptProcess:
@@ -75,29 +78,36 @@ class ScriptProcess:
         await self.close()
 
     async def start(self, init: Init) -> Turn:
-        """Runs the script until it waits. Raises ScriptFault when it breaks a limit."""
-        return await self._turn(encoder.encode(init))
+        """Runs the script until it waits, or breaks a limit."""
+        return await self._run(encoder.encode(init))
 
     async def check(self, script: str) -> ScriptFault | None:
         """What the engine's parser has against a script, or None. To be called before `start`, as often as wanted."""
-        try:
-            await self._turn(encoder.encode({"check": script}))
-        except ScriptFault as fault:
-            if fault.name == "ScriptCrashedError":
-                raise
-            return fault
-        return None
+        fault = (await self._turn(encoder.encode({"check": script}))).fault
+        if fault is not None and fault.name == "ScriptCrashedError":
+            raise fault
+        return fault
 
     async def settle(self, batch: list[Delivery]) -> Turn:
         """Gives the script these answers, one after the other, and runs it until it waits again."""
         self._open -= sum(not delivery.load for delivery in batch)
-        return await self._turn(encoder.encode(batch))
+        return await self._run(encoder.encode(batch))
+
+    async def _run(self, line: bytes) -> Turn:
+        turn = await self._turn(line)
+        if turn.fault is not None:
+            self._kill()
+        return turn
+
+    def _kill(self) -> None:
+        if self._process.returncode is None and not self._killed:
+            self._killed = True  # once: a second signal would take the exit status from under the one that waits for it
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
 
     async def close(self) -> None:
         """Ends the child, whatever it does."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+        self._kill()
         if self._process.stdin is not None:
             self._process.stdin.close()
         await self._process.wait()
@@ -112,18 +122,23 @@ class ScriptProcess:
         try:
             async with asyncio.timeout(self._limits.sync_s + GRACE_S) as patience:
                 done = await self._read(calls, patience)
+            self._count(calls)
         except TimeoutError:
-            raise self._too_slow() from None
+            return Turn(calls, fault=self._too_slow())
+        except ScriptFault as fault:
+            return Turn(calls, fault=fault)
         finally:
             writing.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await writing
-        self._open += sum(call.id > 0 for call in calls)
+        return Turn(calls, done)
+
+    def _count(self, calls: list[Call]) -> None:
+        self._open += sum((call.id > 0) - (call.op == "clear") for call in calls)
         if self._open > self._limits.pending:
             raise _over(
                 "ScriptOutputError", f"has {self._open:,} calls open at once", "max_pending", self._limits.pending
             )
-        return Turn(calls, done)
 
     async def _send(self, line: bytes) -> None:
         self._write(line)
@@ -143,6 +158,8 @@ class ScriptProcess:
                 calls.append(Call(line.id, line.op, line.arg, line.w, line.line, line.column))
                 if len(calls) % LINES_AT_ONCE == 0:
                     await asyncio.sleep(0)
+            if len(calls) > LINES_PER_CALL * self._limits.pending:
+                raise _over("ScriptOutputError", "said more at once", "max_pending", self._limits.pending)
 
     async def _lines(self, patience: asyncio.Timeout) -> list[bytes]:
         """The next whole lines. Each piece that arrives shows that the child still works."""
@@ -178,11 +195,14 @@ class ScriptProcess:
     def _decode(self, body: bytes) -> Line:
         try:
             return line_decoder.decode(body)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise ScriptFault("ScriptCrashedError", f"The script's process sent a malformed line: {error}.") from error
 
     def _too_slow(self) -> ScriptFault:
-        return _over("ScriptTimeoutError", "computed without waiting for anything", "max_sync_s", self._limits.sync_s)
+        seconds = self._limits.sync_s
+        return _over(
+            "ScriptTimeoutError", f"computed for {seconds:g} s without waiting for anything", "max_sync_s", seconds
+        )
 
 
 def _over(name: str, what: str, setting: str, limit: float) -> ScriptFault:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
+from counterpoint.errors import Finding
 from counterpoint.script import tree
 from counterpoint.script.source import Source
 
@@ -58,6 +59,7 @@ class Code:
         """Names that the script uses and does not declare."""
         self._parents: dict[int, Node] = {}
         self._bindings: dict[int, Binding] = {}
+        self._writes: dict[int, list[Node]] = {}
         used = self._lay_out()
         for node, scope in used:
             self._resolve(node, scope)
@@ -114,7 +116,14 @@ class Code:
 
     def writes(self, binding: Binding) -> list[Node]:
         """Where a name gets another value after its declaration."""
-        return [use for use in binding.uses if self._is_written(use)]
+        if binding.node.id not in self._writes:
+            self._writes[binding.node.id] = [use for use in binding.uses if self._is_written(use)]
+        return self._writes[binding.node.id]
+
+    def doubt(self, node: Node, message: str, hint: str | None, rule: str) -> Finding:
+        """A warning at a node."""
+        line, column = self.source.place(node.start_byte)
+        return Finding(line, column, message, hint, severity="warning", rule=rule)
 
     def _value(self, name: Node) -> Node | None:
         binding = self.binding(name)

@@ -51,7 +51,7 @@ def _module_parts(source: Source, root: Node, meta: Node | None) -> Iterator[Par
                 "import is not available in a workflow script.",
                 "Agents have tools; the script has its hooks.",
             )
-            yield _part(source, node, node.end_byte, message, hint)
+            yield _part(source, node, node.end_byte, message, hint, _imported(node))
         elif node.type == "export_statement" and (meta is None or node.start_byte != meta.start_byte):
             if EXPORTED_TYPE.match(source.encoded, node.start_byte):
                 continue  # no JavaScript: what it is will be said there
@@ -83,6 +83,18 @@ def _types_of_call(node: Node) -> tuple[int, int] | None:
         return None
     tight = called.end_byte == less.start_byte and more.end_byte == right.start_byte
     return (less.start_byte, more.end_byte) if tight and less.type == "<" and more.type == ">" else None
+
+
+def _imported(node: Node) -> bytes:
+    """A declaration of the names that an import brings, which is always shorter."""
+    names: list[bytes] = []
+    for part in tree.walk(node):
+        if part.type == "import_specifier":
+            name = tree.field(part, "alias") or tree.field(part, "name")
+            names += [name.text or b""] if name is not None else []
+        elif part.type == "identifier" and part.parent is not None and part.parent.type != "import_specifier":
+            names.append(part.text or b"")
+    return b"let " + b",".join(names) + b";" if names else b""
 
 
 def _end_of_export(node: Node) -> int:

@@ -14,24 +14,25 @@ WINDOW = 100
 
 
 class Shown(NamedTuple):
-    """The lines of a finding; an empty one is not shown."""
+    """A finding's lines: ``place: message`` is the first; `hint` may be empty."""
 
-    head: str
+    place: str
+    message: str
     excerpt: str
     caret: str
     hint: str
 
 
 def render(finding: Finding, text: str, path: str) -> Shown:
-    """``path:line:column: message``, the source line, a caret, and the hint where there is one."""
+    """``path:line:column``, the message, the source line, a caret, and the hint where there is one."""
+    place = f"{path}:{finding.line}:{finding.column}"
     word = "" if finding.severity == "error" else f"{finding.severity}: "
-    head = f"{path}:{finding.line}:{finding.column}: {word}{finding.message}"
     source = _source(text)
     line = source.line(finding.line)
     begin = source.offset(finding.line, 1)
     before = source.encoded[begin : source.offset(finding.line, finding.column)].decode("utf-8", "replace")
     excerpt, caret = _excerpt(line, len(before))
-    return Shown(head, excerpt, caret, f"hint: {finding.hint}" if finding.hint else "")
+    return Shown(place, word + finding.message, excerpt, caret, f"hint: {finding.hint}" if finding.hint else "")
 
 
 @lru_cache(maxsize=4)

@@ -46,12 +46,13 @@
     out[out.length] = `{"id":${id},"op":"${op}","arg":${body}${w ? `,"w":${w}` : ''}${at ? `,"line":${at.line},"column":${at.column}` : ''}}`
   }
   // Something that is told. A flood of it is cut off: whoever reads the run has to keep it all.
-  const note = (op, value, w) => {
+  const room = (op, w) => {
     const count = (mapGet(told, op) ?? 0) + 1
     mapSet(told, op, count)
-    if (count <= maxNotes) send(0, op, json(value), w)
-    else if (count === maxNotes + 1) send(0, 'log', json(warningOf(`More than ${maxNotes} events of the kind '${op}'; the rest is not kept (max_log_lines).`)), w)
+    if (count === maxNotes + 1) send(0, 'log', json(warningOf(`More than ${maxNotes} events of the kind '${op}'; the rest is not kept (max_log_lines).`)), w)
+    return count <= maxNotes
   }
+  const note = (op, value, w) => { if (room(op, w)) send(0, op, json(value), w) }
   const warningOf = (message) => ({ __proto__: null, text: message, level: 'warning', origin: 'runtime' })
   const warn = (message, w) => note('log', warningOf(message), w)
   const call = (op, body, w, opened) => {
@@ -305,9 +306,10 @@
     }
     const phase = (title) => { phaseNow = clip(text(title), 500); if (!w) phaseOfScript = phaseNow; note('phase', { __proto__: null, title: phaseNow }, w) }
     const print = (level) => (...parts) => {
+      if (!room('log', w)) return
       const words = list()
       for (let i = 0; i < parts.length; i++) words[i] = show(parts[i])
-      note('log', { __proto__: null, text: clip(join(words, ' '), 16384), level: level === 'info' ? undefined : level }, w)
+      send(0, 'log', json({ __proto__: null, text: clip(join(words, ' '), 16384), level: level === 'info' ? undefined : level }), w)
     }
     const log = print('info'), warning = print('warning'), error = print('error')
     const workflow = (ref, ...given) => {
