@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from counterpoint.ceilings import ceilings_of
-from counterpoint.errors import RunIsLiveError, UsageError
+from counterpoint.errors import RunIsLiveError, StoreError, UsageError
 from counterpoint.events import GateAnswered, Recorded, RunCreated, RunStatus, Usage, Value
 from counterpoint.limits import limits
 from counterpoint.models.messages import Model
@@ -23,7 +23,8 @@ from counterpoint.sandbox.process import ENGINE, Limits, ScriptProcess
 from counterpoint.script import Script, find, parse
 from counterpoint.script.parse import Examination
 from counterpoint.settings import Settings
-from counterpoint.store.runs import Store
+from counterpoint.store.blobs import as_value
+from counterpoint.store.runs import RunRow, Store
 from counterpoint.view import AgentView, RunView
 
 SCHEMA_VERSION = 1
@@ -38,6 +39,8 @@ class Summary:
     status: RunStatus
     created_at: float
     cwd: str
+    problem: str = ""
+    """Why its journal cannot be read."""
 
 
 class Client:
@@ -53,25 +56,31 @@ class Client:
         model = models.get(models.default(settings.model))
         _refuse_unknown_price(model, settings)
         run_id = self._store.new_run_id()
-        await self._store.create_run(run_id, name=script.meta.name, cwd=str(cwd), script=script.path)
-        async with self._store.writing(run_id) as journal:
-            created = RunCreated(
-                run_id=run_id,
-                name=script.meta.name,
-                description=script.meta.description,
-                script=script.path,
-                source=journal.value(msgspec.json.encode(script.source)),
-                seed=secrets.randbits(53),
-                model=model.spec,
-                cwd=str(cwd),
-                args=journal.value(args) if args is not None else None,
-                base_url=settings.base_url,
-                phases=[{"title": phase.title, "detail": phase.detail} for phase in script.meta.phases],
-                simulated=model.simulated,
-                bounds=settings.bounds(),
-                version=f"{version} {ENGINE}",
-            )
-            await journal.durable(journal.append(created).seq)
+        large: dict[str, bytes] = {}
+
+        def keep(json: bytes) -> Value:
+            value = as_value(json)
+            if value.blob is not None:
+                large[value.blob] = json
+            return value
+
+        created = RunCreated(
+            run_id=run_id,
+            name=script.meta.name,
+            description=script.meta.description,
+            script=script.path,
+            source=keep(msgspec.json.encode(script.source)),
+            seed=secrets.randbits(53),
+            model=model.spec,
+            cwd=str(cwd),
+            args=keep(args) if args is not None else None,
+            base_url=settings.base_url,
+            phases=[{"title": phase.title, "detail": phase.detail} for phase in script.meta.phases],
+            simulated=model.simulated,
+            bounds=settings.bounds(),
+            version=f"{version} {ENGINE}",
+        )
+        await self._store.create_run(created, large)
         return run_id
 
     async def find(self, text: str) -> str:
@@ -87,13 +96,9 @@ class Client:
 
     async def runs(self) -> list[Summary]:
         """All runs, the newest first."""
-        summaries: list[Summary] = []
-        for row in await self._store.runs():
-            status = await self._store.reader(row.run_id).last_status()
-            if status is RunStatus.RUNNING and not await self._store.is_live(row.run_id):
-                status = RunStatus.INTERRUPTED
-            summaries.append(Summary(row.run_id, row.name, status, row.created_at, row.cwd))
-        return summaries
+        rows = await self._store.runs()
+        statuses = await self._store.statuses(row.run_id for row in rows)
+        return [_summary(row, statuses[row.run_id]) for row in rows]
 
     async def view(self, run_id: str) -> RunView:
         """The run as its journal has it now."""
@@ -233,6 +238,12 @@ def agent_row(agent: AgentView) -> dict[str, Any]:
         "workflow": agent.workflow,
         "doing": agent.doing,
     }
+
+
+def _summary(row: RunRow, status: RunStatus | StoreError) -> Summary:
+    if isinstance(status, StoreError):
+        return Summary(row.run_id, row.name, RunStatus.UNREADABLE, row.created_at, row.cwd, status.message)
+    return Summary(row.run_id, row.name, status, row.created_at, row.cwd)
 
 
 def _error(view: RunView) -> dict[str, Any] | None:

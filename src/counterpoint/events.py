@@ -44,6 +44,8 @@ class RunStatus(StrEnum):
     """By a person, or until a quota comes back."""
     INTERRUPTED = "interrupted"
     """Its process died. Never written: whoever looks finds no end and no live lease."""
+    UNREADABLE = "unreadable"
+    """Its journal is missing, damaged, or of a newer release. Never written either."""
     COMPLETED = "completed"
     PARTIAL = "partial"
     FAILED = "failed"

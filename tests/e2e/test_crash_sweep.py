@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import os
 import random
 import shutil
-import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -102,7 +100,7 @@ def _execute(folder: Path, run_id: str) -> None:
 
 
 def kill(process: Any) -> None:
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()  # SIGKILL, unless it is over already
     process.join()
 
 

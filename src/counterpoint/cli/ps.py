@@ -26,13 +26,15 @@ async def ps(all_: bool, output: Output, state: Path | None) -> int:
     shown = runs if all_ else [run for run in runs if run.status not in ENDED]
     if output.json:
         output.document({"runs": [
-            {"run_id": run.run_id, "name": run.name, "status": run.status.value, "created_at": run.created_at, "cwd": run.cwd}
+            {"run_id": run.run_id, "name": run.name, "status": run.status.value, "created_at": run.created_at,
+             "cwd": run.cwd, **({"problem": run.problem} if run.problem else {})}
             for run in shown
         ]})  # fmt: skip
         return 0
     for run in shown:
         age = duration(max(0.0, time.time() - run.created_at))
-        click.echo(f"{run.run_id}  {run.status.value:15}  {age:>7} ago  {one_line(run.name, 40)}")
+        name = one_line(run.problem or run.name, 120 if run.problem else 40)
+        click.echo(f"{run.run_id}  {run.status.value:15}  {age:>7} ago  {name}")
     if len(runs) > len(shown):
         output.say(f"{len(runs) - len(shown)} more are over: counterpoint ps --all")
     return 0

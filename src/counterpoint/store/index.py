@@ -9,22 +9,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DatabaseError
 
 from counterpoint.errors import StoreError
-from counterpoint.store.database import INDEX, engine, prepare, store_error
+from counterpoint.store.database import INDEX, VERSION, can_write, engine, prepare, store_error, version_of
 
 T = TypeVar("T")
 
 
 class Index:
-    """One connection to the index, used by one thread."""
+    """One connection to the index, used by one thread. In a folder that nobody can write it can only be read."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="index")
-        self._database = engine(path, "index")
+        self._frozen = not can_write(path.parent)
         self._connection: Connection | None = None
 
     async def read(self, question: Callable[[Connection], T]) -> T:
@@ -32,7 +32,12 @@ class Index:
         return await self._call(lambda: question(self._open()))
 
     async def write(self, change: Callable[[Connection], T]) -> T:
-        """Runs `change` in one transaction; no other process writes meanwhile."""
+        """Runs `change` in one transaction; no other process writes meanwhile. Raises StoreError."""
+        if self._frozen:
+            raise StoreError(
+                f"The state folder {self.path.parent} cannot be written.",
+                hint="Check its permissions, or name another with --state.",
+            )
         return await self._call(lambda: self._write(change))
 
     async def close(self) -> None:
@@ -47,12 +52,24 @@ class Index:
 
     def _open(self) -> Connection:
         if self._connection is None:
-            connection = self._database.connect()
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            prepare(connection, INDEX, self.path)
-            connection.exec_driver_sql("COMMIT")
+            connection = self._connect()
+            try:
+                if version_of(connection, self.path) < VERSION:
+                    connection.exec_driver_sql("BEGIN IMMEDIATE")
+                    prepare(connection, INDEX, self.path)
+                    connection.exec_driver_sql("COMMIT")
+            except BaseException:
+                connection.close()
+                raise
             self._connection = connection
         return self._connection
+
+    def _connect(self) -> Connection:
+        if not self._frozen:
+            return engine(self.path, "index").connect()
+        if self.path.exists():
+            return engine(self.path, "read").connect()
+        return create_engine("sqlite://", isolation_level="AUTOCOMMIT").connect()  # nothing was ever written there
 
     def _write(self, change: Callable[[Connection], T]) -> T:
         connection = self._open()
@@ -61,7 +78,7 @@ class Index:
             result = change(connection)
             connection.exec_driver_sql("COMMIT")
         except BaseException:
-            with contextlib.suppress(DatabaseError, StoreError):
+            with contextlib.suppress(DatabaseError):
                 connection.exec_driver_sql("ROLLBACK")
             raise
         return result
@@ -69,4 +86,3 @@ class Index:
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
-        self._database.dispose()

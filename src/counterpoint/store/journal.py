@@ -1,7 +1,8 @@
 """The one writer of a run's journal. `append` never waits; a thread commits what has come together, in order.
 
-Invariants: seq has no gaps; an event is durable only after every earlier one; nothing is written once another process
-holds the run (each transaction checks the holder's epoch); a failure is final, and everybody who waits hears of it.
+Invariants: seq has no gaps; an event is durable only after every earlier one, and after every large value that it
+names; nothing is written once another process holds the run (each transaction checks the holder's epoch), and nothing
+is acknowledged once the file is no longer where it was; a failure is final, and everybody who waits hears of it.
 """
 
 from __future__ import annotations
@@ -11,26 +12,63 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
-from msgspec import Raw
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DatabaseError
 
 from counterpoint.errors import JournalFormatError, LeaseLostError, StoreError
-from counterpoint.events import Recorded, Value, decode, encode
-from counterpoint.store.blobs import INLINE, Blobs, digest
-from counterpoint.store.database import EVENTS, HOLDER, JOURNAL, TURNS, engine, prepare, store_error
+from counterpoint.events import Recorded, RunCreated, Value, decode, encode
+from counterpoint.store.blobs import Blobs, as_value
+from counterpoint.store.database import (
+    EVENTS,
+    HOLDER,
+    JOURNAL,
+    TURNS,
+    bring_to_disk,
+    engine,
+    prepare,
+    store_error,
+    version_of,
+)
 
 Listener = Callable[[list[Recorded]], None]
 Turn = tuple[str, str, int, float, bytes]
 
+READERS_MS = 500
+"""How long a journal that is being closed waits for those who read it just now."""
+
 # The statements of the hot path are SQLite's own and go past SQLAlchemy's compiler: it cost more than the insert.
 INSERT_EVENT = "INSERT INTO events (run_id, seq, at, epoch, type, body) VALUES (?, ?, ?, ?, ?, ?)"
 INSERT_TURN = "INSERT INTO turns (run_id, agent, n, at, body) VALUES (?, ?, ?, ?, ?)"
+
+
+def create(folder: Path, run_id: str, created: RunCreated, values: Mapping[str, bytes]) -> None:
+    """Writes a new journal that begins with `created`, and the large values that it names, into an empty folder.
+
+    All of it outlasts a loss of power when this returns. Blocking. Raises StoreError.
+    """
+    path = folder / "journal.db"
+    database = engine(path, "new")
+    try:
+        for name, json in values.items():
+            Blobs(folder / "blobs").put(name, json)
+        with database.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            prepare(connection, JOURNAL, path)
+            connection.execute(HOLDER.insert().values(run_id=run_id, epoch=0))
+            connection.exec_driver_sql(INSERT_EVENT, _row(run_id, 0, Recorded(1, time.time(), created)))
+            connection.exec_driver_sql("COMMIT")
+        bring_to_disk(path)
+        bring_to_disk(folder)
+    except (DatabaseError, OSError) as error:
+        raise store_error(error, path) from error
+    finally:
+        database.dispose()
 
 
 class Journal:
@@ -50,6 +88,7 @@ class Journal:
         self._listeners: list[Listener] = []
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._failure: StoreError | None = None
+        self._broken = asyncio.Event()
         self._queue: deque[Recorded | Turn | tuple[str, bytes]] = deque()
         self._filled = threading.Event()
         self._closing = False
@@ -59,11 +98,18 @@ class Journal:
 
     async def __aenter__(self) -> Journal:
         self._thread.start()
-        await self._opened
+        try:
+            await self._opened
+        except BaseException:
+            await self._close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Writes what is left and closes the file. Never raises: who waited for an event has heard of a failure."""
+        await self._close()
+
+    async def _close(self) -> None:
         self._closing = True
         self._filled.set()
         await asyncio.to_thread(self._thread.join)
@@ -90,6 +136,11 @@ class Journal:
         self._waiters.append((seq, waiter))
         await waiter
 
+    async def guard(self) -> NoReturn:
+        """Raises StoreError as soon as the journal has failed, whether or not anybody waits for an event."""
+        await self._broken.wait()
+        raise self._failure or StoreError(f"{self.path} has failed.")
+
     def add_listener(self, listener: Listener) -> None:
         """From now on `listener` gets the events that became durable, on the event loop."""
         self._listeners.append(listener)
@@ -114,12 +165,11 @@ class Journal:
 
     def value(self, json: bytes) -> Value:
         """Makes of JSON what an event can hold; a large one is on disk before the event is."""
-        if len(json) <= INLINE:
-            return Value(json=Raw(json))
-        name = digest(json)
-        self._fresh[name] = json
-        self._put((name, json))
-        return Value(blob=name, bytes=len(json))
+        value = as_value(json)
+        if value.blob is not None:
+            self._fresh[value.blob] = json
+            self._put((value.blob, json))
+        return value
 
     async def read_value(self, value: Value) -> bytes:
         """The JSON that a value stands for."""
@@ -147,6 +197,7 @@ class Journal:
 
     def _failed(self, failure: StoreError) -> None:
         self._failure = failure
+        self._broken.set()
         for _, waiter in self._waiters:
             if not waiter.done():
                 waiter.set_exception(failure)
@@ -159,23 +210,32 @@ class Journal:
         try:
             with database.connect() as connection:
                 self._open(connection)
-                self._loop.call_soon_threadsafe(self._opened.set_result, None)
+                self._tell(self._opened_well)
                 while self._write_some(connection):
                     pass
-                with contextlib.suppress(DatabaseError):
-                    connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
+                self._leave_one_file(connection)
         except (DatabaseError, OSError, StoreError) as error:
             failure = error if isinstance(error, StoreError) else store_error(error, self.path)
-            self._tell(self._fail_open if not self._opened.done() else self._failed, failure)
+            self._tell(self._fail, failure)
         finally:
             database.dispose()
 
-    def _fail_open(self, failure: StoreError) -> None:
+    def _opened_well(self) -> None:
+        if not self._opened.done():
+            self._opened.set_result(None)
+
+    def _fail(self, failure: StoreError) -> None:
         self._failed(failure)
-        self._opened.set_exception(failure)
+        if not self._opened.done():
+            self._opened.set_exception(failure)
 
     def _open(self, connection: Connection) -> None:
-        prepare(connection, JOURNAL, self.path)
+        version_of(connection, self.path)
+        if connection.exec_driver_sql("PRAGMA journal_mode=WAL").scalar() != "wal":
+            raise StoreError(
+                f"{self.path} is on a file system without shared memory, where a journal cannot be kept safely.",
+                hint="Name a folder on a local disk with --state.",
+            )
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         held = connection.execute(select(HOLDER.c.epoch).where(HOLDER.c.run_id == self._run_id)).scalar()
         if held is not None and held > self._epoch:
@@ -183,10 +243,28 @@ class Journal:
         connection.execute(HOLDER.delete().where(HOLDER.c.run_id == self._run_id))
         connection.execute(HOLDER.insert().values(run_id=self._run_id, epoch=self._epoch))
         connection.exec_driver_sql("COMMIT")
+        self._files = self._look_at_files()
         self.history = read_events(connection, self._run_id, 0)
         if self.history:
             self._seq = self.durable_seq = self.history[-1].seq
             self._at = self.history[-1].at
+
+    def _leave_one_file(self, connection: Connection) -> None:
+        """Makes the folder one that can be copied, and read where nothing can be written.
+
+        After the checkpoint the change of mode is a change of one sector, so it needs no journal of its own on disk.
+        """
+        with contextlib.suppress(DatabaseError):  # somebody reads just now: the two files beside it stay, and are valid
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={READERS_MS}")
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar()
+            if not busy:
+                connection.exec_driver_sql("PRAGMA synchronous=OFF")
+                connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
+
+    def _look_at_files(self) -> list[tuple[int, int]]:
+        """What tells the journal and its log from others of the same name."""
+        found = [path.stat() for path in (self.path, self.path.with_name("journal.db-wal"))]
+        return [(stat.st_dev, stat.st_ino) for stat in found]
 
     def _write_some(self, connection: Connection) -> bool:
         """Commits what is in the queue, in one transaction. False when it is empty and the journal closes."""
@@ -203,6 +281,7 @@ class Journal:
                 self._blobs.put(name, data)
             turns = [item for item in batch if not isinstance(item, Recorded) and len(item) == 5]
             self._commit(connection, events, turns)
+            self._check_place()
             self._tell(self._committed, events, [name for name, _ in blobs])
         return True
 
@@ -215,14 +294,23 @@ class Journal:
             connection.exec_driver_sql("ROLLBACK")
             raise LeaseLostError(f"Another process took run {self._run_id} over; nothing more was written here.")
         if events:
-            connection.exec_driver_sql(INSERT_EVENT, [self._row(recorded) for recorded in events])
+            rows = [_row(self._run_id, self._epoch, recorded) for recorded in events]
+            connection.exec_driver_sql(INSERT_EVENT, rows)
         if turns:
             connection.exec_driver_sql(INSERT_TURN, turns)
         connection.exec_driver_sql("COMMIT")
 
-    def _row(self, recorded: Recorded) -> tuple[str, int, float, int, str, bytes]:
-        tag: str = recorded.event.__struct_config__.tag  # pyright: ignore[reportAssignmentType]
-        return self._run_id, recorded.seq, recorded.at, self._epoch, tag, encode(recorded.event)
+    def _check_place(self) -> None:
+        """What was just written counts only where others will find it."""
+        try:
+            moved = self._look_at_files() != self._files
+        except FileNotFoundError:
+            moved = True
+        if moved:
+            raise StoreError(
+                f"{self.path} was deleted, moved or replaced while the run was writing it.",
+                hint="The run has stopped. If the folder was moved, resume it where it is now; deleted, it is lost.",
+            )
 
     def _tell(self, function: Callable[..., None], *arguments: Any) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody listens any more
@@ -236,7 +324,10 @@ def read_events(connection: Connection, run_id: str, after: int) -> list[Recorde
         .where(EVENTS.c.run_id == run_id, EVENTS.c.seq > after)
         .order_by(EVENTS.c.seq)
     )
-    return [Recorded(seq, at, _decode(body, seq)) for seq, at, body in rows]
+    events = [Recorded(seq, at, _decode(body, seq)) for seq, at, body in rows]
+    if events and events[-1].seq != after + len(events):
+        raise JournalFormatError(f"The journal of run {run_id} is damaged: events are missing.")
+    return events
 
 
 def read_turns(connection: Connection, run_id: str, agent: str) -> list[tuple[int, float, bytes]]:
@@ -253,4 +344,17 @@ def _decode(body: bytes, seq: int) -> Any:
     try:
         return decode(body)
     except msgspec.ValidationError as error:
-        raise JournalFormatError(f"Event {seq} is of a kind that this release does not know: {error}.") from error
+        raise JournalFormatError(
+            f"Event {seq} is of a kind that this release does not know: {error}.",
+            hint="Update Counterpoint to read it.",
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise JournalFormatError(
+            f"Event {seq} of the journal is damaged: {error}.",
+            hint="Restore the run's folder from a copy; the other runs are not affected.",
+        ) from error
+
+
+def _row(run_id: str, epoch: int, recorded: Recorded) -> tuple[str, int, float, int, str, bytes]:
+    tag: str = recorded.event.__struct_config__.tag  # pyright: ignore[reportAssignmentType]
+    return run_id, recorded.seq, recorded.at, epoch, tag, encode(recorded.event)

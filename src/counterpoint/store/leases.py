@@ -12,8 +12,9 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, select
 
 from counterpoint.errors import LeaseLostError, RunIsLiveError, StoreError
 from counterpoint.store.database import LEASES
@@ -89,11 +90,6 @@ class Lease:
         return result.rowcount == 1
 
 
-async def acquire(index: Index, run_id: str) -> Lease:
-    """Takes the run's lease. Raises RunIsLiveError while its holder lives."""
-    return Lease(index, run_id, await index.write(lambda connection: _acquire(connection, run_id)))
-
-
 async def holder(index: Index, run_id: str) -> Holder | None:
     """Who has, or had last, the run; None: nobody ever."""
     return await index.read(lambda connection: _holder(connection, run_id))
@@ -101,19 +97,31 @@ async def holder(index: Index, run_id: str) -> Holder | None:
 
 def _holder(connection: Connection, run_id: str) -> Holder | None:
     row = connection.execute(select(LEASES).where(LEASES.c.run_id == run_id)).first()
-    if row is None:
-        return None
+    return None if row is None else _as_holder(row)
+
+
+async def living(index: Index) -> set[str]:
+    """The runs that a process executes now."""
+    rows = await index.read(lambda connection: connection.execute(select(LEASES).where(LEASES.c.released == 0)).all())
+    return {row.run_id for row in rows if _as_holder(row).alive}
+
+
+def _as_holder(row: Row[Any]) -> Holder:
     return Holder(row.epoch, row.host, row.pid, row.pid_started, row.heartbeat_at, bool(row.released))
 
 
-def _acquire(connection: Connection, run_id: str) -> int:
+def take(connection: Connection, run_id: str, *, above: int) -> int:
+    """Writes us down as the run's holder, with an epoch over `above` and all earlier ones.
+
+    Raises RunIsLiveError while another holder lives.
+    """
     held = _holder(connection, run_id)
     if held is not None and held.alive:
         raise RunIsLiveError(
             f"Run {run_id} is being executed by process {held.pid} on {held.host}.",
             hint=f"Watch it with: counterpoint logs {run_id} -f; or stop it with: counterpoint stop {run_id}",
         )
-    epoch = held.epoch + 1 if held is not None else 1
+    epoch = max(above, held.epoch if held is not None else 0) + 1
     connection.execute(LEASES.delete().where(LEASES.c.run_id == run_id))
     connection.execute(
         LEASES.insert().values(

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable
+import contextlib
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator, Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, select
+import msgspec
+from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
-from counterpoint.errors import JournalFormatError
-from counterpoint.events import Recorded, RunEnded, RunPaused, RunStatus, Value, decode
+from counterpoint.errors import StoreError
+from counterpoint.events import Recorded, RunCreated, RunEnded, RunPaused, RunStatus, Value, decode
 from counterpoint.store.blobs import Blobs
-from counterpoint.store.database import EVENTS, check_version, engine, store_error
+from counterpoint.store.database import can_write, check_version, connect, damaged, engine, store_error, version_of
 from counterpoint.store.journal import read_events, read_turns
 
 T = TypeVar("T")
 STATUS_EVENTS = ("run_created", "run_started", "run_paused", "run_continued", "run_ended")
+LAST_STATUS = (
+    f"SELECT body FROM events WHERE run_id = ? AND type IN ({', '.join('?' * len(STATUS_EVENTS))})"  # noqa: S608  (no text from outside)
+    " ORDER BY seq DESC LIMIT 1"
+)
 POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a run began, and who held its journal last."""
+
+    created: RunCreated
+    created_at: float
+    epoch: int
 
 
 class JournalReader:
@@ -42,10 +60,6 @@ class JournalReader:
                 yield recorded
             await asyncio.sleep(POLL_S)
 
-    async def last_status(self) -> RunStatus:
-        """The run's status by its last event that says one; whether its process lives, the lease knows."""
-        return await self._ask(self._last_status)
-
     async def value(self, value: Value) -> bytes:
         """The JSON that a value of this run stands for."""
         if value.blob is None:
@@ -56,15 +70,13 @@ class JournalReader:
         """Number, time and JSON of each message of an agent, in the order of writing."""
         return await self._ask(lambda connection: read_turns(connection, self._run_id, agent))
 
-    def _last_status(self, connection: Connection) -> RunStatus:
-        query = (
-            select(EVENTS.c.body)
-            .where(EVENTS.c.run_id == self._run_id, EVENTS.c.type.in_(STATUS_EVENTS))
-            .order_by(EVENTS.c.seq.desc())
-            .limit(1)
-        )
-        body = connection.execute(query).scalar()
-        match decode(body) if body else None:
+    # --- a question that is asked of a thousand journals at once: blocking, and past SQLAlchemy -----------------------
+
+    def last_status(self) -> RunStatus:
+        """The run's status by its last event that says one; whether its process lives, the lease knows."""
+        with self._look() as connection:
+            row = connection.execute(LAST_STATUS, (self._run_id, *STATUS_EVENTS)).fetchone()
+        match self._decode(row):
             case RunEnded(status=status):
                 return status
             case RunPaused():
@@ -72,19 +84,70 @@ class JournalReader:
             case _:
                 return RunStatus.RUNNING
 
+    def origin(self) -> Origin:
+        """How the run began. Raises JournalFormatError or StoreError."""
+        with self._look() as connection:
+            row = connection.execute(
+                "SELECT body, at FROM events WHERE run_id = ? AND seq = 1", (self._run_id,)
+            ).fetchone()
+            epochs = connection.execute("SELECT epoch FROM holder WHERE run_id = ?", (self._run_id,)).fetchone()
+        created = self._decode(row)
+        if not isinstance(created, RunCreated):
+            raise damaged(self.path, f"it is not that of run {self._run_id}")
+        return Origin(created, row[1], epochs[0] if epochs else 0)
+
+    def _decode(self, row: tuple[bytes, ...] | None) -> object:
+        try:
+            return decode(row[0]) if row else None
+        except msgspec.DecodeError as error:
+            raise damaged(self.path, str(error)) from error
+
+    @contextlib.contextmanager
+    def _look(self) -> Generator[sqlite3.Connection]:
+        self._must_be_there()
+        try:
+            with _readable(self.path) as path, contextlib.closing(connect(path, "read")) as connection:
+                check_version(connection.execute("PRAGMA user_version").fetchone()[0], self.path)
+                yield connection
+        except (sqlite3.Error, OSError) as error:
+            raise store_error(error, self.path) from error
+
     async def _ask(self, question: Callable[[Connection], T]) -> T:
         return await asyncio.to_thread(self._ask_now, question)
 
     def _ask_now(self, question: Callable[[Connection], T]) -> T:
-        if not self.path.is_file():
-            raise JournalFormatError(f"Run {self._run_id} has no journal: {self.path} is missing.")
-        writable = os.access(self.path.parent, os.W_OK)
-        database = engine(self.path, "read" if writable else "frozen")
+        self._must_be_there()
         try:
-            with database.connect() as connection:
-                check_version(connection, self.path)
-                return question(connection)
-        except DatabaseError as error:
+            with _readable(self.path) as path:
+                database = engine(path, "read")
+                with database.connect() as connection:
+                    version_of(connection, self.path)
+                    return question(connection)
+        except (DatabaseError, OSError) as error:
             raise store_error(error, self.path) from error
-        finally:
-            database.dispose()
+
+    def _must_be_there(self) -> None:
+        if not self.path.is_file():
+            raise StoreError(
+                f"Run {self._run_id} has no journal: {self.path} is missing.",
+                hint="Restore the run's folder from a copy, or delete what is left of it.",
+            )
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Generator[Path]:
+    """The journal, or a copy of it where SQLite would have to make a file beside it and cannot."""
+    if can_write(path.parent) or path.with_name("journal.db-shm").exists() or not _has_log(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="counterpoint-") as folder:
+        for name in ("journal.db", "journal.db-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(path.with_name(name), folder)
+        yield Path(folder) / path.name
+
+
+def _has_log(path: Path) -> bool:
+    """Whether the file's header says that it is written by way of a log (WAL)."""
+    with path.open("rb") as file:
+        return file.read(20)[18:] == b"\2\2"

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
+import os
+import shutil
 import uuid
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, select
 
 from counterpoint.errors import StoreError, UnknownRunError
-from counterpoint.store import leases
-from counterpoint.store.database import RUNS, store_error
+from counterpoint.events import RunCreated, RunStatus
+from counterpoint.store import journal, leases
+from counterpoint.store.database import RUNS, bring_to_disk, store_error
 from counterpoint.store.index import Index
 from counterpoint.store.journal import Journal
 from counterpoint.store.leases import Lease
-from counterpoint.store.reader import JournalReader
+from counterpoint.store.reader import JournalReader, Origin
 from counterpoint.store.requests import Requests
-from counterpoint.view import RunView
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +58,32 @@ class Store:
     def journal_path(self, run_id: str) -> Path:
         return self._run_folder(run_id) / "journal.db"
 
-    async def create_run(self, run_id: str, *, name: str, cwd: str, script: str) -> None:
-        """Makes the run's folder and its line in the index."""
-        folder = self._run_folder(run_id)
-        try:
-            await asyncio.to_thread(folder.mkdir, mode=0o700)
-        except OSError as error:
-            raise store_error(error, folder) from error
-        row = RUNS.insert().values(run_id=run_id, name=name, cwd=cwd, script=script, created_at=time.time())
-        await self._index.write(lambda connection: connection.execute(row))
+    async def create_run(self, created: RunCreated, values: Mapping[str, bytes]) -> None:
+        """Records a new run, whole or not at all. `values` are the large values that its first event names, by blob."""
+        await asyncio.to_thread(self._create, created, values)
 
     async def runs(self) -> list[RunRow]:
-        """All runs, the newest first; folders that were copied here are taken in."""
-        await self._adopt()
-        query = select(RUNS).order_by(RUNS.c.created_at.desc(), RUNS.c.run_id)
-        rows = await self._index.read(lambda connection: connection.execute(query).all())
-        return [
-            RunRow(row.run_id, row.name, row.cwd, row.script, row.created_at)
-            for row in rows
-            if self._run_folder(row.run_id).is_dir()
-        ]
+        """All runs, the newest first; folders that the index does not know, as copied ones, are taken in."""
+        on_disk = await asyncio.to_thread(self._folders)
+        indexed = await self._index.read(lambda connection: connection.execute(select(RUNS)).all())
+        known = {row.run_id: RunRow(row.run_id, row.name, row.cwd, row.script, row.created_at) for row in indexed}
+        rows = [row for run_id, row in known.items() if run_id in on_disk]
+        for run_id in on_disk - known.keys():
+            rows.append(await asyncio.to_thread(self._look_up, run_id))
+        new = [row for row in rows if row.run_id not in known and row.name]
+        if new:
+            with contextlib.suppress(StoreError):  # the index is only an index: next time they are found on disk again
+                await self._index.write(lambda connection: _insert_new(connection, new))
+        return sorted(rows, key=lambda row: (-row.created_at, row.run_id))
+
+    async def statuses(self, run_ids: Iterable[str]) -> dict[str, RunStatus | StoreError]:
+        """The status of each run; or why its journal cannot be read."""
+        living = await leases.living(self._index)
+        found = await asyncio.to_thread(self._statuses, list(run_ids))
+        return {
+            run_id: RunStatus.INTERRUPTED if status is RunStatus.RUNNING and run_id not in living else status
+            for run_id, status in found.items()
+        }
 
     async def written_since(self, at: float) -> list[str]:
         """Ids of the runs whose journals were written to since `at` (seconds since the epoch)."""
@@ -107,7 +114,13 @@ class Store:
 
     async def acquire(self, run_id: str) -> Lease:
         """Takes the right to execute the run. Raises RunIsLiveError."""
-        return await leases.acquire(self._index, run_id)
+        origin = await asyncio.to_thread(self.reader(run_id).origin)
+
+        def take(connection: Connection) -> int:
+            _insert_new(connection, [_row(origin)])
+            return leases.take(connection, run_id, above=origin.epoch)
+
+        return Lease(self._index, run_id, await self._index.write(take))
 
     async def is_live(self, run_id: str) -> bool:
         """Whether a process executes the run now."""
@@ -134,6 +147,8 @@ class Store:
     def _run_folder(self, run_id: str) -> Path:
         return self.folder / "runs" / run_id
 
+    # --- blocking, in a thread ---------------------------------------------------------------------------------------
+
     def _make_folder(self) -> None:
         try:
             (self.folder / "runs").mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -142,28 +157,56 @@ class Store:
                 f"The state folder {self.folder} cannot be made: {error.strerror}.", hint="Name another with --state."
             ) from error
 
-    async def _adopt(self) -> None:
-        """Takes run folders in that the index does not know: the index is only an index."""
-        on_disk = await asyncio.to_thread(self._folders)
-        known = await self._index.read(lambda connection: set(connection.scalars(select(RUNS.c.run_id))))
-        for run_id in on_disk - known:
-            await self._adopt_one(run_id)
-
-    async def _adopt_one(self, run_id: str) -> None:
-        view = RunView.of((await self.reader(run_id).read())[:1])
-        row = RUNS.insert().values(
-            run_id=run_id, name=view.name, cwd=view.cwd, script=view.script, created_at=view.created_at
-        )
-
-        def insert(connection: Connection) -> None:
-            if connection.execute(select(RUNS.c.run_id).where(RUNS.c.run_id == run_id)).first() is None:
-                connection.execute(row)
-
-        await self._index.write(insert)
-
-    def _written_since(self, at: float) -> list[str]:
-        files = [*(self.folder / "runs").glob("*/journal.db"), *(self.folder / "runs").glob("*/journal.db-wal")]
-        return sorted({path.parent.name for path in files if path.stat().st_mtime >= at})
+    def _create(self, created: RunCreated, values: Mapping[str, bytes]) -> None:
+        """Builds the run's folder under a hidden name; it gets its own when everything in it is on disk."""
+        folder = self._run_folder(created.run_id)
+        hidden = folder.with_name(f".{folder.name}")
+        try:
+            hidden.mkdir(mode=0o700)
+            journal.create(hidden, created.run_id, created, values)
+            hidden.rename(folder)
+            bring_to_disk(folder.parent)
+        except OSError as error:
+            raise store_error(error, folder) from error
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
 
     def _folders(self) -> set[str]:
-        return {folder.parent.name for folder in (self.folder / "runs").glob("*/journal.db")}
+        with os.scandir(self.folder / "runs") as entries:
+            return {entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")}
+
+    def _look_up(self, run_id: str) -> RunRow:
+        """The row of a run that the index does not know; of one that cannot be read, little more than its id."""
+        try:
+            return _row(self.reader(run_id).origin())
+        except StoreError:
+            return RunRow(run_id, "", "", "", 0.0)
+
+    def _statuses(self, run_ids: list[str]) -> dict[str, RunStatus | StoreError]:
+        found: dict[str, RunStatus | StoreError] = {}
+        for run_id in run_ids:
+            try:
+                found[run_id] = self.reader(run_id).last_status()
+            except StoreError as error:
+                found[run_id] = error
+        return found
+
+    def _written_since(self, at: float) -> list[str]:
+        found: set[str] = set()
+        for path in (self.folder / "runs").glob("*/journal.db*"):
+            with contextlib.suppress(FileNotFoundError):  # the log goes when its run ends
+                if path.stat().st_mtime >= at:
+                    found.add(path.parent.name)
+        return sorted(found)
+
+
+def _row(origin: Origin) -> RunRow:
+    created = origin.created
+    return RunRow(created.run_id, created.name, created.cwd, created.script, origin.created_at)
+
+
+def _insert_new(connection: Connection, rows: list[RunRow]) -> None:
+    """Adds those rows that are not there."""
+    for row in rows:
+        if connection.execute(select(RUNS.c.run_id).where(RUNS.c.run_id == row.run_id)).first() is None:
+            connection.execute(RUNS.insert().values(asdict(row)))
