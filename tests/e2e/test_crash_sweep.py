@@ -57,9 +57,11 @@ class Place:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.settings = Settings(state=folder / "state", model=MODEL, concurrency=4)
-        (folder / "child.js").write_text(CHILD)
 
     def submit(self) -> str:
+        """Records a run of SCRIPT and gives its id."""
+        (self.folder / "child.js").write_text(CHILD)
+
         async def submitting() -> str:
             async with Store(self.settings.state) as store, Models(self.settings) as models:
                 return await Client(store).submit(
