@@ -25,17 +25,31 @@ from counterpoint.settings import Settings
 from counterpoint.store.runs import Store
 
 SCRIPT = """
-export const meta = { name: 'all', description: 'everything that a journal can hold', phases: [{ title: 'A' }, { title: 'B' }] }
+export const meta = {
+  name: 'all',
+  description: 'everything that a journal can hold',
+  phases: [{ title: 'A' }, { title: 'B' }],
+}
+const SCHEMA = {
+  type: 'object',
+  properties: { ok: { type: 'boolean' }, n: { type: 'integer' } },
+  required: ['ok', 'n'],
+}
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 phase('A')
 log('begins')
-const race = await Promise.race([agent('slow and long').then(() => 'agent'), new Promise((r) => setTimeout(() => r('timer'), 60000))])
-const items = await pipeline([1, 2, 3, 4, 5, 6], (n) => agent(`one ${n}`), (text, n) => agent(`two ${n} ${text.length}`, { schema: { type: 'object', properties: { ok: { type: 'boolean' }, n: { type: 'integer' } }, required: ['ok', 'n'] } }))
-await new Promise((r) => setTimeout(r, 5))
+const race = await Promise.race([agent('slow and long').then(() => 'agent'), wait(60000).then(() => 'timer')])
+const items = await pipeline(
+  [1, 2, 3, 4, 5, 6],
+  (n) => agent(`one ${n}`),
+  (text, n) => agent(`two ${n} ${text.length}`, { schema: SCHEMA }),
+)
+await wait(5)
 const child = await workflow({ scriptPath: 'child.js' }, { n: 3 })
 phase('B')
 const listed = await counterpoint.tool('Glob', { pattern: '*.js' })
 const wide = await parallel(Array.from({ length: 12 }, (_, i) => async () => {
-  await new Promise((r) => setTimeout(r, i % 3))
+  await wait(i % 3)
   return agent(`wide ${i}`, { phase: 'B' })
 }))
 log(`has ${wide.length}`)
