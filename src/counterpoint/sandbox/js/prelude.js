@@ -18,7 +18,7 @@
   const slice = uncurry(String.prototype.slice), split = uncurry(String.prototype.split), repeat = uncurry(String.prototype.repeat)
   const codeAt = uncurry(String.prototype.charCodeAt), lower = uncurry(String.prototype.toLowerCase)
   const isWellFormed = uncurry(String.prototype.isWellFormed), toWellFormed = uncurry(String.prototype.toWellFormed)
-  const sort = uncurry(Array.prototype.sort), floor = Math.floor, least = Math.min
+  const sort = uncurry(Array.prototype.sort), reverse = uncurry(Array.prototype.reverse), floor = Math.floor, least = Math.min
   const G = globalThis
   const patterns = G.__patterns
   delete G.__patterns
@@ -56,12 +56,12 @@
   const warningOf = (message) => ({ __proto__: null, text: message, level: 'warning', origin: 'runtime' })
   const warn = (message, w) => note('log', warningOf(message), w)
   const call = (op, body, w, opened) => {
-    const frame = firstFrame(new E().stack)
+    const frame = firstFrame(new E().stack), place = frame && frame.place
     return new P((resolve, reject) => {
       const id = ++number
-      mapSet(pending, id, { __proto__: null, resolve, reject, frame })
+      mapSet(pending, id, { __proto__: null, resolve, reject, place })
       if (opened) opened(id)
-      send(id, op, body, w, frame && locate(frame))
+      send(id, op, body, w, place)
     })
   }
 
@@ -70,40 +70,43 @@
   // `strict`: what JSON would leave out without a word is an error that names its path.
   const LEVELS = 200
   const quote = (string) => stringify(isWellFormed(string) ? string : toWellFormed(string))
-  const json = (value, what, strict, sorted) => {
-    const above = new Set()
-    const path = (step) => step === null ? what : `${path(step.up)}${typeof step.key === 'number' ? `[${step.key}]` : exec(/^[A-Za-z_$][\w$]*$/, step.key) ? `.${step.key}` : `[${quote(step.key)}]`}`
-    const refuse = (step, why) => { throw new TE(`${clip(path(step), 300)} ${why}`) }
-    const write = (value, up, key, level) => {
-      if (typeof value === 'string') return quote(value)
-      if (typeof value === 'number') return isFinite_(value) ? `${value}` : 'null'
-      if (value === null || typeof value === 'boolean') return `${value}`
-      if (value === undefined) return undefined
-      const step = level === 0 ? null : { __proto__: null, up, key }
-      if (typeof value !== 'symbol' && typeof value.toJSON === 'function') {
-        value = value.toJSON(level === 0 ? '' : `${key}`)
-        if (value === null || (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'bigint')) return write(value, up, key, level)
-      }
-      if (typeof value === 'bigint') refuse(step, 'is a BigInt: it must be JSON')
-      if (typeof value !== 'object') return strict ? refuse(step, `is a ${typeof value}: it must be JSON`) : undefined
-      if (value instanceof Number || value instanceof String || value instanceof Boolean) return write(value.valueOf(), up, key, level)
-      if (setHas(above, value)) refuse(step, 'refers back to a value that contains it: it must be JSON')
-      if (level >= LEVELS) refuse(step, `is nested too deeply: JSON may have ${LEVELS} levels here`)
-      setAdd(above, value)
-      const parts = list()
-      if (isArray(value)) for (let i = 0; i < value.length; i++) parts[i] = write(value[i], step, i, level + 1) ?? 'null'
-      else {
-        const names = keys(value)
-        if (sorted) sort(names)
-        for (let i = 0; i < names.length; i++) {
-          const member = write(value[names[i]], step, names[i], level + 1)
-          if (member !== undefined) parts[parts.length] = `${quote(names[i])}:${member}`
-        }
-      }
-      setDelete(above, value)
-      return isArray(value) ? `[${join(parts, ',')}]` : `{${join(parts, ',')}}`
+  const json = (value, what, strict, sorted) => write(value, null, '', 0, { __proto__: null, what, strict, sorted })
+  const write = (value, up, key, level, how) => {
+    if (typeof value === 'string') return quote(value)
+    if (typeof value === 'number') return isFinite_(value) ? `${value}` : 'null'
+    if (value === null || typeof value === 'boolean') return `${value}`
+    if (value === undefined) return undefined
+    const given = value
+    if (typeof value !== 'symbol' && typeof value.toJSON === 'function') {
+      value = value.toJSON(level === 0 ? '' : `${key}`)
+      if (value === null || (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'bigint')) return write(value, up, key, level, how)
     }
-    return write(value, null, '', 0)
+    const step = { __proto__: null, up, key, given }
+    if (typeof value === 'bigint') refuseJson(step, how, 'is a BigInt: it must be JSON')
+    if (typeof value !== 'object') return how.strict ? refuseJson(step, how, `is a ${typeof value}: it must be JSON`) : undefined
+    if (value instanceof Number || value instanceof String || value instanceof Boolean) return write(value.valueOf(), up, key, level, how)
+    for (let above = up; above !== null; above = above.up) if (above.given === given) refuseJson(step, how, 'refers back to a value that contains it: it must be JSON')
+    if (level >= LEVELS) refuseJson(step, how, `is nested too deeply: JSON may have ${LEVELS} levels here`)
+    const parts = list()
+    if (isArray(value)) {
+      for (let i = 0; i < value.length; i++) parts[i] = write(value[i], step, i, level + 1, how) ?? 'null'
+      return `[${join(parts, ',')}]`
+    }
+    const names = keys(value)
+    if (how.sorted) sort(names)
+    for (let i = 0; i < names.length; i++) {
+      const member = write(value[names[i]], step, names[i], level + 1, how)
+      if (member !== undefined) parts[parts.length] = `${quote(names[i])}:${member}`
+    }
+    return `{${join(parts, ',')}}`
+  }
+  const refuseJson = (step, how, why) => {
+    const path = list()
+    for (; step.up !== null; step = step.up) {
+      const { key } = step
+      path[path.length] = typeof key === 'number' ? `[${key}]` : exec(/^[A-Za-z_$][\w$]*$/, key) ? `.${key}` : `[${quote(key)}]`
+    }
+    throw new TE(`${clip(how.what + join(reverse(path), ''), 300)} ${why}`)
   }
   const objectJson = (value, what) => {
     const body = json(value, what)
@@ -117,12 +120,13 @@
   const CHILDREN = BASE + 100000, SPAN = 600000
   const texts = list(), places = new Map()
   const addText = (name, source) => { texts[texts.length] = { __proto__: null, name, lines: split(source, '\n') } }
-  const locate = (frame) => {
-    const key = `${frame.raw}:${frame.bytes}`
+  // Where a frame points to, in people's terms; one record for all frames of a place.
+  const locate = (raw, bytes) => {
+    const key = `${raw}:${bytes}`
     let place = mapGet(places, key)
     if (place === undefined) {
-      const { text, line } = textOf(frame.raw)
-      place = { __proto__: null, line, column: column(text.lines[line - 1], frame.bytes), script: text === texts[0] ? null : text.name }
+      const { text, line } = textOf(raw)
+      place = { __proto__: null, raw, bytes, line, column: column(text.lines[line - 1], bytes), script: text === texts[0] ? null : text.name }
       mapSet(places, key, place)
     }
     return place
@@ -146,7 +150,8 @@
   const frames = /at (?:([^\n]{0,200}?) \()?<input>:(\d+):(\d+)/g
   const nextFrame = (stack) => {
     for (let m; (m = exec(frames, stack)) !== null;) {
-      if (textOf(+m[2]) !== null) return { __proto__: null, raw: +m[2], bytes: +m[3], name: m[1] || '<script>' }
+      const raw = +m[2]
+      if (textOf(raw) !== null) return { __proto__: null, name: m[1] || '<script>', place: locate(raw, +m[3]) }
     }
     return null
   }
@@ -161,21 +166,21 @@
     } catch { message = '[an error that cannot be read]' }
     const shown = list(), first = firstFrame(stack)
     for (let frame = first; frame !== null; frame = nextFrame(stack)) {
-      const { line, column, script } = locate(frame)
+      const { line, column, script } = frame.place
       shown[shown.length] = `at ${frame.name} (${script === null ? '' : `${script}:`}${line}:${column})`
     }
-    const place = first && locate(first)
+    const place = first && first.place
     return { __proto__: null, name: clip(name, 200), message: clip(message, 20000), line: place && place.line, column: place && place.column, stack: join(shown, '\n') }
   }
   const oneLine = (e) => {
     const { name, message, line, column } = describe(e)
     return `${name}: ${message}${line === null ? '' : ` (${line}:${column})`}`
   }
-  const hookError = (value, frame) => {
+  const hookError = (value, place) => {
     const e = new E(value.message)
     const names = keys(value)
     for (let i = 0; i < names.length; i++) if (names[i] !== 'message') hide(e, names[i], value[names[i]])
-    hide(e, 'stack', frame ? `    at <script> (<input>:${frame.raw}:${frame.bytes})\n` : '')
+    hide(e, 'stack', place ? `    at <script> (<input>:${place.raw}:${place.bytes})\n` : '')
     return e
   }
   const isMistake = (e) => { try { return e instanceof TE || e instanceof RE || e instanceof SE } catch { return false } }
@@ -491,8 +496,9 @@
     for (let i = 0; i < NAMES.length - (portable ? 1 : 0); i++) found[i] = NAMES[i]
     return found
   }
-  // The script with its one legal `export` as blanks, so that no column moves.
-  const blankExport = (source) => {
+  // The script with its one legal `export` as blanks, and a first line for a shell as a comment, so that no column moves.
+  const blankExport = (given) => {
+    const source = slice(given, 0, 2) === '#!' ? `//${slice(given, 2)}` : given
     const start = exec(BEFORE_META, source)[0].length
     return slice(source, start, start + 6) === 'export' ? `${slice(source, 0, start)}      ${slice(source, start + 6)}` : source
   }
@@ -565,12 +571,12 @@
     else if (waiting) {
       mapDelete(pending, id)
       setDelete(timers, id)
-      if (ok) { remember(id, value); waiting.resolve(value) } else waiting.reject(hookError(value, waiting.frame))
+      if (ok) { remember(id, value); waiting.resolve(value) } else waiting.reject(hookError(value, waiting.place))
     }
     return true
   }
-  const drain = () => {
-    tellUnheard()
+  const drain = (broken) => {
+    if (!broken) tellUnheard()
     const lines = out
     out = list()
     return join(lines, '\n')
