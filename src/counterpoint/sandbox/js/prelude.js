@@ -55,15 +55,13 @@
   const note = (op, value, w) => { if (room(op, w)) send(0, op, json(value), w) }
   const warningOf = (message) => ({ __proto__: null, text: message, level: 'warning', origin: 'runtime' })
   const warn = (message, w) => note('log', warningOf(message), w)
-  const call = (op, body, w, opened) => {
+  const open = (op, body, w, resolve, reject) => {
     const frame = firstFrame(new E().stack), place = frame && frame.place
-    return new P((resolve, reject) => {
-      const id = ++number
-      mapSet(pending, id, { __proto__: null, resolve, reject, place })
-      if (opened) opened(id)
-      send(id, op, body, w, place)
-    })
+    mapSet(pending, ++number, { __proto__: null, resolve, reject, place })
+    send(number, op, body, w, place)
+    return number
   }
+  const call = (op, body, w) => new P((resolve, reject) => { open(op, body, w, resolve, reject) })
 
   // --- JSON ------------------------------------------------------------------------------------------------------------
   // By the language's own rules, but whatever the script did to prototypes, and no deeper than other readers can follow.
@@ -461,11 +459,11 @@
   const timers = new Set()
   const setTimeout = (callback, ms, ...parts) => {
     if (typeof callback !== 'function') throw new TE(`setTimeout() takes a function, not ${kindOf(callback)}.`)
-    let id = 0
     const delay = +ms
-    const timer = call('timer', `{"ms":${delay > 0 && isFinite_(delay) ? delay : 0}}`, 0, (n) => { id = n; setAdd(timers, n) })
-    const due = then(timer, () => { apply(callback, undefined, parts) })
-    then(due, undefined, (e) => warn(`setTimeout(): the callback threw ${oneLine(e)}`, 0))
+    const id = open('timer', `{"ms":${delay > 0 && isFinite_(delay) ? delay : 0}}`, 0, () => {
+      try { apply(callback, undefined, parts) } catch (e) { warn(`setTimeout(): the callback threw ${oneLine(e)}`, 0) }
+    })
+    setAdd(timers, id)
     return id
   }
   const clearTimeout = (id) => { if (setDelete(timers, id)) { mapDelete(pending, id); send(0, 'clear', `${id}`, 0) } }
