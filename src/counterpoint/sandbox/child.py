@@ -61,10 +61,10 @@ class Engine:
 
     def begin(self, init: dict[str, Any]) -> None:
         """Compiles and starts the script; a syntax error is its end."""
-        args = init.pop("args")
+        args = json.dumps(init.pop("args")) if "args" in init else None
         self.lines = init["script"].split("\n")
         script = self.configure(json.dumps(init))
-        self.start(script, None if args is None else json.dumps(args))
+        self.start(script, args)
         self.run_jobs()
 
     def take(self, line: str) -> None:

@@ -11,12 +11,12 @@
   const isArray = Array.isArray, S = String, evaluate = eval, construct = Reflect.construct, apply = Reflect.apply
   const rejected = P.reject.bind(P), resolved = P.resolve.bind(P), isFinite_ = Number.isFinite
   const then = uncurry(P.prototype.then), join = uncurry(Array.prototype.join), exec = uncurry(RegExp.prototype.exec)
-  const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapDelete = uncurry(Map.prototype.delete)
+  const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapDelete = uncurry(Map.prototype.delete), mapHas = uncurry(Map.prototype.has)
   const mapEach = uncurry(Map.prototype.forEach), mapSize = uncurry(Object.getOwnPropertyDescriptor(Map.prototype, 'size').get)
   const weakGet = uncurry(WeakMap.prototype.get), weakSet = uncurry(WeakMap.prototype.set)
   const setHas = uncurry(Set.prototype.has), setAdd = uncurry(Set.prototype.add), setDelete = uncurry(Set.prototype.delete)
   const slice = uncurry(String.prototype.slice), split = uncurry(String.prototype.split), repeat = uncurry(String.prototype.repeat)
-  const codeAt = uncurry(String.prototype.charCodeAt), lower = uncurry(String.prototype.toLowerCase)
+  const codeAt = uncurry(String.prototype.charCodeAt), lastIndexOf = uncurry(String.prototype.lastIndexOf), lower = uncurry(String.prototype.toLowerCase)
   const isWellFormed = uncurry(String.prototype.isWellFormed), toWellFormed = uncurry(String.prototype.toWellFormed)
   const sort = uncurry(Array.prototype.sort), reverse = uncurry(Array.prototype.reverse), floor = Math.floor, least = Math.min
   const G = globalThis
@@ -56,7 +56,7 @@
   const warningOf = (message) => ({ __proto__: null, text: message, level: 'warning', origin: 'runtime' })
   const warn = (message, w) => note('log', warningOf(message), w)
   const open = (op, body, w, resolve, reject) => {
-    const frame = firstFrame(new E().stack), place = frame && frame.place
+    const frame = firstFrame(new E().stack), place = frame && callPlace(frame.place, op === 'timer' ? 'setTimeout' : op)
     mapSet(pending, ++number, { __proto__: null, resolve, reject, place })
     send(number, op, body, w, place)
     return number
@@ -124,7 +124,7 @@
     let place = mapGet(places, key)
     if (place === undefined) {
       const { text, line } = textOf(raw)
-      place = { __proto__: null, raw, bytes, line, column: column(text.lines[line - 1], bytes), script: text === texts[0] ? null : text.name }
+      place = { __proto__: null, raw, line, column: column(text.lines[line - 1], bytes), script: text === texts[0] ? null : text.name }
       mapSet(places, key, place)
     }
     return place
@@ -145,6 +145,33 @@
     const before = exec(/(?:^|[^\w$.])new[ \t]+$/, slice(source, units > 40 ? units - 40 : 0, units))
     return before === null ? units + 1 : units + 1 - before[0].length + (before[0][0] === 'n' ? 0 : 1)
   }
+  // The engine points at the last argument that it had to look up, perhaps lines below the call's name.
+  const callPlace = (place, name) => {
+    const key = `${place.raw}:${place.column}:${name}`
+    if (!mapHas(places, key)) mapSet(places, key, nameBefore(place, name) ?? place)
+    return mapGet(places, key)
+  }
+  const nameBefore = (place, name) => {
+    const { lines } = textOf(place.raw).text, last = place.line - 1, first = last > 40 ? last - 40 : 0
+    if (slice(lines[last], place.column - 1, place.column - 1 + name.length) === name) return null
+    let before = ' ' // one in front of each line, so that every name has a character before it
+    for (let i = first; i < last; i++) before += `${lines[i]}\n `
+    before += slice(lines[last], 0, place.column - 1)
+    for (let at = lastIndexOf(before, name); at > 0; at = lastIndexOf(before, name, at - 1)) {
+      if (exec(/^[\w$]/, before[at - 1]) || !exec(/^\s*\(/, slice(before, at + name.length, at + name.length + 20)) || !isOpen(slice(before, at + name.length))) continue
+      const lead = split(slice(before, 0, at), '\n')
+      return { __proto__: null, raw: place.raw, line: first + lead.length, column: lead[lead.length - 1].length, script: place.script }
+    }
+    return null
+  }
+  const isOpen = (text) => {
+    let depth = 0
+    for (let i = 0; i < text.length; i++) {
+      if (text[i] === '(') depth++
+      else if (text[i] === ')' && --depth <= 0) return false
+    }
+    return depth > 0
+  }
   const frames = /at (?:([^\n]{0,200}?) \()?<input>:(\d+):(\d+)/g
   const nextFrame = (stack) => {
     for (let m; (m = exec(frames, stack)) !== null;) {
@@ -162,7 +189,9 @@
       if (e !== null && typeof e === 'object') { name = text(e.name ?? 'Error'); message = text(e.message ?? json(e)); stack = slice(text(e.stack ?? ''), 0, 10000) }
       else message = text(e)
     } catch { message = '[an error that cannot be read]' }
-    const shown = list(), first = firstFrame(stack)
+    const called = e !== null && typeof e === 'object' ? weakGet(placesOfErrors, e) : undefined
+    frames.lastIndex = 0
+    const shown = list(), first = called ? { __proto__: null, name: '<script>', place: called } : firstFrame(stack)
     for (let frame = first; frame !== null; frame = nextFrame(stack)) {
       const { line, column, script } = frame.place
       shown[shown.length] = `at ${frame.name} (${script === null ? '' : `${script}:`}${line}:${column})`
@@ -174,11 +203,13 @@
     const { name, message, line, column } = describe(e)
     return `${name}: ${message}${line === null ? '' : ` (${line}:${column})`}`
   }
+  const placesOfErrors = new WeakMap()
   const hookError = (value, place) => {
     const e = new E(value.message)
     const names = keys(value)
     for (let i = 0; i < names.length; i++) if (names[i] !== 'message') hide(e, names[i], value[names[i]])
-    hide(e, 'stack', place ? `    at <script> (<input>:${place.raw}:${place.bytes})\n` : '')
+    hide(e, 'stack', place ? `    at <script> (${place.line}:${place.column})\n` : '')
+    if (place) weakSet(placesOfErrors, e, place)
     return e
   }
   const isMistake = (e) => { try { return e instanceof TE || e instanceof RE || e instanceof SE } catch { return false } }
