@@ -27,7 +27,7 @@ from counterpoint.models.messages import (
     ToolTurn,
     UserTurn,
 )
-from counterpoint.tools.base import Tool, ToolContext, ToolError
+from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
 from counterpoint.tools.registry import select
 
 SCHEMA: dict[str, Any] = {
@@ -300,6 +300,9 @@ class Noting:
     def __init__(self) -> None:
         self.inputs: list[dict[str, Any]] = []
 
+    async def prepare(self, input: dict[str, Any], context: ToolContext) -> Action:
+        return Action((), lambda: self.call(input, context))
+
     async def call(self, input: dict[str, Any], context: ToolContext) -> str:
         await asyncio.sleep(0)
         self.inputs.append(input)
@@ -315,9 +318,12 @@ class Meeting:
     def __init__(self) -> None:
         self.barrier = asyncio.Barrier(2)
 
-    async def call(self, input: dict[str, Any], context: ToolContext) -> str:
+    async def prepare(self, input: dict[str, Any], context: ToolContext) -> Action:
+        return Action((), lambda: self.meet(str(input["who"])))
+
+    async def meet(self, who: str) -> str:
         await self.barrier.wait()
-        return str(input["who"])
+        return who
 
 
 async def test_calls_that_only_read_run_side_by_side(agent: Bench) -> None:

@@ -15,7 +15,8 @@ def result(cpt: Program, text: str, *arguments: str):
     [
         ("", None),
         ("return 7", 7),
-        ("return {a: undefined, b: NaN, c: [Infinity, undefined], d: {toJSON() { return 'j' }}}", {"b": None, "c": [None, None], "d": "j"}),
+        ("return {a: undefined, b: NaN, c: [Infinity, undefined], d: {toJSON() { return 'j' }}}",
+         {"b": None, "c": [None, None], "d": "j"}),
         ("return typeof args", "undefined"),
         ("return typeof require + typeof process + typeof fetch + typeof Buffer", "undefined" * 4),
         ("try { eval('1') } catch (e) { return e.name }", "EvalError"),
@@ -24,12 +25,14 @@ def result(cpt: Program, text: str, *arguments: str):
         ("return await pipeline([1, 2], (p, item, i) => [p, item, i], (p) => p.length)", [3, 3]),
         ("return await pipeline(Promise.resolve([1]), () => null, () => 5)", [None]),
         ("return await pipeline([1], () => undefined, (p) => typeof p)", ["undefined"]),
-        ("try { await parallel([agent('x')]) } catch (e) { return [e.name, e.message.includes('() => agent(')] }", ["TypeError", True]),
+        ("try { await parallel([agent('x')]) } catch (e) { return [e.name, e.message.includes('() => agent(')] }",
+         ["TypeError", True]),
         ("try { await parallel(new Array(4097).fill(() => 1)) } catch (e) { return e.name }", "RangeError"),
         ("return [budget.total, budget.remaining() === Infinity, budget.spent()]", [None, True, 0]),
         ("try { await workflow('nope') } catch (e) { return e.name }", "WorkflowError"),
         ("try { await agent('x', {schema: {type: 'array'}}) } catch (e) { return e.name }", "SchemaError"),
-        ("try { await agent('x', {agentType: 'nobody'}) } catch (e) { return [e.name, /general-purpose/.test(e.message)] }", ["UnknownAgentTypeError", True]),
+        ("try { await agent('x', {agentType: 'none'}) } catch (e) { return [e.name, /general-purpose/.test(e.message)] }",
+         ["UnknownAgentTypeError", True]),
         ("const a = Math.random(); return a >= 0 && a < 1", True),
         ("return new Date().getTime() === Date.now()", True),
         ("return counterpoint.hash({a: 1, b: [2]}) === counterpoint.hash({b: [2], a: 1})", True),
@@ -124,7 +127,11 @@ def test_an_agent_that_fails_is_null_and_the_run_partial(cpt: Program):
 
 
 def test_refused_calls_are_no_agents(cpt: Program):
-    body = "let refused = 0; for (let i = 0; i < 5; i++) { try { await agent('n' + i) } catch (e) { refused += e.name === 'AgentCapError' } } return refused"
+    body = """
+    let refused = 0
+    for (let i = 0; i < 5; i++) { try { await agent('n' + i) } catch (e) { refused += e.name === 'AgentCapError' } }
+    return refused
+    """
     ended = cpt.run(body, "--max-agents", "3")
     assert (ended.code, ended.json["result"], ended.json["agents"]["total"]) == (0, 2, 3)
 

@@ -8,7 +8,7 @@ import pytest
 
 from counterpoint.errors import HookError
 from counterpoint.tools.base import ToolError
-from counterpoint.tools.registry import TOOLS, missing, select
+from counterpoint.tools.registry import TOOLS, missing, restrictions, select
 
 Use = Callable[..., Awaitable[str]]
 
@@ -18,8 +18,7 @@ def names(allowed: list[str] | None, disallowed: list[str] | None = None) -> lis
 
 
 def test_without_a_list_all_tools_are_there() -> None:
-    assert names(None) == ["Read", "Grep", "Glob", "LS"]
-    assert names(["*"]) == names(None)
+    assert names(None) == names(["*"]) == list(TOOLS)
 
 
 def test_an_empty_list_is_no_tool() -> None:
@@ -31,7 +30,7 @@ def test_names_are_found_in_any_case_and_by_alias() -> None:
 
 
 def test_what_is_disallowed_is_taken_away() -> None:
-    assert names(None, ["grep", "Bash"]) == ["Read", "Glob", "LS"]
+    assert set(TOOLS) - set(names(None, ["grep", "Write"])) == {"Grep", "Write"}
     assert names(["Read"], ["Read"]) == []
     assert names(None, ["*"]) == []
 
@@ -43,18 +42,22 @@ def test_a_name_that_is_nobodys_is_refused_with_the_nearest() -> None:
 
 
 def test_tools_that_exist_elsewhere_are_left_out_and_can_be_told() -> None:
-    wanted = ["Read", "Bash", "mcp__github__search", "Bash(git log:*)"]
+    wanted = ["Read", "NotebookEdit", "mcp__github__search", "Monitor"]
     assert names(wanted) == ["Read"]
-    assert missing(wanted) == ["Bash", "mcp__github__search", "Bash(git log:*)"]
+    assert missing(wanted) == ["NotebookEdit", "Monitor"]
 
 
-def test_a_restriction_that_cannot_be_kept_gives_no_tool_and_takes_the_whole_one() -> None:
-    assert names(["Read(src/**)", "Grep"]) == ["Grep"]
-    assert names(None, ["Read(src/**)"]) == ["Grep", "Glob", "LS"]
+def test_a_restriction_gives_the_tool_under_a_rule_and_disallowed_it_takes_only_that() -> None:
+    assert names(["Read(src/**)", "Grep"]) == ["Read", "Grep"]
+    assert restrictions(["read(src/**, lib/*)", "Grep"]) == ["Read(src/**)", "Read(lib/*)"]
+    assert restrictions(["Read(src/**)", "Read"]) == restrictions(["Read(src/**)", "*"]) == []
+    assert "Edit" in names(None, ["Edit(src/**)"])
 
 
-def test_all_that_is_built_in_only_reads() -> None:
-    assert all(tool.read_only for tool in TOOLS.values())
+def test_what_says_that_it_only_reads_does() -> None:
+    assert {tool.spec.name for tool in TOOLS.values() if tool.read_only} >= {"Read", "Grep", "Glob", "LS"}
+    assert not TOOLS["Write"].read_only
+    assert not TOOLS["Edit"].read_only
 
 
 @pytest.mark.parametrize(

@@ -2,34 +2,54 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
 import click
 
-from counterpoint.cli.options import Output, asynchronous, common, session
+from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.errors import UsageError
 
 
 @click.command()
 @click.argument("run")
-@click.option("--jsonl", is_flag=True, help="The run's events, one JSON object a line.")
+@click.option("--jsonl", "form", flag_value="jsonl", help="The run's events, one JSON object a line.")
+@click.option("--html", "form", flag_value="html", help="The web page with the run inside, as one file.")
+@click.option("--perfetto", "form", flag_value="perfetto", help="A trace for Perfetto: slots, bars, tokens.")
 @click.option(
     "--output", "-o", "file", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of stdout."
 )
 @common
 @asynchronous
-async def export(run: str, jsonl: bool, file: Path | None, output: Output, state: Path | None) -> int:
-    """Write a run's events as JSON Lines."""
-    if not jsonl:
-        raise UsageError("export needs a form.", hint="counterpoint export RUN --jsonl")
+async def export(run: str, form: str | None, file: Path | None, output: Output, state: Path | None) -> int:
+    """Write a run in another form.
+
+    \b
+    counterpoint export @last --html -o run.html
+    """
+    if form is None:
+        raise UsageError("export needs a form.", hint="counterpoint export RUN --html, --jsonl or --perfetto")
     async with session(state) as here:
-        events = await here.client.events(await here.client.find(run))
-    data = b"".join(recorded.line() + b"\n" for recorded in events)
+        data = await _data(here, await here.client.find(run), form)
     if file is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
-        file.write_bytes(data)
-        output.say(f"{len(events)} events written to {file}")
+        await asyncio.to_thread(file.write_bytes, data)
+        output.say(f"{len(data):,} bytes written to {file}")
     return 0
+
+
+async def _data(here: Session, run_id: str, form: str) -> bytes:
+    match form:
+        case "html":
+            from counterpoint.web.report import report
+
+            return await report(here.client, run_id)
+        case "perfetto":
+            from counterpoint.web.perfetto import trace
+
+            return trace(await here.client.events(run_id))
+        case _:
+            return b"".join(recorded.line() + b"\n" for recorded in await here.client.events(run_id))

@@ -29,6 +29,8 @@ from counterpoint.models.transport import Broken
 
 LONGEST = 500
 """Characters of what a provider says."""
+SHORTEST_KEY = 8
+"""Characters; what is shorter is a placeholder, and would be found in ordinary words."""
 BUSY = (408, 409)
 """Statuses below 500 that speak of the moment, not of the request."""
 _KEYS = re.compile(r"\b(?:sk|gsk|xai)[-_][\w.*-]{6,}|\bBearer [\w.*-]{6,}|\bAIza[\w-]{10,}")
@@ -39,7 +41,7 @@ class Faults:
 
     def __init__(self, place: str, secrets: Sequence[str], key_names: Sequence[str]) -> None:
         self._place = place
-        self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
+        self._secrets = [secret for secret in secrets if len(secret) >= SHORTEST_KEY]
         self._key_names = " or ".join(key_names)
 
     def of(self, error: BaseException) -> ProviderError:
@@ -104,8 +106,6 @@ class Faults:
                 return None
 
     def _rejection_hint(self, error: ModelHTTPError) -> str | None:
-        if 300 <= error.status_code < 400:
-            return "Redirects are not followed, so that no key travels to another host: give the final --base-url."
         if not isinstance(error, ModelNotFoundError):
             return None
         if error.suggested_model_id:

@@ -54,34 +54,29 @@ class Limiter:
         self._width: float = WIDEST
         self._steep_below: float = WIDEST
         self._active = 0
-        self._queue: deque[asyncio.Future[None]] = deque()
-        self._held_until = 0.0
+        self._queue: deque[_Turn] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._asked_until = self._held_until = 0.0
+        """What the provider asked for, and what is given: a little more."""
         self._message = ""
         self._refusals = 0
         """In a row, each after a hold that had ended."""
-        self._in_doubt = False
-        """Whether it was held and has not answered since."""
-
-    @property
-    def held_until(self) -> float | None:
-        """When the provider is asked again, in seconds since the epoch; None: it is not held."""
-        left = self._held_until - time.monotonic()
-        return time.time() + left if left > 0 else None
+        self._doubt_s = 0.0
+        """For how long it was held since it last answered."""
 
     async def send(
         self, model: Model, request: Request, *, retries: int, max_wait_s: float, on_retry: OnRetry
     ) -> Answer:
         """Sends a request, repeating what can be repeated. Raises the ProviderError that is left in the end."""
-        patience = _Patience(max_wait_s)
         failures = 0
         while True:
-            await self._enter(request, patience)
+            await self._enter(request, max_wait_s)
             try:
                 answer = await model.request(request)
             except ProviderError as error:
                 failures += 1
                 again_in = self._failed(error, failures)
-                patience.bear(error, again_in, used_up=failures > retries)
+                self._give_up(error, again_in, failures > retries, max_wait_s)
                 on_retry(as_fault(error), again_in)
                 alone = not self._is_held
             else:
@@ -92,47 +87,68 @@ class Limiter:
             if alone:
                 await asyncio.sleep(again_in)
 
+    def _give_up(self, error: ProviderError, again_in: float, used_up: bool, max_wait_s: float) -> None:
+        if error.kind == "rate_limited":
+            if used_up or self._is_held_too_long(max_wait_s):
+                raise ProviderError("quota", error.message, status=error.status, retry_after=again_in, hint=error.hint)
+        elif used_up or error.kind not in RETRYABLE:
+            raise error
+
     # --- getting in --------------------------------------------------------------------------------------------------
 
     @property
     def _is_held(self) -> bool:
-        return self._held_until > time.monotonic()
+        return self._held_until > _now()
 
-    async def _enter(self, request: Request, patience: _Patience) -> None:
+    def _is_held_too_long(self, bearable_s: float) -> bool:
+        """Whether the present hold is longer than that; or those before it were, without an answer in between."""
+        left = self._asked_until - _now()
+        return left > 0 and (left > bearable_s or self._doubt_s - left > bearable_s)
+
+    async def _enter(self, request: Request, bearable_s: float) -> None:
         """Waits for the provider and for a place. Raises ProviderError("quota") where the provider takes too long."""
-        while True:
-            while (left := self._held_until - time.monotonic()) > 0:
-                patience.wait(left, self._message)
-                await asyncio.sleep(min(left, SIGN_S))
-                _show(request)
-            if self._active < int(self._width) and not self._queue:
-                self._active += 1
-                return
-            await self._queue_up(request)
-            if not self._is_held:
-                return
-            self._leave()
+        if self._queue or self._is_held or self._active >= int(self._width):
+            turn = _Turn(bearable_s)
+            self._queue.append(turn)
+            await self._wait_for(turn, request)
+        else:
+            self._active += 1
 
-    async def _queue_up(self, request: Request) -> None:
-        """Returns with a place."""
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(place)
+    async def _wait_for(self, turn: _Turn, request: Request) -> None:
+        """Returns when the turn has come, with a place."""
         try:
-            while not place.done():
-                await asyncio.wait([place], timeout=SIGN_S)
-                _show(request)
-        except asyncio.CancelledError:
-            if not place.cancel():
+            self._end_unbearable(turn)
+            self._admit()
+            while not turn.place.done():
+                await asyncio.wait([turn.place], timeout=SIGN_S)
+                if request.heard is not None:
+                    request.heard()
+            turn.place.result()
+        except BaseException:
+            if not turn.place.cancel() and turn.place.exception() is None:
                 self._leave()
             raise
 
+    def _admit(self) -> None:
+        """Gives places to those who wait, in order; while the provider is held, when that is over."""
+        while self._queue and not self._is_held and self._active < int(self._width):
+            turn = self._queue.popleft()
+            if not turn.place.done():
+                self._active += 1
+                turn.place.set_result(None)
+        if self._queue and self._is_held:
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = asyncio.get_running_loop().call_at(self._held_until, self._admit)
+
     def _leave(self) -> None:
         self._active -= 1
-        while self._queue and self._active < int(self._width):
-            place = self._queue.popleft()
-            if not place.done():
-                self._active += 1
-                place.set_result(None)
+        self._admit()
+
+    def _end_unbearable(self, turn: _Turn) -> None:
+        if not turn.place.done() and self._is_held_too_long(turn.bearable_s):
+            left = self._asked_until - _now()
+            turn.place.set_exception(ProviderError("quota", self._message, retry_after=left))
 
     # --- learning from what came back --------------------------------------------------------------------------------
 
@@ -140,8 +156,8 @@ class Limiter:
         if self._is_held:
             return  # it was sent before the refusal, and says nothing of what comes after
         self._refusals = 0
-        if self._in_doubt:
-            self._in_doubt = False
+        if self._doubt_s:
+            self._doubt_s = 0.0
             for watcher in self.watchers:
                 watcher.released(self.provider)
         if self._width < WIDEST:
@@ -159,20 +175,24 @@ class Limiter:
     def _refused(self, error: ProviderError) -> float:
         asked = error.retry_after
         if self._is_held and asked is None:
-            return self._held_until - time.monotonic()
+            return self._held_until - _now()
         if not self._is_held:
             self._refusals += 1
             self._steep_below = max(STEEP_AT_LEAST, self._active / 2)
             self._width = 1
-        wait = 0.0 if asked is None else asked + self._jitter.uniform(0, min(1, asked * LATER))
-        return self._hold(wait if wait > FIRST_WAIT_S else max(wait, self._back_off(self._refusals)), error.message)
+        if asked is None or asked < FIRST_WAIT_S:
+            asked = max(asked or 0.0, self._back_off(self._refusals))
+        return self._hold(asked, error.message)
 
-    def _hold(self, wait: float, message: str) -> float:
-        now = time.monotonic()
+    def _hold(self, asked: float, message: str) -> float:
+        now, wait = _now(), asked + self._jitter.uniform(0, min(1, asked * LATER))
         if now + wait > self._held_until:
-            self._held_until, self._message, self._in_doubt = now + wait, message, True
+            self._doubt_s += now + wait - max(now, self._held_until)
+            self._asked_until, self._held_until, self._message = now + asked, now + wait, message
             for watcher in self.watchers:
                 watcher.held(self.provider, time.time() + wait, message)
+            for turn in self._queue:
+                self._end_unbearable(turn)
         return wait
 
     def _back_off(self, failures: int) -> float:
@@ -180,33 +200,17 @@ class Limiter:
         return longest * self._jitter.uniform(0.5, 1.0)
 
 
-class _Patience:
-    """How long one request bears with a provider that says "not now"."""
+class _Turn:
+    """Somebody who waits for a place."""
 
-    def __init__(self, longest_s: float) -> None:
-        self._longest_s = longest_s
-        self._since: float | None = None
-
-    def wait(self, left: float, message: str) -> None:
-        """The provider is held for `left` seconds. Raises ProviderError("quota") where that is too long."""
-        now = time.monotonic()
-        self._since = now if self._since is None else self._since
-        if left > self._longest_s or now - self._since > self._longest_s:
-            raise ProviderError("quota", message, retry_after=left)
-
-    def bear(self, error: ProviderError, again_in: float, *, used_up: bool) -> None:
-        """The request failed. Raises what it comes to where it is not to be repeated."""
-        if error.kind == "rate_limited":
-            if used_up:
-                raise ProviderError("quota", error.message, status=error.status, retry_after=again_in, hint=error.hint)
-            self.wait(again_in, error.message)
-        elif used_up or error.kind not in RETRYABLE:
-            raise error
+    def __init__(self, bearable_s: float) -> None:
+        self.bearable_s = bearable_s
+        self.place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
-def _show(request: Request) -> None:
-    if request.heard is not None:
-        request.heard()
+def _now() -> float:
+    """Of the loop's clock: seconds since some time."""
+    return asyncio.get_running_loop().time()
 
 
 def as_fault(error: ProviderError) -> Fault:

@@ -74,12 +74,13 @@ class Transport(httpx2.AsyncBaseTransport):
                 proxy=_proxy(url.scheme, url.host or ""),
                 timeout=aiohttp.ClientTimeout(connect=CONNECT_S, sock_connect=CONNECT_S, sock_read=timeout.get("read")),
             )
-        body = _Body(response, place)
-        encoding = response.headers.get("content-encoding", "identity")
-        if encoding != "identity":
-            await body.aclose()
-            raise Broken(ProviderError("malformed", f"{place} sent a compressed answer ({encoding[:20]}) unasked."))
-        return httpx2.Response(response.status, headers=response.raw_headers, stream=body, request=request)
+        unwanted = _unwanted(response, place)
+        if unwanted is not None:
+            response.close()
+            raise Broken(unwanted)
+        return httpx2.Response(
+            response.status, headers=response.raw_headers, stream=_Body(response, place), request=request
+        )
 
     async def aclose(self) -> None:
         if self._session is not None:
@@ -118,6 +119,17 @@ class _Body(httpx2.AsyncByteStream):
             self._response.release()
         else:
             self._response.close()
+
+
+def _unwanted(response: aiohttp.ClientResponse, place: str) -> ProviderError | None:
+    """Why an answer is not even read."""
+    encoding = response.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        return ProviderError("malformed", f"{place} sent a compressed answer ({encoding[:20]}), unasked.")
+    if 300 <= response.status < 400:
+        hint = "Give the final address as --base-url; redirects are not followed, so that no key goes elsewhere."
+        return ProviderError("rejected", f"{place} redirects ({response.status}).", status=response.status, hint=hint)
+    return None
 
 
 @contextlib.contextmanager

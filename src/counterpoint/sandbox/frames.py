@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, UnsetType
 
 from counterpoint.errors import ScriptFault
 from counterpoint.events import Fault
@@ -75,10 +75,10 @@ class Delivery(Struct, frozen=True):
 
 
 class Init(Struct, frozen=True):
-    """How a script starts. `args` is None where none were given; `at` is its clock in milliseconds."""
+    """How a script starts. `args` is UNSET where none were given; `at` is its clock in milliseconds."""
 
     script: str
-    args: Raw | None
+    args: Raw | UnsetType
     seed: int
     at: float
     budget_total: int | None

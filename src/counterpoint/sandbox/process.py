@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,7 +21,11 @@ PRELUDES = [HERE / "js" / name for name in ("web.js", "locale.js", "patterns.js"
 ENGINE = "quickjs-ng/0.17"
 """What runs the scripts; texts of errors and stacks depend on it."""
 GRACE_S = 2.0
-"""Over `sync_s`, before a child that does not answer is killed."""
+"""Over the time that a turn may take, before a child that does not answer is killed."""
+BUSY = 1 if sys.platform == "win32" else 6
+"""How often `sync_s` a turn may take where the system itself counts a process's own time: the machine may be busy."""
+OVER_TIME = None if sys.platform == "win32" else -signal.SIGPROF
+"""Exit status of a child that the system ended because its own time was over."""
 CHUNK = 1 << 18
 LINES_AT_ONCE = 2000
 """Lines that are decoded before the event loop gets a turn."""
@@ -33,10 +38,16 @@ class Limits:
     """The bounds of a script. `pending` is the number of calls that may be open at once."""
 
     sync_s: float = 10.0
+    """Of the process's own time (CPU)."""
     heap_mb: int = 256
     stack_mb: int = 16
     output_mb: int = 64
     pending: int = 200_000
+
+    @property
+    def patience_s(self) -> float:
+        """Wall time without a sign of life, before the child is killed."""
+        return self.sync_s * BUSY + GRACE_S
 
     def encode(self) -> bytes:
         """What the child has to know of them."""
@@ -120,7 +131,7 @@ class ScriptProcess:
         calls: list[Call] = []
         writing = asyncio.ensure_future(self._send(line + b"\n"))
         try:
-            async with asyncio.timeout(self._limits.sync_s + GRACE_S) as patience:
+            async with asyncio.timeout(self._limits.patience_s) as patience:
                 done = await self._read(calls, patience)
             self._count(calls)
         except TimeoutError:
@@ -167,7 +178,7 @@ class ScriptProcess:
         size = len(self._rest)
         while True:
             piece = await self._read_piece()
-            patience.reschedule(asyncio.get_running_loop().time() + self._limits.sync_s + GRACE_S)
+            patience.reschedule(asyncio.get_running_loop().time() + self._limits.patience_s)
             pieces.append(piece)
             size += len(piece)
             if b"\n" in piece:
@@ -184,13 +195,16 @@ class ScriptProcess:
     async def _read_piece(self) -> bytes:
         assert self._process.stdout is not None, "the child was started with pipes"  # noqa: S101
         piece = await self._process.stdout.read(CHUNK)
-        if not piece:
-            raise ScriptFault(
-                "ScriptCrashedError",
-                f"The script's process ended unexpectedly (exit status {await self._process.wait()}): "
-                "out of memory outside of the script's heap, or a fault of the engine.",
-            )
-        return piece
+        if piece:
+            return piece
+        status = await self._process.wait()
+        if status == OVER_TIME:
+            raise self._too_slow()
+        raise ScriptFault(
+            "ScriptCrashedError",
+            f"The script's process ended unexpectedly (exit status {status}): "
+            "out of memory outside of the script's heap, or a fault of the engine.",
+        )
 
     def _decode(self, body: bytes) -> Line:
         try:

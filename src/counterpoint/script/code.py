@@ -17,6 +17,7 @@ FUNCTIONS = frozenset({
 })  # fmt: skip
 NAMED_OUTSIDE = frozenset({"function_declaration", "generator_function_declaration", "class_declaration"})
 BLOCKS = frozenset({"statement_block", "for_statement", "for_in_statement", "catch_clause", "switch_body", "class"})
+ASSIGNMENTS = ("assignment_expression", "augmented_assignment_expression")
 NAMES = frozenset({"identifier", "shorthand_property_identifier", "shorthand_property_identifier_pattern"})
 
 
@@ -129,7 +130,20 @@ class Code:
         binding = self.binding(name)
         if binding is None or binding.declarator is None or self.writes(binding):
             return None
-        return tree.field(binding.declarator, "value")
+        value = tree.field(binding.declarator, "value")
+        return None if value is not None and value.type == "object" and self._is_changed(binding) else value
+
+    def _is_changed(self, binding: Binding) -> bool:
+        """Whether members of the object of this name are written to."""
+        for use in binding.uses:
+            member = use
+            for outer in self.ancestors(use):
+                if outer.type not in ("member_expression", "subscript_expression"):
+                    if member != use and outer.type in ASSIGNMENTS and tree.field(outer, "left") == member:
+                        return True
+                    break
+                member = outer
+        return False
 
     def _is_written(self, use: Node) -> bool:
         parent = self.parent(use)
@@ -138,7 +152,7 @@ class Code:
             inner, parent = parent, self.parent(parent)
         if parent is None:
             return False
-        if parent.type in ("assignment_expression", "augmented_assignment_expression", "for_in_statement"):
+        if parent.type in (*ASSIGNMENTS, "for_in_statement"):
             return tree.field(parent, "left") == inner
         return parent.type == "update_expression"
 

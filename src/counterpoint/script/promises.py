@@ -56,7 +56,7 @@ def doubts(code: Code, calls: dict[int, Call]) -> Iterator[Finding]:
 def _missing_await(code: Code, call: Call, use: Use, where: Node | None) -> Finding:
     sample = SAMPLE.get(call.name, f"await {call.name}(…)")
     if use is Use.DROPPED:
-        message = f"Nobody waits for this {call.name}(): the script goes on, and may end, before it has answered."
+        message = f"Nobody waits for this {call.name}(): the script goes on without its answer."
         return code.doubt(call.node, message, f"Write {sample}, or collect the promise.", "missing-await")
     line = code.source.place(where.start_byte)[0] if where is not None else 0
     same = line == code.source.place(call.node.start_byte)[0]

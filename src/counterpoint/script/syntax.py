@@ -92,8 +92,11 @@ def explained(source: Source, root: Node, found: Finding) -> Finding:
     """The finding where the token that is meant begins, with a hint where one helps."""
     tokens = Tokens(root)
     offset = source.offset(found.line, found.column)
+    stray, opened = tokens.unmatched()
+    if stray is not None and not opened and stray.start_byte <= offset:
+        return _stray(source, stray)
     if offset >= len(source.encoded.rstrip()):
-        return _at_the_end(source, tokens, found)
+        return _at_the_end(source, tokens, opened, found)
     before = tokens.before(offset)
     if before is not None and tree.text(before) == "await":
         return _not_async(source, before)
@@ -110,8 +113,7 @@ def stray_bracket(source: Source, root: Node) -> Finding | None:
     stray, opened = Tokens(root).unmatched()
     if stray is None or opened:
         return None
-    line, column = source.place(stray.start_byte)
-    return Finding(line, column, f"Nothing is open here that `{stray.type}` could close.")
+    return _stray(source, stray)
 
 
 def tree_says(text: str) -> ScriptFault | None:
@@ -172,11 +174,11 @@ def _broken_line(source: Source, tokens: Tokens, offset: int) -> Span | None:
     return (start, end, b"") if tokens.between(start, end).balanced() else None
 
 
-def _at_the_end(source: Source, tokens: Tokens, found: Finding) -> Finding:
-    stray, opened = tokens.unmatched()
-    if stray is not None and not opened:
-        line, column = source.place(stray.start_byte)
-        return Finding(line, column, f"Nothing is open here that `{stray.type}` could close.")
+def _stray(source: Source, bracket: Node) -> Finding:
+    return Finding(*source.place(bracket.start_byte), f"Nothing is open here that `{bracket.type}` could close.")
+
+
+def _at_the_end(source: Source, tokens: Tokens, opened: list[Node], found: Finding) -> Finding:
     line, column = source.end
     hint = None
     if opened:

@@ -1,17 +1,20 @@
-"""What a tool is, where it may look, and how much it may say."""
+"""What a tool is, on whose behalf it works, and how much it may say."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from counterpoint.errors import CounterpointError
+from counterpoint.errors import DeniedError, ToolError
 from counterpoint.models.messages import ToolSpec
+from counterpoint.tools.guard import Guard
+from counterpoint.tools.jail import Cell
+from counterpoint.tools.policy import Access
+from counterpoint.tools.shells import Shells
 
-
-class ToolError(CounterpointError):
-    """The tool could not do what was asked. For the agent: the message says what to do instead."""
+__all__ = ["Access", "Action", "DeniedError", "Guard", "Stamp", "Tool", "ToolContext", "ToolError", "ToolLimits"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,20 @@ class ToolLimits:
     """Wall time of one call."""
 
 
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """One version of a file."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """On whose behalf a tool works, and where. Relative paths start at `root`; only the roots can be reached."""
@@ -40,10 +57,28 @@ class ToolContext:
     agent: str = ""
     more_roots: tuple[Path, ...] = ()
     limits: ToolLimits = field(default_factory=ToolLimits)
+    guard: Guard = field(default_factory=Guard)
+    seen: dict[Path, Stamp] = field(default_factory=dict[Path, Stamp])
+    """Files that the agent has read or written, as they were then: it must not overwrite another version."""
+    cell: Cell = field(default_factory=lambda: Cell(Path()))
+    """What its commands may reach, but for the root, which is `root`."""
+    shells: Shells | None = None
+    """Its commands; None: it can run none."""
+    alive: Callable[[], None] = _nothing
+    """Is called while a tool works, so that long work is not taken for a stall."""
 
     @property
     def roots(self) -> tuple[Path, ...]:
         return (self.root, *self.more_roots)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A call that is ready to be made: what it would do, and the doing of exactly that."""
+
+    accesses: tuple[Access, ...]
+    run: Callable[[], Awaitable[str]]
+    """Raises ToolError with a message for the agent."""
 
 
 class Tool(Protocol):
@@ -57,6 +92,6 @@ class Tool(Protocol):
         """Whether a call changes nothing, so that it may be repeated after a crash and run beside others."""
         ...
 
-    async def call(self, input: dict[str, Any], context: ToolContext) -> str:
-        """Carries out a call whose input fits `spec.schema`. Raises ToolError with a message for the agent."""
+    async def prepare(self, input: dict[str, Any], context: ToolContext) -> Action:
+        """What a call whose input fits `spec.schema` would do; it does nothing yet. Raises ToolError."""
         ...

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from counterpoint.models.messages import ToolSpec
-from counterpoint.tools.base import ToolContext, ToolError, ToolLimits
-from counterpoint.tools.confine import BY_DESCRIPTOR, Place, opened, place
+from counterpoint.tools.base import Action, ToolContext, ToolError, ToolLimits
+from counterpoint.tools.confine import BY_DESCRIPTOR, Place, opened, place, stamp
 from counterpoint.tools.threads import Patience, in_thread
 from counterpoint.tools.walk import files, matcher
 
@@ -58,12 +58,14 @@ class Read:
         )
     )
 
-    async def call(self, input: dict[str, Any], context: ToolContext) -> str:
+    async def prepare(self, input: dict[str, Any], context: ToolContext) -> Action:
         limits = context.limits
         first = max(1, input.get("offset", 1))
         count = min(input.get("limit", limits.lines), limits.lines)
-        return await in_thread(
-            lambda patience: _read(place(input["file_path"], context), first, count, limits, patience), limits.seconds
+        spot = await in_thread(lambda _: place(input["file_path"], context), limits.seconds)
+        return Action(
+            (spot.access("Read", "read"),),
+            lambda: in_thread(lambda patience: _read(spot, first, count, context, patience), limits.seconds),
         )
 
 
@@ -80,9 +82,11 @@ class _Page:
     """The answer has no more room, though more lines were asked for."""
 
 
-def _read(spot: Place, first: int, count: int, limits: ToolLimits, patience: Patience) -> str:
+def _read(spot: Place, first: int, count: int, context: ToolContext, patience: Patience) -> str:
+    limits = context.limits
     with opened(spot) as descriptor:
         size = os.fstat(descriptor).st_size
+        context.seen[spot.path] = stamp(descriptor)
         head = os.read(descriptor, SNIFFED)
         _refuse_binary(spot, head, size)
         if not head:
@@ -184,9 +188,10 @@ class LS:
         )
     )
 
-    async def call(self, input: dict[str, Any], context: ToolContext) -> str:
+    async def prepare(self, input: dict[str, Any], context: ToolContext) -> Action:
         limits = context.limits
-        return await in_thread(lambda _: _list(place(input.get("path") or ".", context), limits), limits.seconds)
+        spot = await in_thread(lambda _: place(input.get("path") or ".", context), limits.seconds)
+        return Action((spot.access("LS", "read"),), lambda: in_thread(lambda _: _list(spot, limits), limits.seconds))
 
 
 def _list(spot: Place, limits: ToolLimits) -> str:
@@ -237,18 +242,19 @@ class Glob:
         )
     )
 
-    async def call(self, input: dict[str, Any], context: ToolContext) -> str:
-        return await in_thread(
-            lambda patience: _glob(input.get("path") or ".", input["pattern"], context, patience),
-            context.limits.seconds,
+    async def prepare(self, input: dict[str, Any], context: ToolContext) -> Action:
+        limits = context.limits
+        folder, rest = _split(input["pattern"])
+        path = os.path.join(input.get("path") or ".", folder)  # noqa: PTH118 (`folder` may be absolute)
+        spot = await in_thread(lambda _: place(path, context), limits.seconds)
+        return Action(
+            (spot.access("Glob", "read"),),
+            lambda: in_thread(lambda patience: _glob(spot, rest, limits, patience), limits.seconds),
         )
 
 
-def _glob(path: str, pattern: str, context: ToolContext, patience: Patience) -> str:
-    limits = context.limits
-    folder, rest = _split(pattern)
-    spot = place(os.path.join(path, folder), context)  # noqa: PTH118 (`folder` may be absolute)
-    matches = matcher(rest)
+def _glob(spot: Place, pattern: str, limits: ToolLimits, patience: Patience) -> str:
+    matches = matcher(pattern)
     found = sorted(name for name in files(spot, patience) if matches(name)) if spot.path.is_dir() else []
     if not found:
         return "[No file matches.]"

@@ -31,6 +31,9 @@ Kind = Literal["read", "write", "command", "host", "query", "call", "own"]
 """`query` asks somebody elsewhere, `call` may change something there; `own` touches nothing but the agent itself."""
 FAMILIES: dict[str, Kind] = {"Read": "read", "Edit": "write"}
 """Rules of these names hold for every access of the kind."""
+VERSION_CONTROL = frozenset({".git", ".hg", ".svn", ".bzr", ".jj"})
+GUARDED = frozenset({".counterpoint", ".claude", ".agents", ".mcp.json"})
+"""What a later run takes its rules, servers and scripts from: only a rule that names it lets it be written."""
 MAX_SHOWN = 200
 _RULE = re.compile(r"\s*([A-Za-z_*][\w*.-]*)\s*(?:\((.*)\))?\s*", re.DOTALL)
 
@@ -164,7 +167,15 @@ class Policy:
         return self._allowed(access)
 
     def _allowed(self, access: Access) -> Verdict:
-        found = _let_through(self.allow, access)
+        allow = self.allow
+        if access.kind == "write":
+            parts = set(access.subject.split("/"))
+            if VERSION_CONTROL & parts:
+                return Verdict("deny", "version control's own files are not written by tools")
+            guarded = GUARDED & parts
+            if guarded:  # what is written here would loosen the rules of the next run
+                allow = tuple(rule for rule in allow if any(name in (rule.inside or "") for name in guarded))
+        found = _let_through(allow, access)
         if found is not None:
             return Verdict("allow", rule=found)
         return Verdict("deny", _unmentioned(self.allow, access))
@@ -180,9 +191,18 @@ class Policy:
         return any(rule.speaks_of(access) and not rule.particular for rule in self.allow)
 
     @property
-    def hides(self) -> bool:
-        """Whether there are files that may not be read."""
-        return any(rule.tool == "Read" and rule.particular for rule in (*self.deny, *self.ask))
+    def names_git(self) -> bool:
+        """Whether a rule allows some command of git: only then may commands write its folder."""
+        return any(rule.tool == "Bash" and (rule.inside or "").startswith("git") for rule in self.allow)
+
+    @property
+    def masks(self) -> bool:
+        """Whether there are files that commands must not see or change."""
+        return any(FAMILIES.get(rule.tool) and rule.particular for rule in (*self.deny, *self.ask))
+
+    def hides(self, access: Access) -> bool:
+        """Whether a rule, not the lack of one, speaks against an access."""
+        return any(_held_up(rule, access) is not None for rule in (*self.deny, *self.ask))
 
     def shown(self) -> list[str]:
         """Every rule as a line for people."""

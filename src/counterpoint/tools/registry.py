@@ -9,17 +9,24 @@ from typing import Any
 
 from counterpoint.errors import HookError, nearest
 from counterpoint.tools.base import Tool, ToolContext, ToolError
+from counterpoint.tools.edit import Edit, Write
 from counterpoint.tools.files import LS, Glob, Read
+from counterpoint.tools.policy import split
 from counterpoint.tools.schema import problems
 from counterpoint.tools.search import Grep
+from counterpoint.tools.shell import Bash, BashOutput, KillShell
 
-TOOLS: dict[str, Tool] = {tool.spec.name: tool for tool in (Read(), Grep(), Glob(), LS())}
-ALIASES = {"view": "Read", "cat": "Read", "list": "LS", "search": "Grep", "rg": "Grep", "find": "Glob"}
+TOOLS: dict[str, Tool] = {
+    tool.spec.name: tool for tool in (Read(), Grep(), Glob(), LS(), Write(), Edit(), Bash(), BashOutput(), KillShell())
+}
+ALIASES = {
+    "view": "Read", "cat": "Read", "list": "LS", "search": "Grep", "rg": "Grep", "find": "Glob", "multiedit": "Edit",
+    "killbash": "KillShell", "shell": "Bash",
+}  # fmt: skip
 ELSEWHERE = frozenset({
-    "Write", "Edit", "MultiEdit", "NotebookEdit", "NotebookRead", "Bash", "BashOutput", "KillShell", "KillBash",
-    "PowerShell", "WebFetch", "WebSearch", "TodoWrite", "TodoRead", "Skill", "ToolSearch", "EnterWorktree",
-    "ExitWorktree", "Monitor", "TaskStop", "SendMessage", "Artifact", "Agent", "Task", "Workflow", "SlashCommand",
-    "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "StructuredOutput",
+    "NotebookEdit", "NotebookRead", "PowerShell", "WebFetch", "WebSearch", "TodoWrite", "TodoRead", "Skill",
+    "ToolSearch", "EnterWorktree", "ExitWorktree", "Monitor", "TaskStop", "SendMessage", "Artifact", "Agent", "Task",
+    "Workflow", "SlashCommand", "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "StructuredOutput",
 })  # fmt: skip
 """Tools that Claude Code has and that are not built here: named in a list, they are simply not there."""
 ALL = frozenset({"*", "all tools", "all"})
@@ -29,8 +36,8 @@ _MCP = re.compile(r"mcp__.+")
 def select(names: Iterable[str] | None, disallowed: Iterable[str] = ()) -> list[Tool]:
     """The tools of an agent: `names`, or all, less `disallowed`.
 
-    A name with a restriction that cannot be kept, such as ``Read(src/**)``, gives no tool when it is allowed and takes
-    the whole tool when it is disallowed. Raises HookError("UnknownToolError") for a name that is no tool's anywhere.
+    A name with a restriction, such as ``Bash(git log *)``, gives the tool, and disallowed takes nothing: both are rules
+    (see `restrictions`). Raises HookError("UnknownToolError") for a name that is no tool's anywhere.
     """
     chosen = None if names is None else tuple(names)
     return list(_select(chosen, tuple(disallowed)))
@@ -42,13 +49,12 @@ def _select(names: tuple[str, ...] | None, disallowed: tuple[str, ...]) -> tuple
     for name in names or ():
         chosen |= set(TOOLS) if name.strip().lower() in ALL else _allowed(name)
     for name in disallowed:
-        found = canonical(name.partition("(")[0])
-        chosen -= set(TOOLS) if name.strip() == "*" else {found or ""}
+        chosen -= set(TOOLS) if name.strip() == "*" else {canonical(name) or ""}
     return tuple(tool for name, tool in TOOLS.items() if name in chosen)
 
 
 def _allowed(name: str) -> set[str]:
-    found = canonical(name)
+    found = canonical(name.partition("(")[0])
     if found in TOOLS:
         return {found}
     if _known_elsewhere(name):
@@ -59,8 +65,21 @@ def _allowed(name: str) -> set[str]:
     )
 
 
+def restrictions(names: Iterable[str] | None) -> list[str]:
+    """The rules that stand in a list of tools: ``Bash(git log *)``, unless the tool stands there whole as well."""
+    given = [name.strip() for name in names or ()]
+    whole = {canonical(name) for name in given if "(" not in name}
+    found: list[str] = []
+    for name in given:
+        plain, bracket, rest = name.partition("(")
+        tool = canonical(plain) or plain.strip()
+        if bracket and tool not in whole and not ALL.intersection(given):
+            found += [f"{tool}({part})" for part in split(rest.rstrip().removesuffix(")"))]
+    return found
+
+
 def canonical(name: str) -> str | None:
-    """The tool's own name for any way to write it; None where it is no tool."""
+    """The tool's own name for any way to write it, without a restriction; None where it is no tool."""
     plain = name.strip().lower()
     return _by_lower().get(plain) or ALIASES.get(plain)
 
@@ -72,18 +91,28 @@ def _by_lower() -> dict[str, str]:
 
 def _known_elsewhere(name: str) -> bool:
     plain = name.partition("(")[0].strip()
-    return plain in ELSEWHERE or (plain != name.strip() and canonical(plain) is not None) or bool(_MCP.match(plain))
+    return plain in ELSEWHERE or bool(_MCP.match(plain))
 
 
 def missing(names: Iterable[str] | None) -> list[str]:
     """Those of `names` that give no tool here, though they would elsewhere: for a warning to the author."""
-    return [name for name in names or () if name.strip().lower() not in ALL and canonical(name) not in TOOLS]
+    plain = {name: name.partition("(")[0].strip() for name in names or ()}
+    return [
+        name
+        for name, tool in plain.items()
+        if tool.lower() not in ALL and canonical(tool) not in TOOLS and not _MCP.match(tool)
+    ]
 
 
 async def invoke(tool: Tool, input: dict[str, Any], context: ToolContext) -> str:
-    """One call, its input checked first. Raises ToolError with a message for the agent."""
+    """One call: its input is checked, then the rules, then it is made. The only way to a tool.
+
+    Raises ToolError with a message for the agent, DeniedError where it may not be done.
+    """
     wrong = problems(tool.spec.schema, input)
     if wrong:
         members = ", ".join(tool.spec.schema["properties"])
         raise ToolError(f"The input of {tool.spec.name} is wrong: {'; '.join(wrong)}. It takes {members}.")
-    return await tool.call(input, context)
+    action = await tool.prepare(input, context)
+    await context.guard.admit(action.accesses)
+    return await action.run()

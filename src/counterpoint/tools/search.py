@@ -23,7 +23,7 @@ from typing import Any
 
 from counterpoint.models.messages import ToolSpec
 from counterpoint.tools import grep_child
-from counterpoint.tools.base import ToolContext, ToolError
+from counterpoint.tools.base import Action, ToolContext, ToolError
 from counterpoint.tools.confine import Place, opened, place
 from counterpoint.tools.files import below, object_schema
 from counterpoint.tools.threads import Patience, in_thread
@@ -67,8 +67,11 @@ class Grep:
         )
     )
 
-    async def call(self, input: dict[str, Any], context: ToolContext) -> str:
+    async def prepare(self, input: dict[str, Any], context: ToolContext) -> Action:
         search = await in_thread(lambda _: self._prepared(input, context), context.limits.seconds)
+        return Action((search.spot.access("Grep", "read"),), lambda: self._searched(search, context))
+
+    async def _searched(self, search: _Search, context: ToolContext) -> str:
         try:
             async with asyncio.timeout(context.limits.seconds):
                 return await _search(search)
@@ -105,6 +108,12 @@ class _Search:
     def mode(self) -> str:
         return self.input.get("output_mode", "files_with_matches")
 
+    def hides(self, path: str) -> bool:
+        """Whether what was found in this file is not for the agent."""
+        found = self.spot.path if self.alone else self.spot.path / path.removeprefix("./")
+        inside = found.relative_to(self.spot.root).as_posix()
+        return self.context.guard.hides(inside, found.as_posix())
+
     @property
     def columns(self) -> int:
         return self.context.limits.line_chars // 4
@@ -121,11 +130,11 @@ async def _search(search: _Search) -> str:
             if process.stdin is not None:
                 process.stdin.write(listing)
                 process.stdin.close()
-            rows, total = await _rows(process, search)
+            rows, total, hidden = await _rows(process, search)
             error = b"" if total > MAX_COUNTED else await _ended(process)
     if error and not rows:
         raise ToolError(f"The search failed: {error.decode('utf-8', 'replace').strip()}")
-    return _answer(rows, total, search)
+    return _answer(rows, total, hidden, search)
 
 
 async def _listing(search: _Search) -> bytes:
@@ -201,16 +210,20 @@ def _context_lines(given: dict[str, Any]) -> tuple[int, int]:
     return given.get("-B", around), given.get("-A", around)
 
 
-async def _rows(process: Process, search: _Search) -> tuple[list[str], int]:
-    """The first rows of the answer, and how many there are (counted up to MAX_COUNTED)."""
+async def _rows(process: Process, search: _Search) -> tuple[list[str], int, set[str]]:
+    """The first rows of the answer, how many there are (counted up to MAX_COUNTED), and files that must not show."""
     rows: list[str] = []
+    hidden = set[str]()
     total = size = 0
     while total <= MAX_COUNTED and (record := await _record(process, search.mode)):
+        if search.hides(record[0]):
+            hidden.add(record[0])
+            continue
         total += 1
         if len(rows) < search.limit and size < search.context.limits.bytes:
             rows.append(_row(*record, search))
             size += len(rows[-1])
-    return rows, total
+    return rows, total, hidden
 
 
 async def _record(process: Process, mode: str) -> tuple[str, str] | None:
@@ -250,10 +263,15 @@ async def _ended(process: Process) -> bytes:
     return complaint[:2000]
 
 
-def _answer(rows: list[str], total: int, search: _Search) -> str:
+def _answer(rows: list[str], total: int, hidden: set[str], search: _Search) -> str:
     if not rows:
-        return "[Nothing matches.]"
+        rows.append("[Nothing matches.]")
+        total = 1
     if total > len(rows):
         of = f"{total:,}" if total <= MAX_COUNTED else f"more than {MAX_COUNTED:,}"
         rows.append(f"[The first {len(rows):,} of {of} lines; narrow the search, or raise head_limit.]")
+    if hidden:
+        rows.append(
+            f"[Matches in {len(hidden):,} file{'s' * (len(hidden) != 1)} are not shown: you may not read them.]"
+        )
     return "\n".join(rows)

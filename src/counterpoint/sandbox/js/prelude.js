@@ -11,14 +11,14 @@
   const isArray = Array.isArray, S = String, evaluate = eval, construct = Reflect.construct, apply = Reflect.apply
   const rejected = P.reject.bind(P), resolved = P.resolve.bind(P), isFinite_ = Number.isFinite
   const then = uncurry(P.prototype.then), join = uncurry(Array.prototype.join), exec = uncurry(RegExp.prototype.exec)
-  const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapDelete = uncurry(Map.prototype.delete)
+  const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapDelete = uncurry(Map.prototype.delete), mapHas = uncurry(Map.prototype.has)
   const mapEach = uncurry(Map.prototype.forEach), mapSize = uncurry(Object.getOwnPropertyDescriptor(Map.prototype, 'size').get)
   const weakGet = uncurry(WeakMap.prototype.get), weakSet = uncurry(WeakMap.prototype.set)
   const setHas = uncurry(Set.prototype.has), setAdd = uncurry(Set.prototype.add), setDelete = uncurry(Set.prototype.delete)
   const slice = uncurry(String.prototype.slice), split = uncurry(String.prototype.split), repeat = uncurry(String.prototype.repeat)
-  const codeAt = uncurry(String.prototype.charCodeAt), lower = uncurry(String.prototype.toLowerCase)
+  const codeAt = uncurry(String.prototype.charCodeAt), lastIndexOf = uncurry(String.prototype.lastIndexOf), lower = uncurry(String.prototype.toLowerCase)
   const isWellFormed = uncurry(String.prototype.isWellFormed), toWellFormed = uncurry(String.prototype.toWellFormed)
-  const sort = uncurry(Array.prototype.sort), floor = Math.floor, least = Math.min
+  const sort = uncurry(Array.prototype.sort), reverse = uncurry(Array.prototype.reverse), floor = Math.floor, least = Math.min
   const G = globalThis
   const patterns = G.__patterns
   delete G.__patterns
@@ -55,55 +55,56 @@
   const note = (op, value, w) => { if (room(op, w)) send(0, op, json(value), w) }
   const warningOf = (message) => ({ __proto__: null, text: message, level: 'warning', origin: 'runtime' })
   const warn = (message, w) => note('log', warningOf(message), w)
-  const call = (op, body, w, opened) => {
-    const frame = firstFrame(new E().stack)
-    return new P((resolve, reject) => {
-      const id = ++number
-      mapSet(pending, id, { __proto__: null, resolve, reject, frame })
-      if (opened) opened(id)
-      send(id, op, body, w, frame && locate(frame))
-    })
+  const open = (op, body, w, resolve, reject) => {
+    const frame = firstFrame(new E().stack), place = frame && callPlace(frame.place, op === 'timer' ? 'setTimeout' : op)
+    mapSet(pending, ++number, { __proto__: null, resolve, reject, place })
+    send(number, op, body, w, place)
+    return number
   }
+  const call = (op, body, w) => new P((resolve, reject) => { open(op, body, w, resolve, reject) })
 
   // --- JSON ------------------------------------------------------------------------------------------------------------
   // By the language's own rules, but whatever the script did to prototypes, and no deeper than other readers can follow.
   // `strict`: what JSON would leave out without a word is an error that names its path.
   const LEVELS = 200
   const quote = (string) => stringify(isWellFormed(string) ? string : toWellFormed(string))
-  const json = (value, what, strict, sorted) => {
-    const above = new Set()
-    const path = (step) => step === null ? what : `${path(step.up)}${typeof step.key === 'number' ? `[${step.key}]` : exec(/^[A-Za-z_$][\w$]*$/, step.key) ? `.${step.key}` : `[${quote(step.key)}]`}`
-    const refuse = (step, why) => { throw new TE(`${clip(path(step), 300)} ${why}`) }
-    const write = (value, up, key, level) => {
-      if (typeof value === 'string') return quote(value)
-      if (typeof value === 'number') return isFinite_(value) ? `${value}` : 'null'
-      if (value === null || typeof value === 'boolean') return `${value}`
-      if (value === undefined) return undefined
-      const step = level === 0 ? null : { __proto__: null, up, key }
-      if (typeof value !== 'symbol' && typeof value.toJSON === 'function') {
-        value = value.toJSON(level === 0 ? '' : `${key}`)
-        if (value === null || (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'bigint')) return write(value, up, key, level)
-      }
-      if (typeof value === 'bigint') refuse(step, 'is a BigInt: it must be JSON')
-      if (typeof value !== 'object') return strict ? refuse(step, `is a ${typeof value}: it must be JSON`) : undefined
-      if (value instanceof Number || value instanceof String || value instanceof Boolean) return write(value.valueOf(), up, key, level)
-      if (setHas(above, value)) refuse(step, 'refers back to a value that contains it: it must be JSON')
-      if (level >= LEVELS) refuse(step, `is nested too deeply: JSON may have ${LEVELS} levels here`)
-      setAdd(above, value)
-      const parts = list()
-      if (isArray(value)) for (let i = 0; i < value.length; i++) parts[i] = write(value[i], step, i, level + 1) ?? 'null'
-      else {
-        const names = keys(value)
-        if (sorted) sort(names)
-        for (let i = 0; i < names.length; i++) {
-          const member = write(value[names[i]], step, names[i], level + 1)
-          if (member !== undefined) parts[parts.length] = `${quote(names[i])}:${member}`
-        }
-      }
-      setDelete(above, value)
-      return isArray(value) ? `[${join(parts, ',')}]` : `{${join(parts, ',')}}`
+  const json = (value, what, strict, sorted) => write(value, null, '', 0, { __proto__: null, what, strict, sorted })
+  const write = (value, up, key, level, how) => {
+    if (typeof value === 'string') return quote(value)
+    if (typeof value === 'number') return isFinite_(value) ? `${value}` : 'null'
+    if (value === null || typeof value === 'boolean') return `${value}`
+    if (value === undefined) return undefined
+    const given = value
+    if (typeof value !== 'symbol' && typeof value.toJSON === 'function') {
+      value = value.toJSON(level === 0 ? '' : `${key}`)
+      if (value === null || (typeof value !== 'object' && typeof value !== 'function' && typeof value !== 'bigint')) return write(value, up, key, level, how)
     }
-    return write(value, null, '', 0)
+    const step = { __proto__: null, up, key, given }
+    if (typeof value === 'bigint') refuseJson(step, how, 'is a BigInt: it must be JSON')
+    if (typeof value !== 'object') return how.strict ? refuseJson(step, how, `is a ${typeof value}: it must be JSON`) : undefined
+    if (value instanceof Number || value instanceof String || value instanceof Boolean) return write(value.valueOf(), up, key, level, how)
+    for (let above = up; above !== null; above = above.up) if (above.given === given) refuseJson(step, how, 'refers back to a value that contains it: it must be JSON')
+    if (level >= LEVELS) refuseJson(step, how, `is nested too deeply: JSON may have ${LEVELS} levels here`)
+    const parts = list()
+    if (isArray(value)) {
+      for (let i = 0; i < value.length; i++) parts[i] = write(value[i], step, i, level + 1, how) ?? 'null'
+      return `[${join(parts, ',')}]`
+    }
+    const names = keys(value)
+    if (how.sorted) sort(names)
+    for (let i = 0; i < names.length; i++) {
+      const member = write(value[names[i]], step, names[i], level + 1, how)
+      if (member !== undefined) parts[parts.length] = `${quote(names[i])}:${member}`
+    }
+    return `{${join(parts, ',')}}`
+  }
+  const refuseJson = (step, how, why) => {
+    const path = list()
+    for (; step.up !== null; step = step.up) {
+      const { key } = step
+      path[path.length] = typeof key === 'number' ? `[${key}]` : exec(/^[A-Za-z_$][\w$]*$/, key) ? `.${key}` : `[${quote(key)}]`
+    }
+    throw new TE(`${clip(how.what + join(reverse(path), ''), 300)} ${why}`)
   }
   const objectJson = (value, what) => {
     const body = json(value, what)
@@ -117,12 +118,13 @@
   const CHILDREN = BASE + 100000, SPAN = 600000
   const texts = list(), places = new Map()
   const addText = (name, source) => { texts[texts.length] = { __proto__: null, name, lines: split(source, '\n') } }
-  const locate = (frame) => {
-    const key = `${frame.raw}:${frame.bytes}`
+  // Where a frame points to, in people's terms; one record for all frames of a place.
+  const locate = (raw, bytes) => {
+    const key = `${raw}:${bytes}`
     let place = mapGet(places, key)
     if (place === undefined) {
-      const { text, line } = textOf(frame.raw)
-      place = { __proto__: null, line, column: column(text.lines[line - 1], frame.bytes), script: text === texts[0] ? null : text.name }
+      const { text, line } = textOf(raw)
+      place = { __proto__: null, raw, line, column: column(text.lines[line - 1], bytes), script: text === texts[0] ? null : text.name }
       mapSet(places, key, place)
     }
     return place
@@ -143,10 +145,38 @@
     const before = exec(/(?:^|[^\w$.])new[ \t]+$/, slice(source, units > 40 ? units - 40 : 0, units))
     return before === null ? units + 1 : units + 1 - before[0].length + (before[0][0] === 'n' ? 0 : 1)
   }
+  // The engine points at the last argument that it had to look up, perhaps lines below the call's name.
+  const callPlace = (place, name) => {
+    const key = `${place.raw}:${place.column}:${name}`
+    if (!mapHas(places, key)) mapSet(places, key, nameBefore(place, name) ?? place)
+    return mapGet(places, key)
+  }
+  const nameBefore = (place, name) => {
+    const { lines } = textOf(place.raw).text, last = place.line - 1, first = last > 40 ? last - 40 : 0
+    if (slice(lines[last], place.column - 1, place.column - 1 + name.length) === name) return null
+    let before = ' ' // one in front of each line, so that every name has a character before it
+    for (let i = first; i < last; i++) before += `${lines[i]}\n `
+    before += slice(lines[last], 0, place.column - 1)
+    for (let at = lastIndexOf(before, name); at > 0; at = lastIndexOf(before, name, at - 1)) {
+      if (exec(/^[\w$]/, before[at - 1]) || !exec(/^\s*\(/, slice(before, at + name.length, at + name.length + 20)) || !isOpen(slice(before, at + name.length))) continue
+      const lead = split(slice(before, 0, at), '\n')
+      return { __proto__: null, raw: place.raw, line: first + lead.length, column: lead[lead.length - 1].length, script: place.script }
+    }
+    return null
+  }
+  const isOpen = (text) => {
+    let depth = 0
+    for (let i = 0; i < text.length; i++) {
+      if (text[i] === '(') depth++
+      else if (text[i] === ')' && --depth <= 0) return false
+    }
+    return depth > 0
+  }
   const frames = /at (?:([^\n]{0,200}?) \()?<input>:(\d+):(\d+)/g
   const nextFrame = (stack) => {
     for (let m; (m = exec(frames, stack)) !== null;) {
-      if (textOf(+m[2]) !== null) return { __proto__: null, raw: +m[2], bytes: +m[3], name: m[1] || '<script>' }
+      const raw = +m[2]
+      if (textOf(raw) !== null) return { __proto__: null, name: m[1] || '<script>', place: locate(raw, +m[3]) }
     }
     return null
   }
@@ -159,23 +189,27 @@
       if (e !== null && typeof e === 'object') { name = text(e.name ?? 'Error'); message = text(e.message ?? json(e)); stack = slice(text(e.stack ?? ''), 0, 10000) }
       else message = text(e)
     } catch { message = '[an error that cannot be read]' }
-    const shown = list(), first = firstFrame(stack)
+    const called = e !== null && typeof e === 'object' ? weakGet(placesOfErrors, e) : undefined
+    frames.lastIndex = 0
+    const shown = list(), first = called ? { __proto__: null, name: '<script>', place: called } : firstFrame(stack)
     for (let frame = first; frame !== null; frame = nextFrame(stack)) {
-      const { line, column, script } = locate(frame)
+      const { line, column, script } = frame.place
       shown[shown.length] = `at ${frame.name} (${script === null ? '' : `${script}:`}${line}:${column})`
     }
-    const place = first && locate(first)
+    const place = first && first.place
     return { __proto__: null, name: clip(name, 200), message: clip(message, 20000), line: place && place.line, column: place && place.column, stack: join(shown, '\n') }
   }
   const oneLine = (e) => {
     const { name, message, line, column } = describe(e)
     return `${name}: ${message}${line === null ? '' : ` (${line}:${column})`}`
   }
-  const hookError = (value, frame) => {
+  const placesOfErrors = new WeakMap()
+  const hookError = (value, place) => {
     const e = new E(value.message)
     const names = keys(value)
     for (let i = 0; i < names.length; i++) if (names[i] !== 'message') hide(e, names[i], value[names[i]])
-    hide(e, 'stack', frame ? `    at <script> (<input>:${frame.raw}:${frame.bytes})\n` : '')
+    hide(e, 'stack', place ? `    at <script> (${place.line}:${place.column})\n` : '')
+    if (place) weakSet(placesOfErrors, e, place)
     return e
   }
   const isMistake = (e) => { try { return e instanceof TE || e instanceof RE || e instanceof SE } catch { return false } }
@@ -456,11 +490,11 @@
   const timers = new Set()
   const setTimeout = (callback, ms, ...parts) => {
     if (typeof callback !== 'function') throw new TE(`setTimeout() takes a function, not ${kindOf(callback)}.`)
-    let id = 0
     const delay = +ms
-    const timer = call('timer', `{"ms":${delay > 0 && isFinite_(delay) ? delay : 0}}`, 0, (n) => { id = n; setAdd(timers, n) })
-    const due = then(timer, () => { apply(callback, undefined, parts) })
-    then(due, undefined, (e) => warn(`setTimeout(): the callback threw ${oneLine(e)}`, 0))
+    const id = open('timer', `{"ms":${delay > 0 && isFinite_(delay) ? delay : 0}}`, 0, () => {
+      try { apply(callback, undefined, parts) } catch (e) { warn(`setTimeout(): the callback threw ${oneLine(e)}`, 0) }
+    })
+    setAdd(timers, id)
     return id
   }
   const clearTimeout = (id) => { if (setDelete(timers, id)) { mapDelete(pending, id); send(0, 'clear', `${id}`, 0) } }
@@ -491,8 +525,9 @@
     for (let i = 0; i < NAMES.length - (portable ? 1 : 0); i++) found[i] = NAMES[i]
     return found
   }
-  // The script with its one legal `export` as blanks, so that no column moves.
-  const blankExport = (source) => {
+  // The script with its one legal `export` as blanks, and a first line for a shell as a comment, so that no column moves.
+  const blankExport = (given) => {
+    const source = slice(given, 0, 2) === '#!' ? `//${slice(given, 2)}` : given
     const start = exec(BEFORE_META, source)[0].length
     return slice(source, start, start + 6) === 'export' ? `${slice(source, 0, start)}      ${slice(source, start + 6)}` : source
   }
@@ -565,12 +600,12 @@
     else if (waiting) {
       mapDelete(pending, id)
       setDelete(timers, id)
-      if (ok) { remember(id, value); waiting.resolve(value) } else waiting.reject(hookError(value, waiting.frame))
+      if (ok) { remember(id, value); waiting.resolve(value) } else waiting.reject(hookError(value, waiting.place))
     }
     return true
   }
-  const drain = () => {
-    tellUnheard()
+  const drain = (broken) => {
+    if (!broken) tellUnheard()
     const lines = out
     out = list()
     return join(lines, '\n')
