@@ -102,7 +102,7 @@ def test_three_bad_ones_of_a_hundred_leave_97_and_are_repaired_alone(cpt: Progra
 
     fake.otherwise = three_bad
     ended = run(
-        cpt, fake, fan(100, f", {{schema: {SCHEMA}, stallMs: i === 13 ? 1500 : undefined}}"), "--concurrency", "50"
+        cpt, fake, fan(100, f", {{schema: {SCHEMA}, stallMs: i === 13 ? 4000 : undefined}}"), "--concurrency", "50"
     )
     assert (ended.code, ended.json["status"]) == (4, "partial")
     agents = ended.json["agents"]
