@@ -466,16 +466,21 @@
   }
 
   // --- time and chance: recorded, so that a replay sees the same -----------------------------------------------------
+  // Under --portable they are refused, as elsewhere: here what the text did not show.
+  const recorded = (what, value) => {
+    if (portable) throw new E(`${what} is not portable: pass the value in through args`)
+    return value
+  }
   const clock = function Date(...parts) {
-    if (!new.target) return new D(now).toString()
-    return construct(D, parts.length ? parts : [now], new.target === clock ? D : new.target)
+    if (!new.target) return new D(recorded('Date()', now)).toString()
+    return construct(D, parts.length ? parts : [recorded('new Date() without an argument', now)], new.target === clock ? D : new.target)
   }
   clock.prototype = D.prototype
   for (const name of ['UTC', 'parse']) hide(clock, name, D[name])
-  hide(clock, 'now', () => floor(now))
+  hide(clock, 'now', () => recorded('Date.now()', floor(now)))
   hide(D.prototype, 'constructor', clock)
   hide(G, 'Date', clock)
-  hide(G, 'performance', freeze({ now: () => now - started, get timeOrigin() { return started } }))
+  hide(G, 'performance', freeze({ now: () => recorded('performance.now()', now - started), get timeOrigin() { return recorded('performance.timeOrigin', started) } }))
   const generator = (seed) => {
     let a = seed >>> 0, b = floor(seed / 4294967296) >>> 0, c = 0x9e3779b9, d = 1
     const next = () => {
@@ -559,7 +564,8 @@
     now = started = init.at; total = init.budget_total; usdTotal = init.usd_total
     for (const phase of keys(init.shares)) mapSet(shares, phase, init.shares[phase])
     strict = init.strict; portable = init.portable; maxItems = init.max_items; maxNotes = init.max_log_lines; run = freeze(init.run)
-    hide(Math, 'random', generator(init.seed))
+    const chance = generator(init.seed)
+    hide(Math, 'random', () => recorded('Math.random()', chance()))
     addText(null, init.script)
     return compile(init.script)
   }
