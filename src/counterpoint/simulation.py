@@ -166,7 +166,7 @@ class MemoryJournal:
     async def durable(self, seq: int) -> None:
         pass
 
-    def value(self, json: bytes) -> Value:
+    def value(self, json: bytes, *, apart: bool = False) -> Value:
         return Value(json=Raw(json))
 
     async def read_value(self, value: Value) -> bytes:
@@ -188,6 +188,9 @@ class _Stage:
         self._price = price
         self.models: set[str] = set()
         self.usd: float | None = 0.0
+
+    def announce(self, task: AgentTask) -> None:
+        pass
 
     async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
         done = self._cast.perform(task)

@@ -18,7 +18,7 @@ from counterpoint.errors import UsageError
 from counterpoint.events import Usage
 from counterpoint.lead import picture
 from counterpoint.lead.estimate import Estimate, Past, Range, learn
-from counterpoint.models.registry import Models
+from counterpoint.models.registry import PROVIDERS, Models
 from counterpoint.script import Script
 from counterpoint.script.find import find
 from counterpoint.script.shape import Shape, shape_of
@@ -94,15 +94,26 @@ async def past_of(client: Client, name: str, *, simulated: bool) -> Past:
 
 
 def price_by(models: Models) -> Price:
-    """Prices as the models know them; None for a model that cannot be asked here."""
+    """Prices as the models know them; for a model that cannot be asked here (no key, say), as the list has them."""
+    listed: dict[str, Callable[[Usage], float | None]] = {}
 
     def price(spec: str, usage: Usage) -> float | None:
-        try:
-            return models.get(spec).cost(usage)
-        except UsageError:
-            return None
+        if spec not in listed:
+            listed[spec] = _cost(models, spec)
+        return listed[spec](usage)
 
     return price
+
+
+def _cost(models: Models, spec: str) -> Callable[[Usage], float | None]:
+    try:
+        return models.get(spec).cost
+    except UsageError:
+        from counterpoint.models.prices import cost_of
+
+        name, _, model = spec.partition(":")
+        provider = PROVIDERS.get(name)
+        return cost_of(provider.prices if provider else None, model)
 
 
 def document(script: Script, model: str, shape: Shape, found: Estimate) -> dict[str, Any]:

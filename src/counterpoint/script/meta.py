@@ -35,6 +35,8 @@ class Meta:
 
 
 MAX_DEPTH = 100
+ABOVE = frozenset({"comment", "hash_bang_line", "import_statement"})
+"""What may stand above meta, or is refused for its own sake."""
 EXAMPLE = "export const meta = { name: 'my-workflow', description: 'what it does' }"
 
 
@@ -47,9 +49,13 @@ class _NotLiteralError(Exception):
 
 def meta_statement(root: Node) -> Node | None:
     """The first statement, if it exports `meta`."""
-    first = next((node for node in root.named_children if node.type not in ("comment", "hash_bang_line")), None)
-    declarator = _declarator(first) if first is not None else None
-    return first if declarator is not None else None
+    first = next((node for node in root.named_children if node.type not in ABOVE), None)
+    return first if first is not None and is_meta(first) else None
+
+
+def is_meta(statement: Node) -> bool:
+    """Whether a statement exports `meta`, wherever it stands."""
+    return _declarator(statement) is not None
 
 
 def read_meta(source: Source, root: Node) -> tuple[Meta | None, list[Finding]]:
@@ -87,10 +93,7 @@ def _declarator(statement: Node) -> Node | None:
 
 
 def _missing(source: Source, root: Node) -> Finding:
-    for node in root.named_children:
-        if _declarator(node) is not None:
-            return _finding(source, node, "meta must be the first statement; only comments may stand before it.", None)
-    first = next((node for node in root.named_children if node.type != "comment"), None)
+    first = next((node for node in root.named_children if node.type not in ABOVE), None)
     return _finding(source, first or root, "The script does not begin with its meta.", f"Begin with: {EXAMPLE}")
 
 

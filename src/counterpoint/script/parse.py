@@ -63,11 +63,13 @@ class Examination:
     def questions(self) -> Asks:
         """Looks at everything; the engine has the last word on syntax."""
         given = Source(self.text)
-        self._findings += refuse.text_findings(given)
-        if any(finding.rule == "size" for finding in self._findings):
+        size = refuse.size_finding(given)
+        if size is not None:
+            self._findings.append(size)
             return
-        root = tree.parse_tree(given)
-        source = self._without(given, refuse.module_parts(given, root, meta_statement(root)))
+        given = self._without(given, refuse.control_parts(given))
+        given_root = tree.parse_tree(given)
+        source = self._without(given, refuse.module_parts(given, given_root, meta_statement(given_root)))
         fault = yield source.text
         if fault is not None and (parts := typescript.parts_of_broken(source, tree.parse_tree(source))):
             source = self._without(source, parts)
@@ -78,7 +80,8 @@ class Examination:
         if fault is not None:
             yield from self._syntax(source, root, fault)
         elif stray is None:
-            self.clean = source.text
+            names = refuse.imported(given_root)
+            self.clean = source.text + (f"\nvar {', '.join(names)}" if names else "")
         self._meta(source, root)
         if self._portable:
             self._findings += portable_findings(source, root)
@@ -108,7 +111,9 @@ class Examination:
 
     def _meta(self, source: Source, root: Node) -> None:
         self.meta, wrong = read_meta(source, root)
-        if self.clean is not None or meta_statement(root) is not None or not META.search(source.text):
+        misplaced = any(finding.rule == "meta" for finding in self._findings)
+        broken = self.clean is None and META.search(source.text)
+        if meta_statement(root) is not None or not (misplaced or broken):
             self._findings += wrong
 
 

@@ -9,10 +9,12 @@ from tree_sitter import Node
 
 from counterpoint.errors import Finding
 from counterpoint.script import tree
+from counterpoint.script.meta import is_meta
 from counterpoint.script.source import Source, Span, units
 
 MAX_UNITS = 524_288
 CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]|\r(?!\n)")
+LINE_SEPARATOR = "\u2028".encode()
 MAX_CONTROLS = 100
 """Control characters that are listed; a file that is no text has no end of them."""
 
@@ -21,22 +23,27 @@ EXPORTED_TYPE = re.compile(rb"export\s+(?:type|interface|enum|declare|namespace|
 Part = tuple[Finding, Span]
 
 
-def text_findings(source: Source) -> list[Finding]:
-    """What is wrong with the text before it is looked at as a program."""
-    findings: list[Finding] = []
+def size_finding(source: Source) -> Finding | None:
+    """A text that is too long to be looked at."""
     length = units(source.encoded)
-    if length > MAX_UNITS:
-        message = f"The script is longer than {MAX_UNITS:,} UTF-16 units."
-        findings.append(Finding(1, 1, message, f"It has {length:,}.", rule="size"))
+    if length <= MAX_UNITS:
+        return None
+    return Finding(1, 1, f"The script is longer than {MAX_UNITS:,} UTF-16 units.", f"It has {length:,}.", rule="size")
+
+
+def control_parts(source: Source) -> list[Part]:
+    """Control characters other than tab and the end of a line; a blank, or another end of a line, is there instead."""
+    parts: list[Part] = []
     for match in CONTROL.finditer(source.encoded):
-        line, column = source.place(match.start())
-        if len(findings) == MAX_CONTROLS:
-            findings.append(Finding(line, column, "There are more control characters.", rule="control-character"))
+        place = source.place(match.start())
+        if len(parts) == MAX_CONTROLS:
+            parts.append((Finding(*place, "There are more control characters.", rule="control-character"), (0, 0, b"")))
             break
         code = ord(match[0].decode())
         message, hint = f"The control character U+{code:04X} is not allowed.", f"Write it as \\u{code:04x}."
-        findings.append(Finding(line, column, message, hint, rule="control-character"))
-    return findings
+        instead = LINE_SEPARATOR if match[0] == b"\r" else b""
+        parts.append((Finding(*place, message, hint, rule="control-character"), (*match.span(), instead)))
+    return parts
 
 
 def module_parts(source: Source, root: Node, meta: Node | None) -> list[Part]:
@@ -51,10 +58,15 @@ def _module_parts(source: Source, root: Node, meta: Node | None) -> Iterator[Par
                 "import is not available in a workflow script.",
                 "Agents have tools; the script has its hooks.",
             )
-            yield _part(source, node, node.end_byte, message, hint, _imported(node))
+            yield _part(source, node, node.end_byte, message, hint)
         elif node.type == "export_statement" and (meta is None or node.start_byte != meta.start_byte):
             if EXPORTED_TYPE.match(source.encoded, node.start_byte):
                 continue  # no JavaScript: what it is will be said there
+            if is_meta(node):
+                message = "meta must be the first statement; only comments may stand before it."
+                finding = Finding(*source.place(node.start_byte), message, rule="meta")
+                yield finding, (node.start_byte, _end_of_export(node), b"")
+                continue
             message, hint = "The only export is that of meta.", "Return the result instead of exporting it."
             yield _part(source, node, _end_of_export(node), message, hint)
         elif node.type == "call_expression" and _is_import(tree.field(node, "function")):
@@ -85,16 +97,17 @@ def _types_of_call(node: Node) -> tuple[int, int] | None:
     return (less.start_byte, more.end_byte) if tight and less.type == "<" and more.type == ">" else None
 
 
-def _imported(node: Node) -> bytes:
-    """A declaration of the names that an import brings, which is always shorter."""
-    names: list[bytes] = []
-    for part in tree.walk(node):
-        if part.type == "import_specifier":
-            name = tree.field(part, "alias") or tree.field(part, "name")
-            names += [name.text or b""] if name is not None else []
-        elif part.type == "identifier" and part.parent is not None and part.parent.type != "import_specifier":
-            names.append(part.text or b"")
-    return b"let " + b",".join(names) + b";" if names else b""
+def imported(root: Node) -> list[str]:
+    """The names that the imports of a text would bring."""
+    names: list[str] = []
+    for statement in root.named_children:
+        for node in tree.walk(statement) if statement.type == "import_statement" else ():
+            if node.type == "import_specifier":
+                name = tree.field(node, "alias") or tree.field(node, "name")
+                names += [tree.text(name)] if name is not None else []
+            elif node.type == "identifier" and node.parent is not None and node.parent.type != "import_specifier":
+                names.append(tree.text(node))
+    return names
 
 
 def _end_of_export(node: Node) -> int:

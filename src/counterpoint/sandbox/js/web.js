@@ -31,7 +31,10 @@
     for (const key of Object.keys(value)) Object.defineProperty(copy, key, { value: clone(value[key], seen), writable: true, enumerable: true, configurable: true })
     return copy
   }
-  define('structuredClone', (value) => clone(value, new Map()))
+  define('structuredClone', function structuredClone(value) {
+    if (!arguments.length) throw new TypeError('structuredClone() takes a value')
+    return clone(value, new Map())
+  })
 
   class TextEncoder {
     get encoding() { return 'utf-8' }
@@ -58,6 +61,8 @@
   class TextDecoder {
     #fatal
     #ignoreBOM
+    #held = []
+    #begun = false
     constructor(label = 'utf-8', { fatal = false, ignoreBOM = false } = {}) {
       if (!/^(utf-?8|unicode-1-1-utf-8)$/i.test(String(label).trim())) throw new RangeError(`TextDecoder: only utf-8 is available, not '${label}'`)
       this.#fatal = fatal
@@ -66,35 +71,41 @@
     get encoding() { return 'utf-8' }
     get fatal() { return this.#fatal }
     get ignoreBOM() { return this.#ignoreBOM }
-    decode(input = new Uint8Array()) {
-      const bytes = input instanceof ArrayBuffer ? new Uint8Array(input) : new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
+    decode(input = new Uint8Array(), { stream = false } = {}) {
+      const given = input instanceof ArrayBuffer ? new Uint8Array(input) : new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
+      const bytes = this.#held.length ? Uint8Array.from([...this.#held, ...given]) : given
       const parts = []
-      let i = !this.#ignoreBOM && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
+      let i = !this.#begun && !this.#ignoreBOM && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0
       while (i < bytes.length) {
-        const [code, length] = this.#next(bytes, i)
+        const [code, length, whole] = this.#next(bytes, i)
+        if (stream && !whole) break
+        if (code === 0xfffd && this.#fatal && !(bytes[i] === 0xef && length === 3)) {
+          this.#held = []
+          throw new TypeError('TextDecoder: the bytes are not valid utf-8')
+        }
         parts.push(String.fromCodePoint(code))
         i += length
       }
+      this.#held = stream ? [...bytes.subarray(i)] : []
+      this.#begun = stream && (this.#begun || bytes.length > 2)
       return parts.join('')
     }
-    // One code point and its length in bytes; U+FFFD for each maximal part of an ill-formed sequence.
+    // One code point, its length in bytes, and whether more bytes could not change it; U+FFFD for each maximal part of
+    // an ill-formed sequence.
     #next(bytes, at) {
       const lead = bytes[at]
-      if (lead < 0x80) return [lead, 1]
+      if (lead < 0x80) return [lead, 1, true]
       const extra = lead >= 0xc2 && lead < 0xe0 ? 1 : lead >= 0xe0 && lead < 0xf0 ? 2 : lead >= 0xf0 && lead < 0xf5 ? 3 : 0
       let code = extra === 0 ? 0 : lead & (0x3f >> extra)
       const low = { 0xe0: 0xa0, 0xf0: 0x90 }[lead] ?? 0x80
       const high = { 0xed: 0x9f, 0xf4: 0x8f }[lead] ?? 0xbf
       for (let k = 1; k <= extra; k++) {
         const byte = bytes[at + k]
-        if (byte === undefined || byte < (k === 1 ? low : 0x80) || byte > (k === 1 ? high : 0xbf)) return this.#bad(k)
+        if (byte === undefined) return [0xfffd, k, false]
+        if (byte < (k === 1 ? low : 0x80) || byte > (k === 1 ? high : 0xbf)) return [0xfffd, k, true]
         code = (code << 6) | (byte & 0x3f)
       }
-      return extra === 0 ? this.#bad(1) : [code, extra + 1]
-    }
-    #bad(length) {
-      if (this.#fatal) throw new TypeError('TextDecoder: the bytes are not valid utf-8')
-      return [0xfffd, length]
+      return extra === 0 ? [0xfffd, 1, true] : [code, extra + 1, true]
     }
   }
   define('TextEncoder', TextEncoder)
@@ -190,7 +201,8 @@
   define('URLSearchParams', URLSearchParams)
 
   const PORTS = { 'http:': '80', 'https:': '443', 'ws:': '80', 'wss:': '443', 'ftp:': '21', 'file:': '' }
-  const escapeIn = (text, also) => text.toWellFormed().replace(/[^\x21-\x7e]|["<>`]/gu, (c) => encodeURIComponent(c)).replace(also, (c) => '%' + c.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0'))
+  const escapeIn = (text, also) => text.toWellFormed().replace(/[^\x21-\x7e]|["<>]/gu, (c) => encodeURIComponent(c)).replace(also, (c) => '%' + c.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0'))
+  const queryEscape = (text, special) => escapeIn(text, special ? /'/g : /(?!)/g)
   const withoutDots = (path) => {
     const parts = []
     const given = path.split('/')
@@ -201,7 +213,50 @@
     })
     return parts.join('/')
   }
-  // The parts of a URL that programs read. Special schemes as the standard has them; no IDNA: other hosts than ASCII are refused.
+  // A host in letters of any script, as names are registered: each label in Punycode (RFC 3492).
+  const punycode = (label) => {
+    const points = Array.from(label, (c) => c.codePointAt(0))
+    const out = points.filter((c) => c < 128).map((c) => String.fromCharCode(c))
+    const basic = out.length
+    if (basic) out.push('-')
+    const digit = (d) => String.fromCharCode(d < 26 ? d + 97 : d + 22)
+    let bias = 72, delta = 0, least = 128
+    for (let done = basic; done < points.length; delta++, least++) {
+      const next = Math.min(...points.filter((c) => c >= least))
+      delta += (next - least) * (done + 1)
+      least = next
+      for (const c of points) {
+        if (c < least) delta++
+        if (c !== least) continue
+        let q = delta
+        for (let k = 36; ; k += 36) {
+          const t = k <= bias ? 1 : k >= bias + 26 ? 26 : k - bias
+          if (q < t) break
+          out.push(digit(t + (q - t) % (36 - t)))
+          q = Math.floor((q - t) / (36 - t))
+        }
+        out.push(digit(q))
+        delta = Math.floor(delta / (done === basic ? 700 : 2))
+        delta += Math.floor(delta / (++done))
+        for (bias = 0; delta > 455; bias += 36) delta = Math.floor(delta / 35)
+        bias += Math.floor((36 * delta) / (delta + 38))
+        delta = 0
+      }
+    }
+    return 'xn--' + out.join('')
+  }
+  const ascii = (host) => host.normalize('NFKC').toLowerCase().normalize('NFC').replace(/[\u3002\uff0e\uff61]/g, '.').split('.').map((label) => (/[^\0-\x7f]/.test(label) ? punycode(label) : label)).join('.')
+  // A host that ends in a number is an address of four bytes, however it is written; null: it is none that exists.
+  const address = (host) => {
+    const parts = host.replace(/\.$/, '').split('.')
+    if (!/^(?:\d+|0x[0-9a-f]*)$/i.test(parts.at(-1))) return host
+    const numbers = parts.map((part) => (/^0x[0-9a-f]*$/i.test(part) ? parseInt(part.slice(2) || '0', 16) : /^0[0-7]+$/.test(part) ? parseInt(part, 8) : /^(?:0|[1-9]\d*)$/.test(part) ? Number(part) : NaN))
+    const last = numbers.pop()
+    if (numbers.length > 3 || !numbers.every((n) => n < 256) || !(last < 256 ** (4 - numbers.length))) return null
+    const value = numbers.reduce((sum, n, i) => sum + n * 256 ** (3 - i), last)
+    return [24, 16, 8, 0].map((shift) => Math.floor(value / 2 ** shift) % 256).join('.')
+  }
+  // The parts of a URL that programs read, as the standard has them.
   class URL {
     #u
     #params
@@ -218,9 +273,11 @@
       const [, main, query, hash] = /^([^?#]*)(\?[^#]*)?(#[^]*)?$/.exec(scheme ? afterScheme : text)
       const protocol = scheme ? scheme.toLowerCase() : base.protocol
       const special = protocol in PORTS
-      const u = { protocol, username: '', password: '', hostname: '', port: '', pathname: '', search: query && query !== '?' ? escapeIn(query, /'/g) : '', hash: hash && hash !== '#' ? escapeIn(hash, /(?!)/g) : '', opaque: false }
+      const u = { protocol, username: '', password: '', hostname: '', port: '', pathname: '', search: queryEscape(query ?? '', special), hash: escapeIn(hash ?? '', /`/g), opaque: false }
       const path = special ? main.replace(/\\/g, '/') : main
-      const authority = /^\/\/([^/]*)([^]*)$/.exec(path) ?? (scheme && special && protocol !== 'file:' && !(base && base.protocol === protocol && !path.startsWith('/')) ? /^\/*([^/]*)([^]*)$/.exec(path) : null)
+      const slashes = special && protocol !== 'file:' && scheme && !(base && base.protocol === protocol) ? /^\/*([^/]*)([^]*)$/ : special && protocol !== 'file:' ? /^\/\/+([^/]*)([^]*)$/ : /^\/\/([^/]*)([^]*)$/
+      const authority = slashes.exec(path)
+      if (!scheme && base.opaque && !(main === '' && query === undefined)) fail()
       if (authority) { URL.#authority(u, authority[1], special, fail); u.pathname = authority[2] }
       else if (scheme && (!base || base.protocol !== protocol || !special)) {
         u.pathname = path
@@ -228,11 +285,12 @@
         if (protocol === 'file:' && !path.startsWith('/')) u.pathname = '/' + path
       } else {
         Object.assign(u, { username: base.username, password: base.password, hostname: base.hostname, port: base.port })
-        if (base.opaque && !(path === '' && !query)) fail()
+        u.opaque = base.opaque
         if (path === '') { u.pathname = base.pathname; if (query === undefined) u.search = base.search }
         else u.pathname = path.startsWith('/') ? path : base.pathname.replace(/[^/]*$/, '') + path
       }
-      if (!(u.opaque && !special)) u.pathname = escapeIn(withoutDots(u.pathname), /[{}^]/g)
+      if (u.opaque && !special) u.pathname = u.pathname.toWellFormed().replace(/[^\x20-\x7e]/gu, (c) => encodeURIComponent(c))
+      else u.pathname = escapeIn(withoutDots(u.pathname), /[`{}^]/g)
       if (special && !u.pathname.startsWith('/')) u.pathname = '/' + u.pathname
       return u
     }
@@ -240,12 +298,13 @@
       const at = text.lastIndexOf('@')
       if (at >= 0) {
         const [name, ...rest] = text.slice(0, at).split(':')
-        u.username = escapeIn(name, /[/:;=@[\]^|]/g)
-        u.password = escapeIn(rest.join(':'), /[/:;=@[\]^|]/g)
+        u.username = escapeIn(name, /[/:;=?#@[\\\]^|`{}]/g)
+        u.password = escapeIn(rest.join(':'), /[/:;=?#@[\\\]^|`{}]/g)
       }
       const [, host, port] = /^(\[[0-9a-f:.]+\]|[^:]*)(?::(\d*))?$/i.exec(text.slice(at + 1)) ?? fail()
       if (special && u.protocol !== 'file:' && !host) fail()
-      const plain = special ? percentDecode(host).toLowerCase() : host
+      const decoded = special ? percentDecode(host) : host
+      const plain = special && !host.startsWith('[') ? address(/[^\0-\x7f]/.test(decoded) ? ascii(decoded) : decoded.toLowerCase()) ?? fail() : decoded
       if (/[\s#%/<>?@\\^|]/.test(plain) || (special && /[^\x21-\x7e]/.test(plain))) fail()
       if (port && +port > 65535) fail()
       u.hostname = plain === 'localhost' && u.protocol === 'file:' ? '' : plain
@@ -257,33 +316,50 @@
     get hostname() { return this.#u.hostname }
     get port() { return this.#u.port }
     get host() { return this.#u.hostname + (this.#u.port ? ':' + this.#u.port : '') }
-    get origin() { return this.#u.protocol in PORTS && this.#u.protocol !== 'file:' ? `${this.#u.protocol}//${this.host}` : 'null' }
+    get origin() {
+      if (this.#u.protocol === 'blob:') return URL.parse(this.#u.pathname)?.origin ?? 'null'
+      return this.#u.protocol in PORTS && this.#u.protocol !== 'file:' ? `${this.#u.protocol}//${this.host}` : 'null'
+    }
     get pathname() { return this.#u.pathname }
-    get search() { return this.#u.search }
-    get hash() { return this.#u.hash }
-    get href() {
-      const u = this.#u
+    get search() { return this.#u.search === '?' ? '' : this.#u.search }
+    get hash() { return this.#u.hash === '#' ? '' : this.#u.hash }
+    get href() { return URL.#text(this.#u) }
+    static #text(u) {
       const user = u.username || u.password ? u.username + (u.password ? ':' + u.password : '') + '@' : ''
-      const authority = u.hostname || u.protocol in PORTS ? `//${user}${this.host}` : ''
+      const authority = u.hostname || u.protocol in PORTS ? `//${user}${u.hostname}${u.port ? ':' + u.port : ''}` : ''
       return u.protocol + authority + u.pathname + u.search + u.hash
     }
     get searchParams() {
       this.#params ??= URLSearchParams.attached(this.#u.search, (params) => { this.#u.search = params.size ? '?' + params : '' })
       return this.#params
     }
-    #replace(change) { this.#u = URL.#resolve(change, null) }
-    set href(value) { this.#replace(String(value)); this.#params = undefined }
-    set protocol(value) { this.#replace(this.href.replace(/^[^:]*:/, String(value).replace(/:?$/, ':'))) }
-    set hostname(value) { this.#replace(this.href.replace(`//${this.#authorityText()}`, `//${this.#userText()}${value}${this.#u.port ? ':' + this.#u.port : ''}`)) }
-    set host(value) { this.#replace(this.href.replace(`//${this.#authorityText()}`, `//${this.#userText()}${value}`)) }
-    set port(value) { this.#replace(this.href.replace(`//${this.#authorityText()}`, `//${this.#userText()}${this.#u.hostname}${value === '' ? '' : ':' + value}`)) }
-    set username(value) { this.#u.username = escapeIn(String(value), /[/:;=@[\]^|]/g) }
-    set password(value) { this.#u.password = escapeIn(String(value), /[/:;=@[\]^|]/g) }
-    set pathname(value) { const text = String(value); this.#u.pathname = escapeIn(withoutDots(text.startsWith('/') ? text : '/' + text), /[?#{}^]/g) }
-    set search(value) { const text = String(value).replace(/^\?/, ''); this.#u.search = text ? '?' + escapeIn(text, /['#]/g) : ''; this.#params = undefined }
-    set hash(value) { const text = String(value).replace(/^#/, ''); this.#u.hash = text ? '#' + escapeIn(text, /(?!)/g) : '' }
-    #userText() { return this.#u.username || this.#u.password ? this.#u.username + (this.#u.password ? ':' + this.#u.password : '') + '@' : '' }
-    #authorityText() { return this.#userText() + this.host }
+    set href(value) { this.#u = URL.#resolve(String(value), null); this.#params = undefined }
+    // A part that would make no URL is ignored, as the standard wants.
+    #change(part, value) {
+      const u = { ...this.#u, [part]: value }
+      try { this.#u = URL.#resolve(URL.#text(u), null) } catch { return }
+    }
+    set protocol(value) {
+      const next = /^[a-z][a-z0-9+.-]*/i.exec(String(value))?.[0].toLowerCase()
+      if (next && `${next}:` in PORTS === this.#u.protocol in PORTS) this.#change('protocol', `${next}:`)
+    }
+    set hostname(value) { if (!this.#u.opaque && !/[/?#:@\\]/.test(String(value))) this.#change('hostname', String(value)) }
+    set host(value) {
+      const [, host, port] = /^([^/?#@\\]*?)(?::(\d*))?$/.exec(String(value)) ?? []
+      if (this.#u.opaque || host === undefined) return
+      this.#change('hostname', host)
+      if (port) this.port = port
+    }
+    set port(value) {
+      const digits = /^\d*/.exec(String(value))[0]
+      if (this.#u.hostname && (digits || value === '')) this.#change('port', digits)
+    }
+    set username(value) { this.#u.username = escapeIn(String(value), /[/:;=?#@[\\\]^|`{}]/g) }
+    set password(value) { this.#u.password = escapeIn(String(value), /[/:;=?#@[\\\]^|`{}]/g) }
+    set pathname(value) { const text = String(value); this.#u.pathname = escapeIn(withoutDots(text.startsWith('/') ? text : '/' + text), /[?#`{}^]/g) }
+    set search(value) { const text = String(value).replace(/^\?/, ''); this.#u.search = text ? '?' + queryEscape(text, this.#u.protocol in PORTS).replace(/#/g, '%23') : ''; this.#params = undefined }
+    set hash(value) { const text = String(value).replace(/^#/, ''); this.#u.hash = text ? '#' + escapeIn(text, /`/g) : '' }
+    get [Symbol.toStringTag]() { return 'URL' }
     toString() { return this.href }
     toJSON() { return this.href }
   }

@@ -1,0 +1,191 @@
+"""``do``: a task in a sentence; the lead finds the cheapest way, asks, runs, and answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from counterpoint import daemon
+from counterpoint.cli.approval import Approved, Proposal, approve
+from counterpoint.cli.arguments import read_budgets
+from counterpoint.cli.leading import Office, office, read_decided_args
+from counterpoint.cli.options import Output, asynchronous, common
+from counterpoint.cli.plan import authored
+from counterpoint.cli.run import carry_out, ready
+from counterpoint.cli.text import one_line, safe
+from counterpoint.client import load_script
+from counterpoint.events import RunStatus
+from counterpoint.lead.author import AuthorError
+from counterpoint.lead.notice import footer, notice
+from counterpoint.lead.prompts import prompt
+from counterpoint.lead.talk import Talk
+from counterpoint.lead.triage import Decision, Offer, offers, plans, system, triage
+from counterpoint.script import Script
+from counterpoint.script.find import BUNDLED, Saved, find, load
+from counterpoint.version import VERSION
+
+ONE_AGENT = BUNDLED / "one-agent.js"
+UNASKED = 3
+"""The exit code where a person would have to say yes."""
+MOST_OFFERS = 4
+
+
+@click.command()
+@click.argument("task")
+@click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of agents that name none.")
+@click.option("--lead", metavar="PROVIDER:NAME", help="The model that plans; without it, that of the agents.")
+@click.option("--base-url", help="Address of the provider.")
+@click.option("--budget", multiple=True, metavar="500k|$5", help="Ceiling of output tokens, or of money.")
+@click.option("--max-agents", type=int, help="Cap on agents.")
+@click.option("--concurrency", "-c", type=int, help="Agents at work at once (1 to 1000).")
+@click.option("--cwd", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The folder to work in.")
+@common
+@asynchronous
+async def do(
+    task: str, lead: str | None, budget: tuple[str, ...], cwd: Path | None, output: Output, state: Path | None,
+    **flags: Any,
+) -> int:  # fmt: skip
+    """Do TASK the cheapest way that will really do it: answer, one agent, a saved workflow, or a new one.
+
+    A workflow is shown with its estimate before it starts; --yes says yes, and a budget always holds.
+
+    \b
+    counterpoint do "Which settings does no code read?"
+    """
+    folder = (cwd or Path.cwd()).resolve()
+    about = {"command": "do", "task": task}
+    async with office(state, folder, output, lead=lead, about=about, **flags, **read_budgets(budget)) as here:
+        await ready(here.models, here.model, output)
+        if not plans(here.line.model.spec):
+            return await _without_plan(here, task)
+        talk = Talk(here.line, system(folder, here.saved), folder, record=here.record.message, watch=here.watch)
+        decision = await triage(task, talk)
+        here.record.add("decided", **msgspec.to_builtins(decision))
+        here.watch(f"{decision.way}: {decision.reason}")
+        return await _carry_out(here, task, decision, talk)
+
+
+async def _carry_out(here: Office, task: str, decision: Decision, talk: Talk) -> int:
+    match decision.way:
+        case "answer":
+            return _answered(here, decision)
+        case "agent":
+            approved = Approved(await _one_agent(here, decision.prompt), "the task itself")
+        case "saved":
+            script = await load_script(find(decision.name, here.folder, names_only=True))
+            approved = await _approved(here, script, read_decided_args(decision.args), decision)
+        case "workflow":
+            attempt = await authored(here, task, scouted=decision.pieces)
+            if attempt.script is None:
+                raise AuthorError([attempt])
+            approved = await _approved(here, attempt.script, None, decision)
+    if not isinstance(approved, Approved):
+        return _not_approved(here, approved)
+    return await _run(here, approved, decision, talk)
+
+
+async def _approved(here: Office, script: Script, args: bytes | None, decision: Decision) -> Approved | str:
+    why = " ".join(filter(None, (decision.reason, decision.gain, decision.cost)))
+    return await approve(here, Proposal(script, args, await here.estimate(script, args), why))
+
+
+def _not_approved(here: Office, refusal: str) -> int:
+    if refusal == "no":
+        here.output.say("Not run.")
+        return 0
+    here.output.say("Nobody is here to say yes, so nothing was run.")
+    here.output.say('Say yes with --yes, or set `approve` to what may run unasked, as approve = "$2".')
+    if here.output.json:
+        here.output.document({"session": here.record.id, "way": "workflow", "run_id": None, "approved": False})
+    return UNASKED
+
+
+async def _one_agent(here: Office, task: str) -> Proposal:
+    script = load(ONE_AGENT)
+    args = msgspec.json.encode({"task": task})
+    return Proposal(script, args, await here.estimate(script, args))
+
+
+def _answered(here: Office, decision: Decision) -> int:
+    if here.output.json:
+        here.output.document({
+            "session": here.record.id, "way": "answer", "reason": decision.reason, "answer": decision.answer,
+            "run_id": None,
+        })  # fmt: skip
+    else:
+        click.echo(safe(decision.answer))
+        here.output.say(f"the lead itself: {here.own_cost()}")
+    return 0
+
+
+async def _run(here: Office, approved: Approved, decision: Decision, talk: Talk) -> int:
+    """Runs what was approved, and lets the lead answer from what came back."""
+    proposal, client = approved.proposal, here.here.client
+    run_id = await client.submit(
+        proposal.script, settings=here.here.settings, models=here.models, cwd=here.folder, args=proposal.args,
+        version=VERSION,
+    )  # fmt: skip
+    here.record.add("run", run_id=run_id, approved_by=approved.by)
+    ended = await carry_out(here.here, run_id, here.models, here.output)
+    view = await client.view(run_id)
+    result = await client.value(run_id, view.result)
+    before = talk.context
+    answer = _whole(result) if decision.way == "agent" else ""
+    if not answer and view.status in (RunStatus.COMPLETED, RunStatus.PARTIAL):
+        answer = await talk.say(f"{prompt('answer').text}\n\n{notice(view, result)}")
+    here.record.add("answered", run_id=run_id, answer=answer)
+    if here.output.json:
+        here.output.document({
+            "session": here.record.id, "way": decision.way, "reason": decision.reason, "approved_by": approved.by,
+            "run_id": run_id, "answer": answer or None, "run": await client.document(view),
+            "lead": {**msgspec.to_builtins(here.line.usage), "context_before": before,
+                     "context_after": talk.context},
+        })  # fmt: skip
+    else:
+        if answer:
+            click.echo(safe(answer))
+        here.output.say(f"\n{footer(view)}\nthe lead itself: {here.own_cost()}")
+    return daemon.exit_code(ended.status)
+
+
+def _whole(result: Any) -> str:
+    return result if isinstance(result, str) else ""
+
+
+# --- a model that plans nothing --------------------------------------------------------------------------------------
+
+
+async def _without_plan(here: Office, task: str) -> int:
+    """What a small model can do: one agent, or a workflow that somebody else has written."""
+    spec = here.line.model.spec
+    fitting = offers(task, here.saved, _said_of_use(here.saved))[:MOST_OFFERS]
+    here.record.add("decided", way="offer", reason="the model plans nothing", offers=[o.saved.name for o in fitting])
+    here.output.say(
+        f"{spec} is too small to plan: it decides nothing and writes no workflow (--lead names a model that can). "
+        f"It can be the agent of a workflow that is there."
+    )
+    if here.output.json:
+        rows = [{"name": o.saved.name, "description": o.saved.description, "words": list(o.words)} for o in fitting]
+        here.output.document({"session": here.record.id, "way": "offer", "model": spec, "offers": rows, "run_id": None})
+    else:
+        for offer in fitting:
+            click.echo(_offer(offer))
+    if not fitting:
+        here.output.say("No saved workflow fits these words; see them all with: counterpoint workflows list")
+    return UNASKED
+
+
+def _said_of_use(saved: Any) -> dict[str, str]:
+    return {one.name: _when(one) for one in saved if one.error is None}
+
+
+def _when(one: Saved) -> str:
+    return load(one.path).meta.when_to_use or ""
+
+
+def _offer(offer: Offer) -> str:
+    name = one_line(offer.saved.name, 40)
+    return f"{name}: {one_line(offer.saved.description, 120)}\n  counterpoint run {name} --args '{{…}}'"

@@ -1,0 +1,116 @@
+"""What the commands of the lead share: its model, its record, and the engine behind its estimates."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from counterpoint.cli.options import Output, Session, session
+from counterpoint.cli.simulate import estimated
+from counterpoint.cli.text import count, money, safe
+from counterpoint.client import examine
+from counterpoint.errors import Finding, UsageError
+from counterpoint.lead.author import Attempt, Desk
+from counterpoint.lead.estimate import Estimate
+from counterpoint.lead.record import Record
+from counterpoint.lead.talk import Line
+from counterpoint.models.registry import Models
+from counterpoint.script import Script
+from counterpoint.script.check import doubts
+from counterpoint.script.find import Saved, listing
+from counterpoint.script.meta import Meta
+
+
+@dataclass(slots=True)
+class Office:
+    """Where the lead works in one command."""
+
+    here: Session
+    models: Models
+    folder: Path
+    output: Output
+    line: Line
+    record: Record
+    saved: Sequence[Saved] = field(default=())
+    attempts: int = 0
+
+    @property
+    def model(self) -> str:
+        """The model of agents that name none."""
+        return self.models.default(self.here.settings.model)
+
+    def watch(self, what: str) -> None:
+        """Tells the user what the lead does."""
+        self.output.say(f"lead: {safe(what)}")
+
+    async def estimate(self, script: Script, args: bytes | None = None) -> Estimate:
+        """What a run of the script here would need."""
+        return await estimated(self.here.client, script, self.here.settings, self.models, self.folder, args)
+
+    async def examine(self, text: str) -> tuple[Meta | None, list[Finding]]:
+        """The meta of a text, and everything that is wrong or doubtful, in the order of the text."""
+        (examined,) = await examine([text], portable=self.here.settings.portable)
+        syntax = any(finding.rule == "syntax" for finding in examined.findings)
+        found = [*examined.findings, *([] if syntax else doubts(text, examined.meta))]
+        return examined.meta, sorted(found, key=lambda finding: (finding.line, finding.column))
+
+    def desk(self) -> Desk:
+        """For the author."""
+        return Desk(
+            line=self.line, cwd=self.folder, examine=self.examine, simulate=self.estimate, place=self.place,
+            keep=self.keep, watch=self.watch,
+        )  # fmt: skip
+
+    async def place(self, text: str) -> str:
+        """Keeps a script's text in the session, and gives its path."""
+        self.attempts += 1
+        return str(await self.record.file(f"script-{self.attempts}.js", text))
+
+    def keep(self, attempt: Attempt) -> None:
+        """Keeps what became of an attempt."""
+        self.record.add(
+            "attempt", number=attempt.number, path=attempt.path, clean=attempt.clean, problems=list(attempt.problems),
+            estimate=attempt.estimate.document() if attempt.estimate else None,
+        )  # fmt: skip
+        if attempt.problems:
+            first = attempt.problems[0].splitlines()[0]
+            more = f" (and {len(attempt.problems) - 1} more)" if len(attempt.problems) > 1 else ""
+            self.watch(f"attempt {attempt.number} is not clean: {first}{more}")
+
+    def own_cost(self) -> str:
+        """What the lead itself has consumed, in a few words."""
+        usage = self.line.usage
+        return f"{count(usage.input_tokens)} in, {count(usage.output_tokens)} out, {money(usage.usd)}"
+
+
+@contextlib.asynccontextmanager
+async def office(
+    state: Path | None, folder: Path, output: Output, *, lead: str | None, reopen: str | None = None,
+    about: dict[str, Any], **flags: Any,
+) -> AsyncGenerator[Office]:  # fmt: skip
+    """Opens the store, the models and the session's record. Raises UsageError, StoreError."""
+    async with session(state, folder, **flags) as here, Models(here.settings) as models:
+        spec = models.default(lead or here.settings.model)
+        model = models.get(spec)
+        line = Line(model, models.limiter_of(model), here.settings.retries, here.settings.max_wait_s)
+        if reopen is not None:
+            record = Record.find(here.settings.state, reopen)
+            record.add("reopened", cwd=str(folder), lead=spec)
+        else:
+            record = Record.create(here.settings.state, **about, cwd=str(folder), lead=spec)
+        yield Office(here, models, folder, output, line, record, listing(folder))
+
+
+def read_decided_args(text: str) -> bytes | None:
+    """The arguments that a model gave for a saved workflow. Raises UsageError."""
+    if not text.strip():
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"The lead gave arguments that are no JSON: {error}.") from error
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
