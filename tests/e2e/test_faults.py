@@ -159,9 +159,8 @@ def test_an_agent_that_was_cut_off_goes_on_from_its_transcript(cpt: Program, fak
         Waits(stuck, Says("too late")),
         Says("plover"),
     )
-    process = cpt.start(
-        "run", cpt.script("return await agent('read it')"), "--model", "openai-compatible:m", "--base-url", f"{fake.url}/v1"
-    )  # fmt: skip
+    where = ("--model", "openai-compatible:m", "--base-url", f"{fake.url}/v1")
+    process = cpt.start("run", cpt.script("return await agent('read it')"), *where)
     for _ in range(2):
         assert fake.arrived.acquire(timeout=20)
     process.kill()

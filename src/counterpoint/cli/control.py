@@ -101,7 +101,9 @@ async def steer(run: str, words: tuple[str, ...], output: Output, state: Path | 
         case (agent, text):
             pass
         case _:
-            raise UsageError("steer takes a run, perhaps an agent, and one text.", hint='counterpoint steer @last a3 "text"')
+            raise UsageError(
+                "steer takes a run, perhaps an agent, and one text.", hint='counterpoint steer @last a3 "text"'
+            )
     async with session(state) as here:
         return await ask(here, await here.client.find(run), "steer", agent, output, text=text)
 
