@@ -266,10 +266,11 @@ class RunView:
         return list(rows.values())
 
     def duration_s(self, now: float | None = None) -> float:
-        """Seconds of work: of all attempts, the present one up to `now` (by default the last event)."""
+        """Seconds of work: of all attempts, the present one up to `now`, or to the last event where it died."""
         if self.ended or self.started_at is None:
             return self.active_s
-        return self.active_s + max(0.0, (now or self.last_at) - self.started_at)
+        until = self.last_at if now is None or self.status is RunStatus.INTERRUPTED else now
+        return self.active_s + max(0.0, until - self.started_at)
 
     def find_agent(self, text: str) -> AgentView | None:
         """The agent with this id, or the only one, or the first, with this label."""
