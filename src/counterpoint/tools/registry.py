@@ -11,7 +11,7 @@ from counterpoint.errors import HookError, nearest
 from counterpoint.tools.base import Tool, ToolContext, ToolError
 from counterpoint.tools.edit import Edit, Write
 from counterpoint.tools.files import LS, Glob, Read
-from counterpoint.tools.policy import split
+from counterpoint.tools.policy import Access, Kind, split
 from counterpoint.tools.schema import problems
 from counterpoint.tools.search import Grep
 from counterpoint.tools.shell import Bash, BashOutput, KillShell
@@ -102,6 +102,16 @@ def missing(names: Iterable[str] | None) -> list[str]:
         for name, tool in plain.items()
         if tool.lower() not in ALL and canonical(tool) not in TOOLS and not _MCP.match(tool)
     ]
+
+
+def offers(tool: Tool, context: ToolContext) -> bool:
+    """Whether a model is told of a tool: not where every call of it would be denied."""
+    kinds: dict[str, Kind] = {"Write": "write", "Edit": "write", "Bash": "command", "KillShell": "command"}
+    kind = kinds.get(tool.spec.name)
+    if kind is None:
+        return tool.spec.name != "BashOutput" or offers(TOOLS["Bash"], context)
+    name = "Bash" if kind == "command" else tool.spec.name
+    return context.guard.policy.may(Access(name, kind))
 
 
 async def invoke(tool: Tool, input: dict[str, Any], context: ToolContext) -> str:
