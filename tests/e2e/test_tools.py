@@ -226,6 +226,29 @@ def test_the_scripts_own_tool_calls_keep_to_the_same_rules(cpt: Program) -> None
     assert [denial["agent"] for denial in events(cpt, "tool_denied")] == ["", ""]
 
 
+def test_many_agents_that_ask_for_the_same_are_one_question(scripted: Scripted) -> None:
+    calls = json.dumps([("Bash", {"command": "echo hi"})])
+    body = f"return await parallel([1, 2, 3].map((n) => () => agent({json.dumps(calls)}, {{label: `n${{n}}`}})))"
+    cpt = scripted.cpt
+    started = cpt("run", cpt.script(body), "--model", "anthropic:m", "--base-url", scripted.fake.url, "--detach",
+                  "--ask", "Bash(echo *)", "--no-sandbox", ANTHROPIC_API_KEY="k")  # fmt: skip
+    assert started.code == 0, started.err
+    gates: list[Any] = []
+    while not gates:
+        gates = cpt("show", "@last", "--json").json.get("gates", [])
+    (gate,) = gates
+    assert "May agents use Bash(echo hi)?" in gate["question"]
+    assert cpt("approve", "@last", gate["id"]).code == 0
+    while (ended := cpt("result", "@last", "--json").json)["status"] == "running":
+        pass
+    assert [text.splitlines()[1] for text in ended["result"]] == ["hi"] * 3
+
+
+def test_with_nobody_to_ask_a_question_is_a_no(scripted: Scripted) -> None:
+    ended = scripted.agent([("Bash", {"command": "echo hi"})], "--ask", "Bash", "--no-sandbox")
+    assert "and there is nobody to ask" in ended.json["result"]
+
+
 def test_a_resumed_run_keeps_its_rules(scripted: Scripted) -> None:
     scripted.agent([WRITE], "--allow", "Edit(src/**)")
     (scripted.cpt.folder / "src/a.txt").unlink()

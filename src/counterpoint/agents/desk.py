@@ -19,7 +19,7 @@ from counterpoint.tools.jail import Cell
 from counterpoint.tools.policy import Permissions, Policy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Workshop:
     """What the desks of a process have in common."""
 

@@ -109,6 +109,7 @@ class Run:
         self._epoch = epoch
         self._use_tool = use_tool
         self._workshop = workshop or Workshop()
+        self._workshop.ask = self.gates.permit if plan.waits_for_people else None
         self._timers = Timers(self.attempt)
         self._children = Children(self.attempt, find_workflow)
         self.fleet = Fleet(

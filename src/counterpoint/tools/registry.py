@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from counterpoint.errors import HookError, nearest
-from counterpoint.tools.base import Tool, ToolContext, ToolError
+from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
 from counterpoint.tools.edit import Edit, Write
 from counterpoint.tools.files import LS, Glob, Read
 from counterpoint.tools.policy import Access, Kind, split
@@ -30,6 +31,7 @@ ELSEWHERE = frozenset({
 })  # fmt: skip
 """Tools that Claude Code has and that are not built here: named in a list, they are simply not there."""
 ALL = frozenset({"*", "all tools", "all"})
+PING_S = 5.0
 _MCP = re.compile(r"mcp__.+")
 
 
@@ -124,5 +126,19 @@ async def invoke(tool: Tool, input: dict[str, Any], context: ToolContext) -> str
         members = ", ".join(tool.spec.schema["properties"])
         raise ToolError(f"The input of {tool.spec.name} is wrong: {'; '.join(wrong)}. It takes {members}.")
     action = await tool.prepare(input, context)
-    await context.guard.admit(action.accesses)
+    await _admitted(action, context)
     return await action.run()
+
+
+async def _admitted(action: Action, context: ToolContext) -> None:
+    """Waits for the rules, and for people where the rules ask them: that is no stall of the agent."""
+    if not context.guard.policy.ask:
+        return await context.guard.admit(action.accesses)
+    asking = asyncio.ensure_future(context.guard.admit(action.accesses))
+    try:
+        while not asking.done():
+            context.alive()
+            await asyncio.wait([asking], timeout=PING_S)
+    finally:
+        asking.cancel()
+    return asking.result()
