@@ -9,6 +9,8 @@ import msgspec
 from counterpoint.agents.desk import Workshop
 from counterpoint.agents.loop import Observer, OnRetry, Send, run_agent
 from counterpoint.agents.task import AgentResult, AgentTask
+from counterpoint.errors import UsageError
+from counterpoint.events import Fault, Outcome
 from counterpoint.models.messages import Answer, Message, Model, Request
 from counterpoint.models.registry import Models
 from counterpoint.tools.registry import select
@@ -29,7 +31,10 @@ class LocalExecutor:
         self._prefixes = Prefixes()
 
     async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
-        model = self._models.get(task.model)
+        try:
+            model = await self._models.ready(task.model)
+        except UsageError as error:
+            return AgentResult(Outcome.FAILED, fault=Fault("ProviderError", error.message, kind="rejected"))
         tools = select(task.tools, task.disallowed) if model.tools else []
         async with self._workshop.desk(task, observer.denied) as desk:
             return await run_agent(task, model, self._sender(task, model), tools, observer, history, desk)
