@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from counterpoint.agents.desk import Workshop
 from counterpoint.agents.types import load_types
 from counterpoint.errors import CounterpointError, HookError, ScriptRefused, StoreError, UsageError, first_error
 from counterpoint.events import Recorded, RunEnded, RunStatus
@@ -115,13 +116,15 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
     )
+    workshop = Workshop(hidden=(store.folder,))
     run = Run(
         plan,
         journal=journal,
         epoch=epoch,
         models=models,
-        executor=lambda budget: LocalExecutor(models, budget),
+        executor=lambda budget: LocalExecutor(models, budget, workshop),
         find_workflow=find_child,
+        workshop=workshop,
     )
     if orders.started is not None:
         orders.started(run)

@@ -203,6 +203,8 @@ class CallRefused(Event, frozen=True, tag="call_refused"):
     key: str
     fault: Fault
     label: str = ""
+    call: int = 0
+    """Its place among the ``agent()`` calls of this attempt, from 1; 0: it was no ``agent()`` call."""
 
 
 # --- agents ------------------------------------------------------------------------------------------------------
@@ -225,6 +227,8 @@ class AgentQueued(Event, frozen=True, tag="agent_queued"):
     line: int | None = None
     workflow: str | None = None
     """Name of the child workflow that called, None for the script itself."""
+    call: int = 0
+    """Its place among the ``agent()`` calls of this attempt, from 1; 0: a person has changed an agent under way."""
 
 
 class AgentStarted(Event, frozen=True, tag="agent_started"):
@@ -253,6 +257,19 @@ class ToolUsed(Event, frozen=True, tag="tool_used"):
     summary: str = ""
     ok: bool = True
     seconds: float = 0.0
+
+
+class ToolDenied(Event, frozen=True, tag="tool_denied"):
+    """The rules, or a person, said no to a tool call; nothing was done, and the caller was told why."""
+
+    agent: str
+    """Empty: the script."""
+    tool: str
+    subject: str
+    """A path, a command, a host."""
+    reason: str
+    hint: str = ""
+    """The rule that would allow it."""
 
 
 class AgentRetried(Event, frozen=True, tag="agent_retried"):
@@ -302,6 +319,10 @@ class AgentReused(Event, frozen=True, tag="agent_reused"):
     label: str = ""
     phase: str | None = None
     workflow: str | None = None
+    call: int = 0
+    """Its place among the ``agent()`` calls of this attempt, from 1."""
+    behind: int = 0
+    """How many new answers the script had heard in this attempt before this one."""
 
 
 class AgentMarked(Event, frozen=True, tag="agent_marked"):
@@ -321,11 +342,21 @@ class TimerFired(Event, frozen=True, tag="timer_fired"):
     ms: float
 
 
+class AnswerReused(Event, frozen=True, tag="answer_reused"):
+    """The script heard again what it had heard before: of a timer, gate, tool call, child workflow or refusal."""
+
+    key: str
+    behind: int = 0
+    """How many new answers the script had heard in this attempt before this one."""
+
+
 class WorkflowEntered(Event, frozen=True, tag="workflow_entered"):
     """A child workflow began."""
 
     key: str
     name: str
+    source: Value | None = None
+    """The child's text, as a JSON string: a resume needs no file."""
 
 
 class WorkflowLeft(Event, frozen=True, tag="workflow_left"):
@@ -420,6 +451,7 @@ AnyEvent = (
     | AgentStarted
     | AgentTurned
     | ToolUsed
+    | ToolDenied
     | AgentRetried
     | AgentSlow
     | AgentSteered
@@ -427,6 +459,7 @@ AnyEvent = (
     | AgentReused
     | AgentMarked
     | TimerFired
+    | AnswerReused
     | WorkflowEntered
     | WorkflowLeft
     | GateOpened

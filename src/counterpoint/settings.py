@@ -92,8 +92,24 @@ class Settings:
     """Time without progress after which it is said what an agent waits for."""
     on_stall: str = "end"
     """What a stalled agent does: ``end`` as stalled, or ``retry`` once, from its transcript."""
+    allow: tuple[str, ...] = ()
+    """What agents may do besides reading below the run's folder: ``Edit(src/**)``, ``Bash(make *)``. Adds up."""
+    ask: tuple[str, ...] = ()
+    """What a person is asked about first; with nobody there to ask, it is denied. Adds up."""
+    deny: tuple[str, ...] = ()
+    """What agents may never do. Adds up."""
+    trust_project: bool = False
+    """Take the project's own allow rules (.claude/settings.json) and MCP servers (.mcp.json) as well."""
+    sandbox: str = "auto"
+    """Commands of agents: ``auto`` in a sandbox or not at all, ``off`` without one."""
+    network: bool = False
+    """Commands of agents reach the network."""
+    env: tuple[str, ...] = ()
+    """Environment variables that commands of agents see besides the harmless ones."""
     unknown_agents: str = "reject"
     """What an agentType without a definition does: ``reject`` or ``general``."""
+    approve: str = "ask"
+    """What the lead may run unasked: ``ask`` (nothing), or what is estimated to stay under a ceiling at worst: ``$2``."""
     strict: bool = False
     """A script error ends the run."""
     portable: bool = False
@@ -124,6 +140,10 @@ class Settings:
         _range("budget_reserve", self.budget_reserve, 0, 0.9)
         for text in self.budgets:
             read_ceiling(text)
+        if self.approve != "ask":
+            read_ceiling(self.approve)
+        if self.sandbox not in ("auto", "off"):
+            raise SettingsError(f"sandbox is {self.sandbox!r}; it takes 'auto' or 'off'.")
         if self.on_stall not in ("end", "retry"):
             raise SettingsError(f"on_stall is {self.on_stall!r}; it takes 'end' or 'retry'.")
         if self.unknown_agents not in ("reject", "general"):
@@ -134,11 +154,14 @@ class Settings:
         return {name: getattr(self, name) for name in BOUNDS}
 
 
+ADDING = frozenset({"allow", "ask", "deny"})
+"""Settings whose values from all sources hold together."""
 BOUNDS = (
     "concurrency", "max_agents", "max_items", "max_depth", "budget_tokens", "budget_usd", "budgets", "budget_reserve",
     "allow_unknown_price", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending", "max_log_lines",
     "retries", "max_wait_s", "max_repairs", "max_turns", "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
-    "on_stall",
+    "on_stall", "allow", "ask",
+    "deny", "sandbox", "network", "env",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip
 
@@ -162,6 +185,8 @@ def load(*, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[
         for name, value in source.items():
             if name == "aliases":
                 values["aliases"] = {**values.get("aliases", {}), **value}
+            elif name in ADDING:
+                values[name] = tuple(dict.fromkeys((*values.get(name, ()), *value)))
             else:
                 values[name] = value
             origins[name] = origin
@@ -218,8 +243,20 @@ def _convert(name: str, value: Any, type_: Any, origin: str, *, strict: bool) ->
     if Path in (type_, *get_args(type_)):
         return Path(str(value)).expanduser()
     if isinstance(value, str) and get_origin(type_) is tuple:
-        value = [part.strip() for part in value.split(",")]
+        value = _at_commas(value)
     try:
         return msgspec.convert(value, dict[str, str] if name == "aliases" else type_, strict=strict)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{origin}: {name} is {value!r}: {error}") from error
+
+
+def _at_commas(text: str) -> list[str]:
+    """Parts between commas that stand in no parentheses: ``Edit(src/**), Bash(git add a,b)``."""
+    parts, depth = [""], 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [part.strip() for part in parts]

@@ -40,12 +40,15 @@ from counterpoint.events import (
     RunStatus,
     ScriptErrorRaised,
     SlotFailed,
+    ToolDenied,
     ToolUsed,
     Usage,
     Value,
 )
 
 GOOD = frozenset({Outcome.OK, Outcome.REUSED})
+DENIALS = 1000
+"""Denials that are kept one by one; the rest is counted, and in the journal."""
 LOG_LINES = 1000
 """Lines of narration that the JSON document shows; the rest is counted, and in the journal."""
 
@@ -83,6 +86,8 @@ class AgentView:
     seconds: float = 0.0
     turns: int = 0
     tools: int = 0
+    denied: int = 0
+    """Tool calls that it was not allowed to make."""
     retries: int = 0
     doing: str = ""
     """What it did last, in a few words."""
@@ -184,6 +189,9 @@ class RunView:
     refusals: list[CallRefused] = field(default_factory=list[CallRefused])
     gates: dict[str, GateView] = field(default_factory=dict[str, GateView])
     requests: dict[int, RequestView] = field(default_factory=dict[int, RequestView])
+    denials: list[ToolDenied] = field(default_factory=list[ToolDenied])
+    """The first that there were."""
+    denied: int = 0
     held: dict[str, ProviderHeld] = field(default_factory=dict[str, ProviderHeld])
     reused: int = 0
     created_at: float = 0.0
@@ -419,6 +427,16 @@ def _tool_used(view: RunView, event: ToolUsed, at: float) -> None:
         agent.doing, agent.last_at = f"{event.tool} {event.summary}".strip(), at
 
 
+def _tool_denied(view: RunView, event: ToolDenied, at: float) -> None:
+    view.denied += 1
+    if len(view.denials) < DENIALS:
+        view.denials.append(event)
+    agent = view.agents.get(event.agent)
+    if agent is not None:
+        agent.denied += 1
+        agent.last_at = at
+
+
 def _agent_retried(view: RunView, event: AgentRetried, at: float) -> None:
     agent = view.agents[event.agent]
     agent.retries += 1
@@ -493,6 +511,7 @@ _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     AgentSlow: _agent_slow,
     AgentTurned: _agent_turned,
     ToolUsed: _tool_used,
+    ToolDenied: _tool_denied,
     AgentRetried: _agent_retried,
     AgentFinished: _agent_finished,
     AgentReused: _agent_reused,

@@ -28,6 +28,7 @@ from counterpoint.models.messages import (
     UserTurn,
 )
 from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
+from counterpoint.tools.policy import Access
 from counterpoint.tools.registry import select
 
 SCHEMA: dict[str, Any] = {
@@ -85,6 +86,7 @@ class Watcher:
     turns: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     tools: list[tuple[str, str, bool]] = field(default_factory=list[tuple[str, str, bool]])
     faults: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+    denials: list[str] = field(default_factory=list[str])
     rows: dict[int, bytes] = field(default_factory=dict[int, bytes])
 
     def waits(self, what: str) -> None:
@@ -97,6 +99,9 @@ class Watcher:
     def tool(self, name: str, summary: str, ok: bool, seconds: float) -> None:
         assert seconds >= 0
         self.tools.append((name, summary, ok))
+
+    def denied(self, access: Access, reason: str) -> None:
+        self.denials.append(f"{access}: {reason}")
 
     def retried(self, fault: Fault, wait: float) -> None:
         self.faults.append((fault.kind, wait))
@@ -259,7 +264,7 @@ async def test_a_result_cannot_end_its_own_fence(agent: Bench) -> None:
 
 
 BAD_CALLS: list[tuple[str, dict[str, Any] | None, str]] = [
-    ("Write", {"file_path": "x"}, "You have no tool 'Write'. Your tools are Glob, Grep, LS, Read."),
+    ("Wirte", {"file_path": "x"}, "You have no tool 'Wirte'; did you mean 'Write'?"),
     ("Rea", {}, "did you mean 'Read'?"),
     ("Read", None, "The arguments are no JSON object: {oops"),
     ("Read", {"path": "a.txt"}, "$.file_path: is required"),

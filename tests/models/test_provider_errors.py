@@ -348,6 +348,17 @@ def test_a_provider_without_an_address_of_its_own_asks_for_one(spec: str):
         Models(Settings(model=spec), KEYS).get(spec)
 
 
+def test_vertex_asks_for_a_project():
+    with pytest.raises(UsageError, match="GOOGLE_CLOUD_PROJECT"):
+        Models(Settings(model="vertex:gemini-3.8-flash"), {}).get("vertex:gemini-3.8-flash")
+
+
+async def test_what_a_library_wants_configured_is_said_once_and_not_as_a_failure_of_the_model():
+    async with Models(Settings(model="azure:gpt", base_url="https://one.example/openai"), KEYS) as models:
+        with pytest.raises(UsageError, match=r"azure:gpt cannot be used: .*version"):
+            await models.ready("azure:gpt")
+
+
 def test_a_key_that_was_copied_badly_is_refused_without_showing_it():
     with pytest.raises(UsageError) as raised:
         Models(Settings(model=CLAUDE), {"ANTHROPIC_API_KEY": "sk-ant-\u200bsecret"}).get(CLAUDE)

@@ -8,6 +8,7 @@ StoreError too; every other end is an AgentResult.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from counterpoint.models.messages import (
     UserTurn,
 )
 from counterpoint.tools.base import Tool, ToolContext
+from counterpoint.tools.registry import offers
 
 __all__ = ["Observer", "OnRetry", "Send", "resume_point", "run_agent"]
 
@@ -46,9 +48,13 @@ async def run_agent(
     tools: Sequence[Tool],
     observer: Observer,
     history: Sequence[Message] = (),
+    context: ToolContext | None = None,
 ) -> AgentResult:
-    """Carries the task out. `history` is the conversation of an earlier attempt at the same prompt, to go on from."""
-    agent = _Agent(task, model, send, tools if model.tools else (), observer)
+    """Carries the task out. `history` is the conversation of an earlier attempt at the same prompt, to go on from.
+
+    `context` is what its tools work with; without one they can read below the task's folder.
+    """
+    agent = _Agent(task, model, send, tools if model.tools else (), observer, context)
     if history and history[0] == UserTurn(task.prompt):
         agent.take_up(history)
     return await agent.run()
@@ -57,11 +63,20 @@ async def run_agent(
 class _Agent:
     """An agent under way."""
 
-    def __init__(self, task: AgentTask, model: Model, send: Send, tools: Sequence[Tool], observer: Observer) -> None:
+    def __init__(
+        self,
+        task: AgentTask,
+        model: Model,
+        send: Send,
+        tools: Sequence[Tool],
+        observer: Observer,
+        context: ToolContext | None,
+    ) -> None:
         self._task, self._send, self._tools, self._observer = task, send, tools, observer
         self._form: prompts.Form = prompts.form(task.schema is not None, model.output, model.tools)
         self._system = prompts.system_prompt(self._form, task.system, task.cwd if tools else None)
-        self._specs = [tool.spec for tool in tools]
+        self._context = context or ToolContext(Path(task.cwd), task.id)
+        self._specs = [tool.spec for tool in tools if offers(tool, self._context)]
         if self._form == "tool" and task.schema is not None:
             self._specs.append(output.output_tool(task.schema))
         self._conversation = Conversation(task, observer)
@@ -271,7 +286,7 @@ class _Agent:
         if not calls:
             return []
         if self._caller is None:
-            context = ToolContext(Path(self._task.cwd), self._task.id)
+            context = dataclasses.replace(self._context, alive=self._deadline.progress)
             self._caller = Caller(self._tools, context, self._task.key, self._tool_ended)
         self._waits_for(f"the tool {', '.join(call.name for call in calls)}")
         return await self._caller.run(calls, interrupted=self._resumed)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from counterpoint.events import Fault, Usage
 from counterpoint.models.messages import Answer, Request
+from counterpoint.tools.policy import Access
 
 OnRetry = Callable[[Fault, float], None]
 Send = Callable[[Request, OnRetry], Awaitable[Answer]]
@@ -25,6 +26,10 @@ class Observer(Protocol):
         ...
 
     def tool(self, name: str, summary: str, ok: bool, seconds: float) -> None: ...
+
+    def denied(self, access: Access, reason: str) -> None:
+        """The rules, or a person, have said no to something that it wanted to do."""
+        ...
 
     def retried(self, fault: Fault, wait: float) -> None: ...
 

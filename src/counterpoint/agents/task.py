@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 from counterpoint.events import NO_USAGE, Fault, Outcome, Usage
 from counterpoint.models.messages import Effort
+from counterpoint.tools.policy import Permissions
 
 
 class AgentTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,6 +31,14 @@ class AgentTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tools: list[str] | None = None
     """None: all there are."""
     disallowed: list[str] = field(default_factory=list[str])
+    permissions: Permissions = Permissions()
+    """The rules that hold for its tools."""
+    sandbox: str = "auto"
+    """Commands run in a sandbox or not at all; ``off``: without one."""
+    network: bool = False
+    """Commands reach the network."""
+    env: list[str] = field(default_factory=list[str])
+    """Variables that commands see besides the harmless ones."""
     cwd: str = "."
     """The folder whose files its tools reach, and nothing outside of it."""
     max_turns: int = 50

@@ -32,6 +32,8 @@ class AgentType:
     model: str | None = None
     effort: Effort | None = None
     max_turns: int | None = None
+    read_only: bool = False
+    """Its agents can change nothing, whatever tools and rules they have."""
     source: str = "built-in"
     unsupported: tuple[str, ...] = ()
     """Keys of its file that have no effect here."""
@@ -49,6 +51,7 @@ BUILT_IN = {
                 "read what matters. Report what you found with paths and line numbers, and say where you did not look."
             ),
             tools=list(READ_ONLY),
+            read_only=True,
         ),
         AgentType(
             name="plan",
@@ -58,6 +61,7 @@ BUILT_IN = {
                 "in order, the files each one touches, what could go wrong, and how to tell that it worked."
             ),
             tools=list(READ_ONLY),
+            read_only=True,
         ),
         AgentType(
             name="reviewer",
@@ -68,6 +72,7 @@ BUILT_IN = {
                 "fails; rank by damage. If you find nothing, say so: do not fill up."
             ),
             tools=list(READ_ONLY),
+            read_only=True,
         ),
     )
 }

@@ -19,6 +19,7 @@ from counterpoint import daemon
 from counterpoint.cli.arguments import Duration, read_args, read_budgets
 from counterpoint.cli.ending import print_result, print_summary
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
+from counterpoint.cli.permissions import in_force, permission_options
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
@@ -50,6 +51,7 @@ DRAIN_S = 30.0
 @click.option("--cwd", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The run's folder.")
 @click.option("--detach", "-d", is_flag=True, help="Run in the background; print the run's id.")
 @click.option("--allow-unknown-price", is_flag=True, help="Start under a budget in money without knowing the price.")
+@permission_options
 @click.option("--wait", is_flag=True, help="Stay through long waits for a quota instead of ending as paused.")
 @click.option("--strict", is_flag=True, help="An error of the script in a thunk ends the run.")
 @click.option("--portable", is_flag=True, help="Refuse what Claude Code would refuse.")
@@ -75,8 +77,9 @@ async def run(
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
         text = await load_script(find(script, script_folder(script, folder)), portable=here.settings.portable)
         await ready(models, models.default(here.settings.model), output)
+        settings = in_force(here.settings, folder, output)
         run_id = await here.client.submit(
-            text, settings=here.settings, models=models, cwd=folder, args=args, version=VERSION
+            text, settings=settings, models=models, cwd=folder, args=args, version=VERSION
         )
         if detach:
             detached(here, run_id)

@@ -20,6 +20,8 @@ class Provider:
     """Environment variables of which the first that is set holds the key."""
     keyless: bool = False
     """Whether it may do without a key of ours (a server of one's own; credentials that its library finds)."""
+    needs: tuple[str, ...] = ()
+    """Environment variables of which one must be set besides."""
     address: str = ""
     """Where it is, unless told otherwise; empty: its library knows, or it has to be said."""
     address_variable: str = ""
@@ -146,6 +148,7 @@ PROVIDERS = {
             name="vertex",
             example="vertex:gemini-3.8-flash",
             keyless=True,
+            needs=("GOOGLE_CLOUD_PROJECT", "ANTHROPIC_VERTEX_PROJECT_ID"),
             extra="google",
             modules=(*_CLAUDE, "google.genai", "google.auth"),
             prices="google",

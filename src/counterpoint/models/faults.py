@@ -37,11 +37,11 @@ _KEYS = re.compile(r"\b(?:sk|gsk|xai)[-_][\w.*-]{6,}|\bBearer [\w.*-]{6,}|\bAIza
 
 
 class Faults:
-    """The errors of one account: `place` names it, `secrets` are what must never be shown."""
+    """The errors of one account: `place` names it, `key` must never be shown."""
 
-    def __init__(self, place: str, secrets: Sequence[str], key_names: Sequence[str]) -> None:
+    def __init__(self, place: str, key: str, key_names: Sequence[str]) -> None:
         self._place = place
-        self._secrets = [secret for secret in secrets if len(secret) >= SHORTEST_KEY]
+        self._key = key if len(key) >= SHORTEST_KEY else None
         self._key_names = " or ".join(key_names)
 
     def of(self, error: BaseException) -> ProviderError:
@@ -83,8 +83,7 @@ class Faults:
 
     def clean(self, text: str) -> str:
         """The text on one line, bounded, without keys."""
-        for secret in self._secrets:
-            text = text.replace(secret, "[key]")
+        text = text if self._key is None else text.replace(self._key, "[key]")
         text = _KEYS.sub("[key]", " ".join(text.split()))
         return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()}…"
 

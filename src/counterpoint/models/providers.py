@@ -1,6 +1,6 @@
 """Models of real providers.
 
-Their libraries take a second or two to import. That happens beside the event loop, when the first request is made; what
+Their libraries take a second or two to import. That happens beside the event loop, and only where a model is used; what
 can be refused without them is refused when the model is asked for.
 """
 
@@ -38,6 +38,7 @@ class Account:
         _require_library(provider)
         _require_address(provider, self._address)
         _require_key(provider, self._key)
+        _require_settings(provider, environ)
         self._opening = threading.Lock()
         self._http: httpx2.AsyncClient | None = None
 
@@ -53,13 +54,20 @@ class Account:
         from counterpoint.models.faults import Faults
 
         provider = self.provider
+        faults = Faults(
+            f"{provider.name} ({self._address})" if self._given else provider.name, self._key, provider.keys
+        )
         with self._opening:
             if self._http is None:
                 self._http = transport.client(secure=not self._address.startswith("http:"))
             access = vendors.Access(provider, self._address, self._given, self._key, self._environ, self._http)
-            wired = vendors.wire(access, name)
-        place = f"{provider.name} ({self._address})" if self._given else provider.name
-        return Exchange(provider, name, wired, Faults(place, [self._key], provider.keys))
+            try:
+                wired = vendors.wire(access, name)
+            except Exception as error:
+                # What a provider's library wants to be configured, it says in exceptions of many kinds.
+                said = faults.clean(f"{type(error).__name__}: {error}")
+                raise UsageError(f"{provider.name}:{name} cannot be used: {said}") from None
+        return Exchange(provider, name, wired, faults)
 
     async def close(self) -> None:
         if self._http is not None:
@@ -91,10 +99,11 @@ class ProviderModel:
 
     async def request(self, request: Request) -> Answer:
         """Makes one attempt. Raises ProviderError, or UsageError where something has to be configured first."""
-        exchange = self._exchange or await self._open()
+        exchange = self._exchange or await self.open()
         return await exchange.ask(request)
 
-    async def _open(self) -> Exchange:
+    async def open(self) -> Exchange:
+        """Loads what is needed to ask. Raises UsageError."""
         async with self._opening:
             if self._exchange is None:
                 self._exchange = await asyncio.to_thread(self.account.open, self._name)
@@ -152,3 +161,8 @@ def _require_key(provider: Provider, key: str) -> None:
         )
     if not key.isascii() or not key.isprintable():
         raise UsageError(f"The key of {provider.name} holds characters that no key has; is it copied whole?")
+
+
+def _require_settings(provider: Provider, environ: Mapping[str, str]) -> None:
+    if provider.needs and not any(environ.get(name) for name in provider.needs):
+        raise UsageError(f"{provider.name} needs {' or '.join(provider.needs)}.", hint=f"export {provider.needs[0]}=…")

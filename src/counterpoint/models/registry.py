@@ -53,6 +53,13 @@ class Models:
             model = self._models[spec] = self._make(spec)
         return model
 
+    async def ready(self, spec: str) -> Model:
+        """The same, its library loaded: that takes a second or two, which are no part of an agent's time."""
+        model = self.get(spec)
+        if isinstance(model, ProviderModel):
+            await model.open()
+        return model
+
     def resolve(self, asked: str, default: str) -> tuple[str, str | None]:
         """What a call's `model` option means: a name for `get`, and a warning where it is not what was asked for.
 
@@ -96,8 +103,9 @@ class Models:
                 return SimModel(rest)
             case "local":
                 from counterpoint.models.local import LocalModel
+                from counterpoint.models.weights import DEFAULT
 
-                return LocalModel(rest or "0.5b")
+                return LocalModel(rest) if rest else self.get(f"local:{DEFAULT}")
             case _ if not rest:
                 raise UnknownModelError(f"{spec!r} names no model.", hint=f"For example: --model {provider.example}")
             case _:

@@ -13,7 +13,6 @@ from typing import Any, cast
 import httpx2
 from pydantic_ai.models import Model
 
-from counterpoint.errors import UsageError
 from counterpoint.models.catalog import Provider
 from counterpoint.models.transport import SILENCE_S
 
@@ -47,7 +46,7 @@ class Wired:
 
 
 def wire(access: Access, name: str) -> list[Wired]:
-    """The ways to the model `name`, the best first. Raises UsageError where something has to be said first."""
+    """The ways to the model `name`, the best first. Raises what the provider's library does."""
     match access.provider.name:
         case "anthropic":
             return _anthropic(access, name)
@@ -137,9 +136,7 @@ def _bedrock_converse(access: Access, name: str) -> list[Wired]:
 
 
 def _vertex(access: Access, name: str) -> list[Wired]:
-    project = access.environ.get("GOOGLE_CLOUD_PROJECT") or access.environ.get("ANTHROPIC_VERTEX_PROJECT_ID")
-    if not project:
-        raise UsageError("vertex needs a project.", hint="export GOOGLE_CLOUD_PROJECT=…")
+    project = next(filter(None, (access.environ.get(name) for name in access.provider.needs)), "")
     region = access.environ.get("GOOGLE_CLOUD_LOCATION") or access.environ.get("CLOUD_ML_REGION") or "global"
     if "claude" not in name:
         return _vertex_gemini(access, name, project, region)

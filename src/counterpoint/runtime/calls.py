@@ -16,7 +16,8 @@ from counterpoint.events import Outcome
 from counterpoint.models.messages import Effort
 from counterpoint.models.registry import Models
 from counterpoint.runtime.budget import BUDGET_EXCEEDED
-from counterpoint.tools.registry import canonical, missing, select
+from counterpoint.tools.policy import Permissions, Policy, RuleError
+from counterpoint.tools.registry import canonical, missing, restrictions, select
 
 LABEL_LENGTH = 60
 
@@ -58,7 +59,7 @@ def agent_task(
     model, warning = models.resolve(_text(opts, "model") or kind.model or defaults.model, defaults.model)
     if warning:
         warnings.append(warning)
-    tools, disallowed = _tools(opts, kind, warnings)
+    tools, disallowed, permissions = _tools(opts, kind, defaults.bounds, warnings)
     bounds = defaults.bounds
     return AgentTask(
         id=agent,
@@ -72,6 +73,10 @@ def agent_task(
         system=kind.system,
         tools=tools,
         disallowed=disallowed,
+        permissions=permissions,
+        sandbox=bounds["sandbox"],
+        network=bounds["network"],
+        env=list(bounds["env"]),
         cwd=str(_folder(opts, defaults.cwd)),
         max_turns=int(_number(opts, "maxTurns", warnings) or kind.max_turns or bounds["max_turns"]),
         max_repairs=bounds["max_repairs"],
@@ -111,8 +116,16 @@ def _agent_type(opts: dict[str, Any], defaults: Defaults, warnings: list[str]) -
         return resolve("general-purpose", defaults.types)
 
 
-def _tools(opts: dict[str, Any], kind: AgentType, warnings: list[str]) -> tuple[list[str] | None, list[str]]:
-    """The tools that are allowed (None: all), and those that are not. A call can narrow its type, never widen it."""
+def permissions_of(bounds: dict[str, Any]) -> Permissions:
+    """The rules of a run."""
+    return Permissions(allow=list(bounds["allow"]), ask=list(bounds["ask"]), deny=list(bounds["deny"]))
+
+
+def _tools(
+    opts: dict[str, Any], kind: AgentType, bounds: dict[str, Any], warnings: list[str]
+) -> tuple[list[str] | None, list[str], Permissions]:
+    """The tools that are allowed (None: all), those that are not, and the rules. A call can narrow its type, never
+    widen it: what stands in parentheses behind a tool's name narrows the run's rules."""
     asked, allowed = _names(opts, "tools", warnings), kind.tools
     disallowed = [*(_names(opts, "disallowedTools", warnings) or ()), *(kind.disallowed or ())]
     absent = missing(asked)
@@ -123,9 +136,21 @@ def _tools(opts: dict[str, Any], kind: AgentType, warnings: list[str]) -> tuple[
     elif allowed is None:
         tools = asked
     else:
-        tools = [name for name in asked if canonical(name) in {canonical(other) for other in allowed}]
+        own = {canonical(other.partition("(")[0]) for other in allowed}
+        tools = [name for name in asked if canonical(name.partition("(")[0]) in own]
     select(tools, disallowed)
-    return tools, disallowed
+    rules = permissions_of(bounds)
+    permissions = msgspec.structs.replace(
+        rules,
+        deny=[*rules.deny, *restrictions(disallowed)],
+        only=restrictions(asked) + [rule for rule in restrictions(allowed) if rule not in restrictions(asked)],
+        read_only=kind.read_only,
+    )
+    try:
+        Policy.of(permissions)
+    except RuleError as error:
+        raise HookError("UnknownToolError", f"agent(): {error.message} {error.hint or ''}") from error
+    return tools, disallowed, permissions
 
 
 def _text(opts: dict[str, Any], name: str) -> str | None:

@@ -33,6 +33,8 @@ class Gates:
         self._anyone_to_ask = anyone_to_ask
         self._open: dict[str, tuple[int, str]] = {}
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
+        self._permits: dict[str, asyncio.Future[bool]] = {}
+        """Questions of the rules; agents wait for them, not the script."""
 
     def open(self, call: Call) -> None:
         """Answers ``checkpoint(question, options)``: from the record, by the default, or when a person does."""
@@ -52,8 +54,28 @@ class Gates:
             self._set_deadline(gate, asked.timeout_ms, default)
         return None
 
+    async def permit(self, rule: str, question: str) -> bool:
+        """Asks a person whether agents may do what `rule` speaks of: once, however many of them want it."""
+        key = f"permission:{rule}"
+        gate = self._gate_id(key)
+        known = self._attempt.view.gates.get(gate)
+        if known is not None and known.answered:
+            return _is_yes(known.denied, known.answer)
+        if gate not in self._permits:
+            self._permits[gate] = asyncio.get_running_loop().create_future()
+            self._attempt.emit(GateOpened(gate, key, f"{question} For this run: {rule}", ["yes", "no"]))
+        return await asyncio.shield(self._permits[gate])
+
+    def _permitted(self, gate: str, permit: asyncio.Future[bool], answer: Value | None, denied: bool, by: str) -> bool:
+        self._attempt.emit(GateAnswered(gate, self._attempt.view.gates[gate].key, answer, denied, by))
+        permit.set_result(_is_yes(denied, answer))
+        return True
+
     def answer(self, gate: str, answer: Value | None, *, denied: bool = False, by: str) -> bool:
         """A person's answer. False where the gate is not open."""
+        permit = self._permits.pop(gate, None)
+        if permit is not None:
+            return self._permitted(gate, permit, answer, denied, by)
         found = self._open.pop(gate, None)
         if found is None:
             return False
@@ -63,7 +85,7 @@ class Gates:
         call, key = found
         recorded = self._attempt.emit(GateAnswered(gate, key, answer, denied, by))
         error = HookError("DeniedError", f"Denied by {by}.") if denied else None
-        self._attempt.answer(call, key, recorded, answer, error=error)
+        self._attempt.answer(call, recorded, answer, error=error)
         return True
 
     def only_these(self, calls: set[int]) -> bool:
@@ -91,3 +113,7 @@ class Gates:
             self.answer(gate, default, by="default: nobody answered in time")
         else:
             self.answer(gate, None, denied=True, by="nobody in time, and there is no default")
+
+
+def _is_yes(denied: bool, answer: Value | None) -> bool:
+    return not denied and (answer is None or answer.json not in (Raw(b'"no"'), Raw(b"false")))

@@ -21,6 +21,8 @@ from counterpoint.events import (
 )
 from counterpoint.runtime.attempt import Attempt
 from counterpoint.runtime.calls import AgentArg
+from counterpoint.runtime.denials import report_denial
+from counterpoint.tools.policy import Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,9 @@ class JobObserver:
 
     def tool(self, name: str, summary: str, ok: bool, seconds: float) -> None:
         self._attempt.emit(ToolUsed(self._job.task.id, name, summary, ok, seconds))
+
+    def denied(self, access: Access, reason: str) -> None:
+        report_denial(self._attempt, self._job.task.id, access, reason)
 
     def retried(self, fault: Fault, wait: float) -> None:
         self._attempt.emit(AgentRetried(self._job.task.id, fault, wait))

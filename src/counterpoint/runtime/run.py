@@ -10,11 +10,13 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
 
+from counterpoint.agents.desk import Workshop
 from counterpoint.agents.task import AgentResult
 from counterpoint.agents.types import AgentType
 from counterpoint.ceilings import ceilings_of
@@ -35,17 +37,20 @@ from counterpoint.events import (
 from counterpoint.models.registry import Models
 from counterpoint.runtime.attempt import Attempt, Log
 from counterpoint.runtime.budget import Budget, shares
+from counterpoint.runtime.calls import permissions_of
 from counterpoint.runtime.children import Children, FindWorkflow
 from counterpoint.runtime.fleet import Fleet
 from counterpoint.runtime.gates import Gates
 from counterpoint.runtime.job import Change
 from counterpoint.runtime.replay import Replay, Reuse
 from counterpoint.runtime.timers import Timers
-from counterpoint.runtime.tools import ScriptTools, UseTool, use_tool
+from counterpoint.runtime.tools import ScriptTools, UseTool
 from counterpoint.runtime.verdict import verdict
 from counterpoint.sandbox.frames import Call, Done, Init, Turn
 from counterpoint.sandbox.process import Limits, ScriptProcess
 from counterpoint.script import Script
+from counterpoint.tools.base import ToolContext
+from counterpoint.tools.guard import Denied
 from counterpoint.workers.executor import Executor
 
 WAKE_MARGIN_S = 0.5
@@ -91,15 +96,20 @@ class Run:
         models: Models,
         executor: Callable[[Budget], Executor],
         find_workflow: FindWorkflow,
-        use_tool: UseTool = use_tool,
+        use_tool: UseTool | None = None,
+        workshop: Workshop | None = None,
     ) -> None:
         self.plan = plan
-        self.attempt = Attempt(journal, Replay(journal.history, plan.reuse, plan.forget), plan.bounds)
+        self.attempt = Attempt(
+            journal, Replay(journal.history, plan.reuse, plan.forget, edited=plan.edited), plan.bounds
+        )
         self.view = self.attempt.view
         self.budget = self._make_budget()
         self.gates = Gates(self.attempt, anyone_to_ask=plan.waits_for_people)
         self._epoch = epoch
         self._use_tool = use_tool
+        self._workshop = workshop or Workshop()
+        self._workshop.ask = self.gates.permit if plan.waits_for_people else None
         self._timers = Timers(self.attempt)
         self._children = Children(self.attempt, find_workflow)
         self.fleet = Fleet(
@@ -168,7 +178,7 @@ class Run:
             self._group = group
             self.fleet.open(group)
             self._set_time_cap()
-            self._tools = ScriptTools(self.attempt, group, self._use_tool)
+            self._tools = ScriptTools(self.attempt, group, self._use_tool, self._counter)
             self._driver = group.create_task(self._drive_to_the_end(script))
 
     def _set_time_cap(self) -> None:
@@ -178,6 +188,13 @@ class Run:
         over = RunEnded(RunStatus.BUDGET_EXCEEDED, message=f"The run's time of {cap:g} s is over (--max-time).")
         left = max(0.0, cap - self.view.active_s)
         self._time_cap = asyncio.get_running_loop().call_later(left, self.end, over)
+
+    def _counter(self, denied: Denied) -> AbstractAsyncContextManager[ToolContext]:
+        bounds = self.attempt.bounds
+        return self._workshop.counter(
+            self.attempt.cwd, permissions_of(bounds), denied,
+            sandbox=bounds["sandbox"], network=bounds["network"], env=list(bounds["env"]),
+        )  # fmt: skip
 
     async def _drive_to_the_end(self, script: ScriptProcess) -> None:
         try:
@@ -307,7 +324,9 @@ class Run:
         view, bounds = self.view, self.attempt.bounds
         return Init(
             script=self.plan.script.source,
-            args=msgspec.Raw(await self.attempt.journal.read_value(view.args)) if view.args is not None else None,
+            args=msgspec.Raw(await self.attempt.journal.read_value(view.args))
+            if view.args is not None
+            else msgspec.UNSET,
             seed=view.seed,
             at=self.attempt.clock_ms,
             budget_total=bounds["budget_tokens"],

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from counterpoint.errors import HookError
+from counterpoint.errors import DeniedError, HookError
 from counterpoint.events import Fault, ToolCalled
 from counterpoint.runtime.attempt import Attempt
+from counterpoint.runtime.denials import report_denial
 from counterpoint.sandbox.frames import Call
-from counterpoint.tools.base import ToolContext, ToolError
+from counterpoint.tools.base import Tool, ToolContext, ToolError
+from counterpoint.tools.guard import Denied
 from counterpoint.tools.registry import invoke, select
 
 
@@ -26,19 +29,29 @@ class _Ask(Struct, frozen=True):
 
 UseTool = Callable[[str, dict[str, Any], Path], Awaitable[str]]
 """Carries out one tool call in a folder. Raises ToolError."""
+Counter = Callable[[Denied], AbstractAsyncContextManager[ToolContext]]
+"""Opens the place where one tool call of the script is made."""
 
 
 async def use_tool(name: str, input: dict[str, Any], folder: Path) -> str:
-    """Calls the tool of this name."""
-    (tool,) = select([name])
-    return await invoke(tool, input, ToolContext(root=folder))
+    """Calls the tool of this name; it can only read."""
+    return await invoke(tool_named(name), input, ToolContext(root=folder))
+
+
+def tool_named(name: str) -> Tool:
+    """Raises HookError("UnknownToolError"), ToolError where it is a tool that is not to be had here."""
+    found = select([name])
+    if not found:
+        raise ToolError(f"The tool {name!r} is not to be had here.")
+    return found[0]
 
 
 class ScriptTools:
     """The tool calls of one attempt's script."""
 
-    def __init__(self, attempt: Attempt, group: asyncio.TaskGroup, use: UseTool) -> None:
+    def __init__(self, attempt: Attempt, group: asyncio.TaskGroup, use: UseTool | None, counter: Counter) -> None:
         self._attempt = attempt
+        self._counter = counter
         self._group = group
         self._use = use
 
@@ -52,16 +65,24 @@ class ScriptTools:
         else:
             self._group.create_task(self._run(call, key, asked))
 
+    async def _answer(self, asked: _Ask) -> str:
+        if self._use is not None:
+            return await self._use(asked.name, asked.input, self._attempt.cwd)
+        tool = tool_named(asked.name)
+        async with self._counter(lambda access, reason: report_denial(self._attempt, "", access, reason)) as context:
+            return await invoke(tool, asked.input, context)
+
     async def _run(self, call: Call, key: str, asked: _Ask) -> None:
         started = time.monotonic()
         journal = self._attempt.journal
         try:
-            text = await self._use(asked.name, asked.input, self._attempt.cwd)
+            text = await self._answer(asked)
         except (ToolError, HookError) as error:
-            fault = Fault("ToolError", str(error), call.line, call.column)
+            name = "DeniedError" if isinstance(error, DeniedError) else "ToolError"
+            fault = Fault(name, str(error), call.line, call.column)
             recorded = self._attempt.emit(ToolCalled(key, asked.name, None, fault, time.monotonic() - started))
-            self._attempt.answer(call.id, key, recorded, error=HookError("ToolError", str(error)))
+            self._attempt.answer(call.id, recorded, error=HookError(name, str(error)))
         else:
             value = journal.value(msgspec.json.encode(text))
             recorded = self._attempt.emit(ToolCalled(key, asked.name, value, None, time.monotonic() - started))
-            self._attempt.answer(call.id, key, recorded, value)
+            self._attempt.answer(call.id, recorded, value)

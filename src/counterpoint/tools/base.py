@@ -64,6 +64,8 @@ class ToolContext:
     """What its commands may reach, but for the root, which is `root`."""
     shells: Shells | None = None
     """Its commands; None: it can run none."""
+    blind: bool = False
+    """It may write over files without having read them: a script has no memory to be wrong."""
     alive: Callable[[], None] = _nothing
     """Is called while a tool works, so that long work is not taken for a stall."""
 

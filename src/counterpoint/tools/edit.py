@@ -74,10 +74,11 @@ class Write:
 
 
 def _write(spot: Place, data: bytes, context: ToolContext) -> str:
-    before = None
-    if spot.path in context.seen:
-        before, _ = _content(spot)
-    context.seen[spot.path] = replace(spot, data, context.seen.get(spot.path))
+    before, expected = None, context.seen.get(spot.path)
+    if expected is not None or (context.blind and spot.path.exists()):
+        before, version = _content(spot)
+        expected = expected or version
+    context.seen[spot.path] = replace(spot, data, expected)
     lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
     if before is None:
         return f"Wrote {spot.shown}: new, {lines:,} line{'s' * (lines != 1)}."

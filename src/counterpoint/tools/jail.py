@@ -11,6 +11,7 @@ would run outside later. Elsewhere there is no jail, and whoever runs commands t
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -74,9 +75,14 @@ def environment(environ: Mapping[str, str], more: tuple[str, ...] = ()) -> dict[
     return {name: value for name, value in environ.items() if name in names or name.startswith("LC_")} | SET
 
 
-@lru_cache(maxsize=1)
-def available() -> Kind:
+async def available() -> Kind:
     """The best jail that works here; tried once."""
+    return await asyncio.to_thread(found)
+
+
+@lru_cache(maxsize=1)
+def found() -> Kind:
+    """Like `available`, for those who may block."""
     bwrap = bubblewrap()
     if bwrap is not None and _works([bwrap, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "/bin/true"]):
         return "bubblewrap"

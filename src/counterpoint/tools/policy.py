@@ -186,6 +186,14 @@ class Policy:
             return None
         return Verdict("deny", f"this agent has the tool only as {', '.join(rule.text for rule in only)}")
 
+    def may(self, access: Access) -> bool:
+        """Whether anything of that kind could be allowed to this tool."""
+        if self.read_only and access.kind in ("write", "call"):
+            return False
+        if any(rule.speaks_of(access) and not rule.particular for rule in self.deny):
+            return False
+        return any(rule.speaks_of(access) for rule in (*self.allow, *self.ask))
+
     def unrestricted(self, access: Access) -> bool:
         """Whether a rule allows everything of its tool."""
         return any(rule.speaks_of(access) and not rule.particular for rule in self.allow)

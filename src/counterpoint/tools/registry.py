@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from counterpoint.errors import HookError, nearest
-from counterpoint.tools.base import Tool, ToolContext, ToolError
+from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
 from counterpoint.tools.edit import Edit, Write
 from counterpoint.tools.files import LS, Glob, Read
-from counterpoint.tools.policy import split
+from counterpoint.tools.policy import Access, Kind, split
 from counterpoint.tools.schema import problems
 from counterpoint.tools.search import Grep
 from counterpoint.tools.shell import Bash, BashOutput, KillShell
@@ -30,6 +31,7 @@ ELSEWHERE = frozenset({
 })  # fmt: skip
 """Tools that Claude Code has and that are not built here: named in a list, they are simply not there."""
 ALL = frozenset({"*", "all tools", "all"})
+PING_S = 5.0
 _MCP = re.compile(r"mcp__.+")
 
 
@@ -104,6 +106,16 @@ def missing(names: Iterable[str] | None) -> list[str]:
     ]
 
 
+def offers(tool: Tool, context: ToolContext) -> bool:
+    """Whether a model is told of a tool: not where every call of it would be denied."""
+    kinds: dict[str, Kind] = {"Write": "write", "Edit": "write", "Bash": "command", "KillShell": "command"}
+    kind = kinds.get(tool.spec.name)
+    if kind is None:
+        return tool.spec.name != "BashOutput" or offers(TOOLS["Bash"], context)
+    name = "Bash" if kind == "command" else tool.spec.name
+    return context.guard.policy.may(Access(name, kind))
+
+
 async def invoke(tool: Tool, input: dict[str, Any], context: ToolContext) -> str:
     """One call: its input is checked, then the rules, then it is made. The only way to a tool.
 
@@ -114,5 +126,19 @@ async def invoke(tool: Tool, input: dict[str, Any], context: ToolContext) -> str
         members = ", ".join(tool.spec.schema["properties"])
         raise ToolError(f"The input of {tool.spec.name} is wrong: {'; '.join(wrong)}. It takes {members}.")
     action = await tool.prepare(input, context)
-    await context.guard.admit(action.accesses)
+    await _admitted(action, context)
     return await action.run()
+
+
+async def _admitted(action: Action, context: ToolContext) -> None:
+    """Waits for the rules, and for people where the rules ask them: that is no stall of the agent."""
+    if not context.guard.policy.ask:
+        return await context.guard.admit(action.accesses)
+    asking = asyncio.ensure_future(context.guard.admit(action.accesses))
+    try:
+        while not asking.done():
+            context.alive()
+            await asyncio.wait([asking], timeout=PING_S)
+    finally:
+        asking.cancel()
+    return asking.result()

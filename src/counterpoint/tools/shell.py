@@ -69,12 +69,21 @@ class Bash:
         accesses = [access]
         if not policy.unrestricted(access):
             accesses += await in_thread(lambda _: _written(command, context), context.limits.seconds)
-        if shells.kind == "none" and policy.read_only:
-            context.guard.refuse(access, "this agent may only read, and there is no sandbox here that would see to it")
+        if shells.kind == "none":
+            _refuse_unjailed(shells, access, context)
         seconds = input.get("timeout", DEFAULT_MS) / 1000
         if input.get("run_in_background"):
             return Action(tuple(accesses), lambda: _begin(command, context))
         return Action(tuple(accesses), lambda: _run(command, seconds, context))
+
+
+def _refuse_unjailed(shells: Shells, access: Access, context: ToolContext) -> None:
+    if context.guard.policy.read_only:
+        context.guard.refuse(access, "this agent may only read, and there is no sandbox here that would see to it")
+    if shells.jailed:
+        context.guard.refuse(
+            access, "there is no sandbox on this machine (bubblewrap, or Linux with Landlock); sandbox=off does without"
+        )
 
 
 def _written(command: str, context: ToolContext) -> list[Access]:

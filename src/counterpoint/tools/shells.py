@@ -82,7 +82,13 @@ class Shells:
     """All commands of one agent; made by `opened`."""
 
     def __init__(
-        self, group: asyncio.TaskGroup, kind: jail.Kind, environment: dict[str, str], limits: ShellLimits
+        self,
+        group: asyncio.TaskGroup,
+        kind: jail.Kind,
+        environment: dict[str, str],
+        limits: ShellLimits,
+        *,
+        jailed: bool,
     ) -> None:
         self._group = group
         self._environment = environment
@@ -90,6 +96,8 @@ class Shells:
         self._shells: dict[str, Shell] = {}
         self._started = 0
         self.kind: jail.Kind = kind
+        self.jailed = jailed
+        """Commands run in a sandbox or not at all; else the user has said that they may run without."""
 
     async def start(self, command: str, cell: Cell, alive: Callable[[], None]) -> Shell:
         """Starts a command; `alive` is called when it says something. Raises ToolError where it cannot start."""
@@ -209,12 +217,12 @@ async def _take_down(process: Process, lifeline: int) -> None:
 
 @contextlib.asynccontextmanager
 async def opened(
-    kind: jail.Kind, environment: dict[str, str], limits: ShellLimits | None = None
+    kind: jail.Kind, environment: dict[str, str], limits: ShellLimits | None = None, *, jailed: bool = True
 ) -> AsyncGenerator[Shells]:
     """An agent's commands; nothing of them runs any more when the block is left."""
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
-        shells = Shells(group, kind, environment, limits or ShellLimits())
+        shells = Shells(group, kind, environment, limits or ShellLimits(), jailed=jailed)
         try:
             yield shells
         except Exception as error:  # a task group would wrap it

@@ -6,8 +6,11 @@ from typing import Any
 
 import msgspec
 
+from counterpoint.agents.desk import Workshop
 from counterpoint.agents.loop import Observer, OnRetry, Send, run_agent
 from counterpoint.agents.task import AgentResult, AgentTask
+from counterpoint.errors import UsageError
+from counterpoint.events import Fault, Outcome
 from counterpoint.models.messages import Answer, Message, Model, Request
 from counterpoint.models.registry import Models
 from counterpoint.tools.registry import select
@@ -21,15 +24,20 @@ BYTES_PER_TOKEN = 3
 class LocalExecutor:
     """Runs each agent here, its model requests through the provider's limiter and within the allowance."""
 
-    def __init__(self, models: Models, allowance: Allowance[Any]) -> None:
+    def __init__(self, models: Models, allowance: Allowance[Any], workshop: Workshop | None = None) -> None:
         self._models = models
         self._allowance = allowance
+        self._workshop = workshop or Workshop()
         self._prefixes = Prefixes()
 
     async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
-        model = self._models.get(task.model)
+        try:
+            model = await self._models.ready(task.model)
+        except UsageError as error:
+            return AgentResult(Outcome.FAILED, fault=Fault("ProviderError", error.message, kind="rejected"))
         tools = select(task.tools, task.disallowed) if model.tools else []
-        return await run_agent(task, model, self._sender(task, model), tools, observer, history)
+        async with self._workshop.desk(task, observer.denied) as desk:
+            return await run_agent(task, model, self._sender(task, model), tools, observer, history, desk)
 
     def announce(self, task: AgentTask) -> None:
         """A task that waits for its slot: its prompt may share its beginning with others."""
