@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from tests.e2e.conftest import Program
@@ -26,7 +26,10 @@ class Checked:
         return [row for row in self._document[kind] if row["file"] == self._paths[text]]
 
 
-Check = Callable[[Iterable[str]], Checked]
+class Check(Protocol):
+    """Checks many marked texts with one call of the program."""
+
+    def __call__(self, texts: Iterable[str], *flags: str) -> Checked: ...
 
 
 def place(marked: str) -> tuple[int, int]:

@@ -69,7 +69,6 @@ SYNTAX = [
     ("▶break", None),
     ("▶with (args) {}", None),
     ("const n = ▶010", None),
-    ("const a = " + "[" * 20_000, "Keep what is nested in variables or functions."),
 ]
 CONTROLS = ["log('a▶\x00b')", "// ▶\x1b[31m", "log(1)▶\rlog(2)", "log('▶\x85')", "log('▶\x7f')", "▶\x0clog(1)"]
 META_FAULTS = [
@@ -163,6 +162,19 @@ def test_a_script_may_have_524288_units_and_not_one_more(check: Check, extra: st
     assert checked.rows(body, "errors") == []
     (row,) = checked.rows(body + "xx", "errors")
     assert (row["rule"], row["line"], row["column"]) == ("size", 1, 1)
+
+
+def test_what_is_nested_too_deeply_is_told_and_breaks_nothing(check: Check):
+    meta = "export const meta = { name: 'x', description: 'y', z: " + "[" * 10_000 + "]" * 10_000 + " }"
+    body, deep = (
+        whole("return " + "[" * 10_000 + "]" * 10_000 + ".length"),
+        whole("return " + "[" * 100_000 + "]" * 100_000),
+    )
+    checked = check([meta, body, deep])
+    assert "nested too deeply" in checked.rows(meta, "errors")[0]["message"]
+    assert checked.rows(body, "errors") == []
+    (row,) = checked.rows(deep, "errors")
+    assert (row["line"], row["message"]) == (2, "The script is nested too deeply.")
 
 
 def test_everything_that_is_wrong_is_told_at_once(check: Check):
