@@ -27,6 +27,8 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 LATER = 0.1
 """Part of a Retry-After that may be added to it, up to a second, so that not all clients of a key come back at once."""
+BURST = 16
+"""Requests that go out before the loop looks for answers again: a refusal of the first is heard before the last."""
 SIGN_S = 20.0
 """How often whoever waits here shows that it does."""
 OnRetry = Callable[[Fault, float], None]
@@ -54,6 +56,7 @@ class Limiter:
         self._width: float = WIDEST
         self._steep_below: float = WIDEST
         self._active = 0
+        self._burst = 0
         self._queue: deque[_Turn] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         self._asked_until = self._held_until = 0.0
@@ -107,12 +110,27 @@ class Limiter:
 
     async def _enter(self, request: Request, bearable_s: float) -> None:
         """Waits for the provider and for a place. Raises ProviderError("quota") where the provider takes too long."""
-        if self._queue or self._is_held or self._active >= int(self._width):
+        if self._queue or self._is_held or not self._has_room:
             turn = _Turn(bearable_s)
             self._queue.append(turn)
             await self._wait_for(turn, request)
         else:
-            self._active += 1
+            self._take_place()
+
+    @property
+    def _has_room(self) -> bool:
+        return self._active < int(self._width) and self._burst < BURST
+
+    def _take_place(self) -> None:
+        self._active += 1
+        self._burst += 1
+        if self._burst == 1:
+            asyncio.get_running_loop().call_soon(self._take_breath)
+
+    def _take_breath(self) -> None:
+        """The loop has looked for answers since the burst began."""
+        self._burst = 0
+        self._admit()
 
     async def _wait_for(self, turn: _Turn, request: Request) -> None:
         """Returns when the turn has come, with a place."""
@@ -131,10 +149,10 @@ class Limiter:
 
     def _admit(self) -> None:
         """Gives places to those who wait, in order; while the provider is held, when that is over."""
-        while self._queue and not self._is_held and self._active < int(self._width):
+        while self._queue and not self._is_held and self._has_room:
             turn = self._queue.popleft()
             if not turn.place.done():
-                self._active += 1
+                self._take_place()
                 turn.place.set_result(None)
         if self._queue and self._is_held:
             if self._alarm is not None:
