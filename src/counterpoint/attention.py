@@ -140,5 +140,5 @@ def _slow(view: RunView, now: float) -> Iterator[Need]:
 
 def line(need: Need, now: float, width: int = 100) -> str:
     """A trouble on one line, with how long it has lasted."""
-    times = f" ×{len(need.agents)}" if len(need.agents) > 1 else ""
-    return one_line(f"{need.text}{times}", width - 8) + f" {duration(abs(now - need.since)):>7}"
+    times = f" ×{len(need.agents)}" if len(need.agents) > 1 and str(len(need.agents)) not in need.text else ""
+    return f"{one_line(need.text + times, width - 8):{width - 8}} {duration(abs(now - need.since)):>7}"

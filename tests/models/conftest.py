@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
@@ -49,6 +50,16 @@ NUMBER: dict[str, Any] = {
     "additionalProperties": False,
 }
 OUTPUT = ToolSpec("StructuredOutput", "Returns the result.", NUMBER)
+
+
+def needs(package: str, library: str) -> pytest.MarkDecorator:
+    """Skips a test where an optional library is missing."""
+    installed = importlib.util.find_spec(package) and importlib.util.find_spec(library)
+    return pytest.mark.skipif(not installed, reason=f"{library} is not installed")
+
+
+GEMINI = pytest.param("google:gemini-3.8-flash", marks=needs("google", "google.genai"))
+MISTRAL = pytest.param("mistral:mistral-medium-latest", marks=needs("mistralai", "mistralai"))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from tests.fakes import protocols
 from tests.fakes.replies import Asked, Breaks, Fails, Reply, Says, Sends, Waits
 from tests.fakes.server import Fake
-from tests.models.conftest import CLAUDE, GPT, KEY, KEYS, READ, SERVER, ask, model
+from tests.models.conftest import CLAUDE, GEMINI, GPT, KEY, KEYS, MISTRAL, READ, SERVER, ask, model
 
 from counterpoint.errors import MissingKeyError, ProviderError, UnknownModelError, UsageError
 from counterpoint.models import transport
@@ -212,7 +212,7 @@ async def test_a_long_complaint_is_cut_and_on_one_line(fake: Fake):
     assert "\n" not in error.message
 
 
-@pytest.mark.parametrize("spec", [*THREE, "mistral:mistral-medium-latest", "google:gemini-3.8-flash"])
+@pytest.mark.parametrize("spec", [*THREE, MISTRAL, GEMINI])
 async def test_a_server_that_refuses_connections_is_unreachable_and_named(spec: str):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -262,7 +262,7 @@ async def test_a_server_that_does_not_speak_http_is_malformed():
     assert raised.value.kind in ("malformed", "dropped")
 
 
-@pytest.mark.parametrize("spec", [*THREE, "google:gemini-3.8-flash"])
+@pytest.mark.parametrize("spec", [*THREE, GEMINI])
 async def test_a_request_that_is_cancelled_closes_its_connection_at_once(fake: Fake, spec: str):
     fake.will(Waits(asyncio.Event(), Says("too late")))
     async with model(fake, spec) as asked:

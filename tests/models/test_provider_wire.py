@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,10 @@ import msgspec
 import pytest
 from tests.fakes.replies import Gives, Says
 from tests.fakes.server import Fake
-from tests.models.conftest import CLAUDE, GPT, KEY, NUMBER, OUTPUT, READ, SERVER, ask, model
+from tests.models.conftest import CLAUDE, GEMINI, GPT, KEY, MISTRAL, NUMBER, OUTPUT, READ, SERVER, ask, model, needs
 
 from counterpoint.events import Usage
 from counterpoint.models.messages import AssistantTurn, Request, ToolCall, ToolResult, ToolTurn, UserTurn
-
-
-def _needs(package: str, library: str) -> pytest.MarkDecorator:
-    installed = importlib.util.find_spec(package) and importlib.util.find_spec(library)
-    return pytest.mark.skipif(not installed, reason=f"{library} is not installed")
-
 
 SPECS = [
     CLAUDE,
@@ -32,10 +25,10 @@ SPECS = [
     "groq:openai/gpt-oss-120b",
     "azure:gpt-5.6-sol",
     "foundry:claude-sonnet-5-5",
-    pytest.param("mistral:mistral-medium-latest", marks=_needs("mistralai", "mistralai")),
-    pytest.param("google:gemini-3.8-flash", marks=_needs("google", "google.genai")),
-    pytest.param("bedrock:global.anthropic.claude-sonnet-5-5", marks=_needs("boto3", "boto3")),
-    pytest.param("bedrock:us.amazon.nova-pro-v1:0", marks=_needs("boto3", "boto3")),
+    MISTRAL,
+    GEMINI,
+    pytest.param("bedrock:global.anthropic.claude-sonnet-5-5", marks=needs("boto3", "boto3")),
+    pytest.param("bedrock:us.amazon.nova-pro-v1:0", marks=needs("boto3", "boto3")),
 ]
 every_provider = pytest.mark.parametrize("spec", SPECS)
 

@@ -55,7 +55,8 @@ async def test_a_verdict_needs_a_majority_of_those_cast_and_a_quorum(
 async def test_skeptics_get_the_claim_the_evidence_and_each_its_own_lens():
     played = await play(
         "return await counterpoint.verify({text: 'two is odd'},"
-        " {lenses: ['numbers', 'words'], evidence: ['a.txt', 'b.txt'], model: 'haiku', phase: 'Check', schema: {properties: {line: {type: 'integer'}}, required: ['line']}})",
+        " {lenses: ['numbers', 'words'], evidence: ['a.txt', 'b.txt'], model: 'haiku', phase: 'Check',"
+        " schema: {properties: {line: {type: 'integer'}}, required: ['line']}})",
         agent=lambda arg: {"refuted": True, "reason": "odd", "line": 7},
     )
     asked = played.asked("agent")

@@ -6,19 +6,21 @@
   const BASE = 1000000
   const uncurry = (f) => Function.prototype.call.bind(f)
   const { stringify, parse } = JSON
-  const { defineProperty, freeze, keys, getPrototypeOf, setPrototypeOf } = Object
+  const { defineProperty, freeze, keys, getPrototypeOf, setPrototypeOf, getOwnPropertyDescriptor } = Object
   const P = Promise, E = Error, TE = TypeError, RE = ReferenceError, SE = SyntaxError, RangeE = RangeError, D = Date
   const isArray = Array.isArray, S = String, evaluate = eval, construct = Reflect.construct, apply = Reflect.apply
   const rejected = P.reject.bind(P), resolved = P.resolve.bind(P), isFinite_ = Number.isFinite
   const then = uncurry(P.prototype.then), join = uncurry(Array.prototype.join), exec = uncurry(RegExp.prototype.exec)
   const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapDelete = uncurry(Map.prototype.delete), mapHas = uncurry(Map.prototype.has)
-  const mapEach = uncurry(Map.prototype.forEach), mapSize = uncurry(Object.getOwnPropertyDescriptor(Map.prototype, 'size').get)
+  const mapEach = uncurry(Map.prototype.forEach), mapSize = uncurry(getOwnPropertyDescriptor(Map.prototype, 'size').get)
   const weakGet = uncurry(WeakMap.prototype.get), weakSet = uncurry(WeakMap.prototype.set)
   const setHas = uncurry(Set.prototype.has), setAdd = uncurry(Set.prototype.add), setDelete = uncurry(Set.prototype.delete)
   const slice = uncurry(String.prototype.slice), split = uncurry(String.prototype.split), repeat = uncurry(String.prototype.repeat)
   const codeAt = uncurry(String.prototype.charCodeAt), lastIndexOf = uncurry(String.prototype.lastIndexOf), lower = uncurry(String.prototype.toLowerCase)
   const isWellFormed = uncurry(String.prototype.isWellFormed), toWellFormed = uncurry(String.prototype.toWellFormed)
   const sort = uncurry(Array.prototype.sort), reverse = uncurry(Array.prototype.reverse), floor = Math.floor, least = Math.min
+  const stackOf = uncurry(getOwnPropertyDescriptor(E.prototype, 'stack').get)
+  const Numbers = Number.prototype, Strings = String.prototype, Booleans = Boolean.prototype
   const G = globalThis
   const patterns = G.__patterns
   delete G.__patterns
@@ -56,7 +58,7 @@
   const warningOf = (message) => ({ __proto__: null, text: message, level: 'warning', origin: 'runtime' })
   const warn = (message, w) => note('log', warningOf(message), w)
   const open = (op, body, w, resolve, reject) => {
-    const frame = firstFrame(new E().stack), place = frame && callPlace(frame.place, op === 'timer' ? 'setTimeout' : op)
+    const frame = firstFrame(stackOf(new E())), place = frame && callPlace(frame.place, op === 'timer' ? 'setTimeout' : op)
     mapSet(pending, ++number, { __proto__: null, resolve, reject, place })
     send(number, op, body, w, place)
     return number
@@ -82,7 +84,8 @@
     const step = { __proto__: null, up, key, given }
     if (typeof value === 'bigint') refuseJson(step, how, 'is a BigInt: it must be JSON')
     if (typeof value !== 'object') return how.strict ? refuseJson(step, how, `is a ${typeof value}: it must be JSON`) : undefined
-    if (value instanceof Number || value instanceof String || value instanceof Boolean) return write(value.valueOf(), up, key, level, how)
+    const proto = getPrototypeOf(value)
+    if (proto === Numbers || proto === Strings || proto === Booleans) return write(value.valueOf(), up, key, level, how)
     for (let above = up; above !== null; above = above.up) if (above.given === given) refuseJson(step, how, 'refers back to a value that contains it: it must be JSON')
     if (level >= LEVELS) refuseJson(step, how, `is nested too deeply: JSON may have ${LEVELS} levels here`)
     const parts = list()
@@ -266,7 +269,7 @@
   // The options as JSON: an object, whatever was given.
   const optionsJson = (opts, w) => {
     if (opts === undefined || opts === null) return '{}'
-    const ignored = () => { warn(`agent(): the options are ${kindOf(opts)}, not an object; they are ignored.`, w); return '{}' }
+    const ignored = () => { warn(`agent(): the options are ${typeof opts === 'object' ? 'not a plain' : `${kindOf(opts)}, not an`} object; they are ignored.`, w); return '{}' }
     if (typeof opts !== 'object' || isArray(opts)) return ignored()
     const names = keys(opts)
     for (let i = 0; i < names.length; i++) {
@@ -292,6 +295,10 @@
     else if (typeof value === 'string') mapSet(byText, mark(value), id)
   }
 
+  // The call that a value is the answer of.
+  const callOf = (result) => result !== null && typeof result === 'object' ? weakGet(byResult, result)
+    : mapGet(byText, typeof result === 'string' ? mark(result) : result)
+
   const scope = (w, args) => {
     let phaseNow = null
     const agent = (prompt, opts) => {
@@ -299,7 +306,8 @@
         const options = optionsJson(opts, w)
         const own = options === '{}' ? undefined : opts.phase
         const phase = own === undefined || own === null ? phaseNow : clip(text(own), 500)
-        return call('agent', `{"prompt":${quote(promptText(prompt, w))},"opts":${options},"phase":${phase === null ? 'null' : quote(phase)}}`, w)
+        const source = options === '{}' ? undefined : callOf(opts.from)
+        return call('agent', `{"prompt":${quote(promptText(prompt, w))},"opts":${options},"phase":${phase === null ? 'null' : quote(phase)}${source === undefined ? '' : `,"source":${source}`}}`, w)
       } catch (e) { return rejected(e) }
     }
     const FUNCTIONS = 'parallel() takes functions: () => agent(…)'
@@ -403,7 +411,7 @@
       try { return call('checkpoint', objectJson({ ...(options ?? {}), question: text(question) }, 'the options of checkpoint()'), w) } catch (e) { return rejected(e) }
     },
     fail: (result, reason) => {
-      const id = result !== null && typeof result === 'object' ? weakGet(byResult, result) : mapGet(byText, typeof result === 'string' ? mark(result) : result)
+      const id = callOf(result)
       const label = typeof result === 'string' ? slice(result, 0, 500) : null
       note('mark', { __proto__: null, call: id ?? null, label, reason: clip(text(reason ?? ''), 2000) }, w)
     },

@@ -1,0 +1,24 @@
+"""The application: opens with a run, or with the list of runs."""
+
+from __future__ import annotations
+
+from textual.app import App
+
+from counterpoint.tui.feed import Feed
+from counterpoint.tui.screens import Door, RunScreen, RunsScreen
+
+
+class Top(App[None]):
+    """`counterpoint top` and `replay`. Leaving it never stops a run."""
+
+    ENABLE_COMMAND_PALETTE = False
+    CSS = "Screen { background: ansi_default; color: ansi_default; }"
+
+    def __init__(self, door: Door, feed: Feed | None = None) -> None:
+        super().__init__(ansi_color=True)
+        self._door = door
+        self._feed = feed
+
+    def on_mount(self) -> None:
+        self.title = "counterpoint"
+        self.push_screen(RunScreen(self._door, self._feed) if self._feed else RunsScreen(self._door))

@@ -1,0 +1,89 @@
+"""Small screens above the others: a line of text, a choice, the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.events import Key
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+
+from counterpoint.text import safe
+
+BOX = """
+align: center middle;
+Vertical { width: 76; max-width: 94%; height: auto; max-height: 90%; border: round $accent; padding: 0 1; }
+Static { height: auto; }
+OptionList { height: auto; max-height: 12; border: none; }
+"""
+
+
+class Line(ModalScreen[str | None]):
+    """Asks for a line of text; Escape gives None."""
+
+    DEFAULT_CSS = f"Line {{ {BOX} }}"
+
+    def __init__(self, question: str, hint: str = "", value: str = "") -> None:
+        super().__init__()
+        self._question, self._hint, self._value = question, hint, value
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(Text(safe(self._question), "bold"))
+            yield Static(Text(safe(self._hint), "dim"))
+            yield Input(value=self._value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value)
+
+    def on_key(self, event: Key) -> None:
+        if event.key == "escape":
+            event.stop()
+            self.dismiss(None)
+
+
+class Choice(ModalScreen[int | None]):
+    """Asks for one of several; gives its number, or None."""
+
+    DEFAULT_CSS = f"Choice {{ {BOX} }}"
+
+    def __init__(self, question: str, options: Sequence[str]) -> None:
+        super().__init__()
+        self._question, self._options = question, options
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(Text(safe(self._question), "bold"))
+            yield OptionList(*(Text(safe(option)) for option in self._options))
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option_index)
+
+    def on_key(self, event: Key) -> None:
+        if event.key == "escape":
+            event.stop()
+            self.dismiss(None)
+
+
+class Help(ModalScreen[None]):
+    """The keys."""
+
+    DEFAULT_CSS = f"Help {{ {BOX} }}"
+
+    def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self._keys = keys
+
+    def compose(self) -> ComposeResult:
+        text = Text()
+        for key, what in self._keys:
+            text.append(f"{key:>12}  ", "bold").append(f"{what}\n")
+        with Vertical():
+            yield Static(text)
+
+    def on_key(self, event: Key) -> None:
+        event.stop()
+        self.dismiss(None)

@@ -1,0 +1,270 @@
+"""The terminal UI, driven by keys, on recorded journals and on live runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import unicodedata
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.conftest import Program
+from tests.web.journals import record
+from textual.pilot import Pilot
+
+from counterpoint.client import Client
+from counterpoint.store.runs import Store
+from counterpoint.text import count
+from counterpoint.tui.app import Top
+from counterpoint.tui.board import Board
+from counterpoint.tui.feed import Feed
+from counterpoint.tui.paint import Scene, Signs, run_screen
+from counterpoint.tui.screens import Door, RunScreen
+
+SCREENS = Path(__file__).parent / "screens"
+FLOW = """
+phase('Work')
+await parallel(Array.from({length: 4}, (_, n) => () => agent(`Task ${n}`, {label: `task ${n}`})))
+"""
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    return Program(tmp_path_factory.mktemp("top"))
+
+
+@pytest.fixture(scope="module")
+def recording(program: Program) -> str:
+    return record(program)
+
+
+@pytest.fixture
+def live(program: Program) -> Iterator[str]:
+    """A run whose agents are under way until it is ended."""
+    process = program.start("run", program.script(FLOW, "live"), "--model", "sim:latency=60s", "--jsonl")
+    assert process.stdout is not None
+    yield json.loads(process.stdout.readline())["run_id"]
+    process.kill()
+    process.communicate(timeout=20)
+
+
+Window = tuple[Top, Pilot[None]]
+
+
+@asynccontextmanager
+async def opened(
+    program: Program, run_id: str | None, size: tuple[int, int] = (120, 40), speed: float | None = None
+) -> AsyncGenerator[Window]:
+    async def start(arguments: list[str]) -> None:
+        raise AssertionError(arguments)
+
+    async with Store(program.state) as store:
+        client = Client(store)
+        door = Door(client, "me@test", Signs(), start)
+        app = Top(door, Feed(client, run_id, speed=speed) if run_id else None)
+        async with app.run_test(size=size) as pilot:
+            yield app, pilot
+
+
+def board(app: Top) -> Board:
+    return app.screen.query_one(Board)
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await pilot.pause(0.02)
+
+
+async def shows(window: Window, text: str) -> None:
+    app, pilot = window
+    try:
+        await until(pilot, lambda: app.screen.query(Board) and text in board(app).plain)
+    except TimeoutError:
+        raise AssertionError(f"{text!r} is not on the screen:\n{board(app).plain}") from None
+
+
+@pytest.mark.parametrize("size", [(50, 20), (80, 24), (140, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_a_recorded_run_looks_as_it_did(program: Program, recording: str, size: tuple[int, int]) -> None:
+    async with opened(program, recording, size) as window:
+        await shows(window, "PARTIAL")
+        await window[1].press("right")
+        await shows(window, "again a1" if size[0] > 100 else "Needs attention")
+        seen = board(window[0]).plain
+    file = SCREENS / f"run-{size[0]}x{size[1]}.txt"
+    if os.environ.get("COUNTERPOINT_SCREENS") == "write":
+        await asyncio.to_thread(file.write_text, seen + "\n", "utf-8")
+
+    assert seen.splitlines() == file.read_text("utf-8").splitlines()
+    assert len(seen.splitlines()) <= size[1]
+
+
+async def test_hostile_texts_reach_no_terminal(program: Program, recording: str) -> None:
+    async with opened(program, recording, (140, 40)) as window:
+        await shows(window, "PARTIAL")
+        for key in ("w", "w", "c", "$", "$", "t"):
+            await window[1].press(key)
+            await window[1].pause(0.15)
+            acting = {
+                c for c in board(window[0]).plain if unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") and c != "\n"
+            }
+            assert acting == set()
+        await shows(window, "<script>")
+
+
+async def test_arrows_choose_and_enter_opens_an_agent_with_its_exact_prompt(program: Program, recording: str) -> None:
+    prompt = program("show", recording, "a1", "--json").json["prompt"]
+    async with opened(program, recording) as window:
+        await shows(window, "PARTIAL")
+        await window[1].press("right", "enter")
+        await shows(window, "transcript")
+        await window[1].press("tab")
+        await shows(window, prompt[:60])
+        await window[1].press("tab")
+        await shows(window, "What the script received")
+        await window[1].press("escape")
+        await shows(window, "Needs attention")
+
+
+async def test_a_filter_keeps_what_fits(program: Program, recording: str) -> None:
+    async with opened(program, recording) as window:
+        await shows(window, "PARTIAL")
+        await window[1].press("/", *"state:bad", "enter")
+        await shows(window, "filter state:bad")
+        await window[1].press("w", "g")
+        await shows(window, "Timeline")
+        bad = [
+            row
+            for row in program("show", recording, "--json").json["agent_list"]
+            if row["outcome"] not in ("ok", "reused")
+        ]
+        lanes = [line for line in board(window[0]).plain.splitlines()[3:-1] if line.strip()]
+        assert len(lanes) == 1 + len(bad)
+
+
+async def test_a_click_on_a_cell_chooses_its_agent(program: Program, recording: str) -> None:
+    async with opened(program, recording) as window:
+        await shows(window, "PARTIAL")
+        y = next(
+            n for n, line in enumerate(board(window[0]).plain.splitlines()) if line.startswith(" Find ") and "↺" in line
+        )
+        await window[1].click(Board, offset=(14, y))
+        second = program("show", recording, "--json").json["agent_list"][1]["id"]
+        await shows(window, f"{second}  reused")
+
+
+async def test_cost_says_what_the_money_is_made_of(program: Program, recording: str) -> None:
+    usage = program("show", recording, "--json").json["usage"]
+    async with opened(program, recording) as window:
+        await shows(window, "PARTIAL")
+        await window[1].press("$")
+        await shows(window, "by model")
+        assert f"{count(usage['output_tokens'])} out" in board(window[0]).plain
+
+
+async def test_skipping_and_stopping_ask_twice_and_show_receipts(program: Program, live: str) -> None:
+    async with opened(program, live) as window:
+        await shows(window, "RUNNING")
+        await shows(window, "4 at work")
+        await window[1].press("right", "x")
+        await shows(window, "Press x again")
+        await window[1].press("x")
+        await shows(window, "skip: done")
+        await window[1].press("s", *"look", "enter")
+        await shows(window, "steer: asked")
+        await window[1].press("X")
+        await shows(window, "3 agents are cancelled")
+        await window[1].press("X")
+        await shows(window, "STOPPED")
+    requests = program("show", live, "--json").json["requests"]
+
+    assert [(r["verb"], r["by"]) for r in requests[:1]] == [("skip", "me@test")]
+    assert requests[-1]["verb"] == "stop"
+
+
+async def test_leaving_stops_nothing(program: Program, live: str) -> None:
+    async with opened(program, live) as window:
+        await shows(window, "4 at work")
+        await window[1].press("q")
+        await until(window[1], lambda: not window[0].is_running)
+
+    assert program("show", live, "--json").json["status"] == "running"
+
+
+async def test_a_question_is_answered_by_choosing(program: Program) -> None:
+    text = "return await counterpoint.checkpoint('Which way?', {options: ['left', 'right']})"
+    run_id = program("run", program.script(text, "asks"), "--model", "sim", "--detach").out.strip()
+    async with opened(program, run_id) as window:
+        await shows(window, "Which way?")
+        await shows(window, "WAITING")
+        await window[1].press("A")
+        await until(window[1], lambda: not isinstance(window[0].screen, RunScreen))
+        await window[1].press("down", "enter")
+        await shows(window, "COMPLETED")
+
+    assert program("result", run_id, "--json").json["result"] == "right"
+
+
+async def test_a_replay_goes_through_the_run_and_can_be_held(program: Program, recording: str) -> None:
+    async with opened(program, recording, speed=2) as window:
+        await shows(window, "RUNNING")
+        await window[1].press("space")
+        await shows(window, "held")
+    async with opened(program, recording, speed=1000) as window:
+        await shows(window, "PARTIAL")
+        await window[1].press("X", "X")
+        await shows(window, "This is a replay")
+
+
+async def test_the_list_shows_all_runs_and_opens_one(program: Program, recording: str) -> None:
+    async with opened(program, None, (100, 24)) as window:
+        await shows(window, recording)
+        await window[1].press("G", "enter")
+        await shows(window, "Needs attention")
+        await window[1].press("escape")
+        await shows(window, "Runs")
+
+
+def test_without_a_terminal_it_is_one_look_as_text(program: Program, recording: str) -> None:
+    seen = program("top", recording).out
+    plain = program("top", recording, "--ascii").out
+
+    assert "PARTIAL" in seen
+    assert "Needs attention" in seen
+    assert plain.isascii()
+    assert "\x1b" not in seen
+
+
+async def test_the_screen_says_what_the_command_line_says_at_every_hundredth_event(
+    program: Program, recording: str, tmp_path: Path
+) -> None:
+    async with Store(program.state) as store:
+        client = Client(store)
+        events = await client.events(recording)
+        feed = Feed(client, recording)
+        for start in range(0, len(events), 100):
+            feed.apply(events[start : start + 100])
+            document = await client.run_document(feed.view)
+            scene = Scene(feed.view, feed.timeline, feed.now(), False, 140, 40)
+            seen = "\n".join(line.plain for line in run_screen(scene))
+            usage, ok, of = document["usage"], document["coverage"]["ok"], document["coverage"]["of"]
+            assert f" agents {of}: {ok} ok " in seen
+            assert f"tokens {count(usage['input_tokens'])} in" in seen
+            assert f"{count(usage['output_tokens'])} out" in seen
+            assert document["status"].upper() in seen
+            for phase in document["phases"]:
+                assert not phase["agents"] or f"{phase['ok']}/{phase['agents']} " in seen
+
+
+async def test_a_run_whose_process_dies_is_interrupted(program: Program, live: str) -> None:
+    async with opened(program, live) as window:
+        await shows(window, "4 at work")
+        screen = window[0].screen
+        assert isinstance(screen, RunScreen)
+        os.kill(screen.feed.view.pid, signal.SIGKILL)
+        await shows(window, "INTERRUPTED")
