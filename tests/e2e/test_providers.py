@@ -188,6 +188,17 @@ def test_what_is_missing_is_said_before_anything_starts(cpt: Program, fake: Fake
     assert cpt("ps", "--all", "--json").json in ([], {"runs": []})
 
 
+def test_models_check_says_what_is_ready_and_what_is_missing_without_showing_a_key(cpt: Program):
+    ended = cpt("models", "check", "--json", ANTHROPIC_API_KEY=KEY, OPENAI_API_KEY="")
+
+    state = {row["provider"]: row for row in ended.json["models"]}
+    assert ended.code == 0
+    assert state["anthropic"]["missing"] is None
+    assert "OPENAI_API_KEY" in state["openai"]["missing"]
+    assert "address" in state["openai-compatible"]["missing"]
+    assert KEY not in ended.out
+
+
 def test_aliases_fall_back_to_the_run_s_model_with_one_warning_each(cpt: Program, fake: Fake):
     script = """return await parallel(Array.from({length: 6}, (_, i) => () =>
       agent(`task ${i}`, {model: ['haiku', 'opus', 'anthropic:claude-opus-5-5'][i % 3]})))"""

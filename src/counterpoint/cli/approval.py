@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -47,11 +48,12 @@ class Approved:
     by: str
 
 
+Ask = Callable[[str], Awaitable[str]]
 Refusal = Literal["no", "nobody to ask"]
 
 
-async def approve(office: Office, proposal: Proposal) -> Approved | Refusal:
-    """Shows what would run and gets a yes or a no. Asks only where somebody can answer."""
+async def approve(office: Office, proposal: Proposal, *, ask: Ask | None = None) -> Approved | Refusal:
+    """Shows what would run and gets a yes or a no, by `ask` or, without it, from the terminal, if there is one."""
     standing = _standing(office, proposal)
     if standing:
         if not office.output.json:
@@ -59,9 +61,9 @@ async def approve(office: Office, proposal: Proposal) -> Approved | Refusal:
         office.record.add("approved", by=standing, script=proposal.script.path, digest=proposal.script.digest)
         return Approved(proposal, standing)
     office.output.say(shown(office, proposal))
-    if not _anyone(office):
+    if ask is None and not _anyone(office):
         return "nobody to ask"
-    answer = await _ask(office, proposal)
+    answer = await _ask(office, proposal, ask or _ask_terminal)
     name = proposal.script.meta.name
     office.record.add("approved" if answer else "declined", by="user", script=proposal.script.path, name=name)
     return answer or "no"
@@ -97,9 +99,9 @@ def _anyone(office: Office) -> bool:
     return office.output.input and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-async def _ask(office: Office, proposal: Proposal) -> Approved | None:
+async def _ask(office: Office, proposal: Proposal, ask: Ask) -> Approved | None:
     while True:
-        answer = (await asyncio.to_thread(_prompt, f"Run it? {ASKED}: ")).strip().lower()
+        answer = (await ask(f"Run it? {ASKED}: ")).strip().lower()
         match answer[:1]:
             case "y":
                 return Approved(proposal, "user")
@@ -116,10 +118,9 @@ async def _ask(office: Office, proposal: Proposal) -> Approved | None:
                 click.echo("Please answer y, n, e, v or a.", err=True)
 
 
-def _prompt(text: str) -> str:
-    click.echo(text, nl=False, err=True)
-    line = sys.stdin.readline()
-    return line if line else "n"
+async def _ask_terminal(question: str) -> str:
+    click.echo(question, nl=False, err=True)
+    return await asyncio.to_thread(sys.stdin.readline) or "n"
 
 
 async def _edited(office: Office, proposal: Proposal) -> Proposal:

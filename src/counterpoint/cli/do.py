@@ -13,6 +13,7 @@ from counterpoint.cli.approval import Approved, Proposal, approve
 from counterpoint.cli.arguments import read_budgets
 from counterpoint.cli.leading import Office, office, read_decided_args
 from counterpoint.cli.options import Output, asynchronous, common
+from counterpoint.cli.permissions import permission_options
 from counterpoint.cli.plan import authored
 from counterpoint.cli.run import carry_out, ready
 from counterpoint.cli.text import one_line, safe
@@ -42,6 +43,7 @@ MOST_OFFERS = 4
 @click.option("--max-agents", type=int, help="Cap on agents.")
 @click.option("--concurrency", "-c", type=int, help="Agents at work at once (1 to 1000).")
 @click.option("--cwd", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The folder to work in.")
+@permission_options
 @common
 @asynchronous
 async def do(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from counterpoint.cli.options import Output, Session, session
+from counterpoint.cli.permissions import in_force
 from counterpoint.cli.simulate import estimated
 from counterpoint.cli.text import count, money, safe
 from counterpoint.client import examine
@@ -42,6 +43,10 @@ class Office:
     def model(self) -> str:
         """The model of agents that name none."""
         return self.models.default(self.here.settings.model)
+
+    def set_bounds(self, bounds: dict[str, Any]) -> None:
+        """Changes settings for what is started from now on."""
+        self.here = replace(self.here, settings=replace(self.here.settings, **bounds))
 
     def watch(self, what: str) -> None:
         """Tells the user what the lead does."""
@@ -94,6 +99,7 @@ async def office(
 ) -> AsyncGenerator[Office]:  # fmt: skip
     """Opens the store, the models and the session's record. Raises UsageError, StoreError."""
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
+        here = replace(here, settings=in_force(here.settings, folder, output))
         spec = models.default(lead or here.settings.model)
         model = models.get(spec)
         line = Line(model, models.limiter_of(model), here.settings.retries, here.settings.max_wait_s)

@@ -12,6 +12,7 @@ import click
 from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.cli.text import safe
 from counterpoint.errors import UsageError
+from counterpoint.models.providers import Account
 from counterpoint.models.registry import PROVIDERS, Provider
 
 
@@ -37,8 +38,31 @@ def list_(output: Output, state: Path | None) -> int:
     return 0
 
 
+@models.command()
+@common
+def check(output: Output, state: Path | None) -> int:
+    """What of this can be used here, and what is missing for the rest. Nothing is asked of anybody."""
+    rows = [{"provider": provider.name, **_missing(provider)} for provider in PROVIDERS.values()]
+    if output.json:
+        output.document({"models": rows})
+        return 0
+    for row in rows:
+        click.echo(f"{row['provider']:18} {row['missing'] or 'ready'}")
+        if row["hint"]:
+            click.echo(f"{'':18} hint: {row['hint']}")
+    return 0
+
+
+def _missing(provider: Provider) -> dict[str, str | None]:
+    try:
+        Account(provider, None, os.environ)
+    except UsageError as error:
+        return {"missing": error.message, "hint": error.hint}
+    return {"missing": None, "hint": None}
+
+
 def _ready(provider: Provider) -> bool:
-    return not provider.keys or any(os.environ.get(key) for key in provider.keys)
+    return provider.keyless or bool(provider.key(os.environ))
 
 
 @models.command()

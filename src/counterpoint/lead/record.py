@@ -18,7 +18,7 @@ import msgspec
 
 from counterpoint.errors import StoreError, UsageError
 from counterpoint.events import Usage
-from counterpoint.models.messages import Message
+from counterpoint.models.messages import Message, UserTurn
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 _messages = msgspec.json.Decoder(list[Message])
@@ -66,6 +66,21 @@ class Record:
             f"{len(named)} sessions have an id that begins with {text!r}.",
             hint="See them with: counterpoint chat --list",
         )
+
+    @classmethod
+    def listing(cls, state: Path) -> list[dict[str, Any]]:
+        """All sessions, the newest first: id, time, command and how each begins."""
+        rows: list[dict[str, Any]] = []
+        for path in (state / "sessions").glob("s_*/session.jsonl"):
+            record = cls(path.parent)
+            entries = record.entries()
+            about = entries[0].body if entries else {}
+            said = [m.text for m in record.messages() if isinstance(m, UserTurn)]
+            rows.append({
+                "session": record.id, "at": entries[0].at if entries else 0.0, "command": str(about.get("command", "")),
+                "begins": str(about.get("task") or (said[0] if said else "")), "cwd": str(about.get("cwd", "")),
+            })  # fmt: skip
+        return sorted(rows, key=lambda row: -row["at"])
 
     def add(self, kind: str, **body: Any) -> None:
         """Writes one entry, and has it on disk before it returns. Raises StoreError."""

@@ -37,6 +37,9 @@ READING = ("Read", "Grep", "Glob", "LS")
 NO_OBJECT = "$: the arguments are no JSON object"
 MAX_REPAIRS = 2
 MAX_TURNS = 24
+LARGE = 400_000
+"""Bytes of a conversation from which on old tool results are left out, but for those of the last RECENT messages."""
+RECENT = 8
 MAX_HAND = 12_000
 """Characters of what one of the lead's own tools says."""
 
@@ -91,6 +94,7 @@ class Talk:
 
     async def say(self, text: str) -> str:
         """Says something and gives the answer. Raises ProviderError, LeadError."""
+        self._shrink()
         self._add(UserTurn(text))
         for _ in range(MAX_TURNS):
             turn = await self._ask(None)
@@ -160,6 +164,15 @@ class Talk:
         self.messages.append(message)
         self.record(message)
 
+    def _shrink(self) -> None:
+        """Takes old tool results out of a conversation that has grown large; the record keeps them."""
+        if size(self.messages) <= LARGE:
+            return
+        for n, message in enumerate(self.messages[:-RECENT]):
+            if isinstance(message, ToolTurn):
+                results = [msgspec.structs.replace(r, content=_head(r.content)) for r in message.results]
+                self.messages[n] = msgspec.structs.replace(message, results=results)
+
     # --- tools -------------------------------------------------------------------------------------------------------
 
     def _tools(self) -> list[Any]:
@@ -204,6 +217,10 @@ def _judge(
     except output.NoJsonError as error:
         return None, [f"$: {error}"]
     return value, output.misfits(schema, value)
+
+
+def _head(content: str) -> str:
+    return content if len(content) <= 400 else f"{content[:300]}\n[left out to keep the conversation small; ask again]"
 
 
 def size(messages: Sequence[Message]) -> int:

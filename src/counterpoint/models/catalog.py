@@ -48,7 +48,7 @@ PROVIDERS = {
     provider.name: provider
     for provider in (
         Provider(name="sim", example="sim", keyless=True, extra=""),
-        Provider(name="local", example="local", keyless=True, extra="local", output="native"),
+        Provider(name="local", example="local", keyless=True, extra="local", modules=("xllamacpp",), output="native"),
         Provider(
             name="anthropic",
             example="anthropic:claude-sonnet-5-5",

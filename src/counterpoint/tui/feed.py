@@ -11,8 +11,10 @@ from counterpoint.events import Recorded
 from counterpoint.timeline import Timeline
 from counterpoint.view import RunView
 
-POLL_S = 0.1
+POLL_S = 0.2
 LIVE_CHECK_S = 1.0
+STEP_S = 0.1
+"""How often the clock of a replay is looked at."""
 GAP_S = 5.0
 """A replay passes over longer silence."""
 
@@ -91,6 +93,6 @@ class Feed:
                 last = now
                 if at < due:
                     changed()
-                    await asyncio.sleep(POLL_S)
+                    await asyncio.sleep(STEP_S)
             self.apply([recorded])
         changed()

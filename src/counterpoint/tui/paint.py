@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.style import Style
@@ -82,6 +83,24 @@ class Scene:
     """What stands beside the agent: log or script."""
     replay: str = ""
     offset: int = 0
+    _groups: list[tuple[str, list[AgentView]]] = field(default_factory=list[tuple[str, list[AgentView]]], init=False)
+    _states: dict[str, str] = field(default_factory=dict[str, str], init=False)
+
+    def groups(self) -> list[tuple[str, list[AgentView]]]:
+        """The agents that count, by phase; a phase may have none yet."""
+        if not self._groups:
+            found: dict[str, list[AgentView]] = {title: [] for title in self.view.phases}
+            for agent in self.view.counted():
+                found.setdefault(agent.phase or "(no phase)", []).append(agent)
+            self._groups = list(found.items())
+        return self._groups
+
+    def state(self, agent: AgentView) -> str:
+        """The state that the agent's sign stands for."""
+        state = self._states.get(agent.id)
+        if state is None:
+            state = self._states[agent.id] = state_of(agent, self.timeline.doing(agent.id))
+        return state
 
 
 PANES = ("overview", "matrix", "agent", "log", "script")
@@ -92,7 +111,7 @@ FOOTER = (
 
 def agents_in_order(scene: Scene) -> list[AgentView]:
     """The agents as the matrix has them: by phase, those that the filter keeps."""
-    return [agent for _, agents in _by_phase(scene.view) for agent in agents if scene.match(agent)]
+    return [agent for _, agents in scene.groups() for agent in agents if scene.match(agent)]
 
 
 def run_screen(scene: Scene) -> list[Text]:
@@ -142,7 +161,7 @@ def tally(scene: Scene, agents: Iterable[AgentView]) -> Text:
     """Signs with counts, in a fixed order."""
     counts: dict[str, int] = {}
     for agent in agents:
-        state = state_of(agent, scene.timeline.doing(agent.id))
+        state = scene.state(agent)
         counts[state] = counts.get(state, 0) + 1
     text = Text()
     for state in ORDER:
@@ -178,10 +197,10 @@ def stacked(counts: dict[str, int], width: int) -> Text:
 def phases(scene: Scene, width: int, height: int) -> list[Text]:
     """A line a phase: bar, counts, what it took."""
     lines: list[Text] = []
-    for n, (title, agents) in enumerate(_by_phase(scene.view, empty=True), 1):
+    for n, (title, agents) in enumerate(scene.groups(), 1):
         counts: dict[str, int] = {}
         for agent in agents:
-            state = state_of(agent, scene.timeline.doing(agent.id))
+            state = scene.state(agent)
             counts[state] = counts.get(state, 0) + 1
         good = sum(agent.good for agent in agents)
         line = Text(f" {n} {cell(title, 14)} ")
@@ -220,15 +239,16 @@ def matrix(scene: Scene, width: int, height: int) -> list[Text]:
     room = max(8, width - 13)
     lines: list[Text] = []
     at = 0
-    for title, agents in _by_phase(scene.view):
+    for title, agents in scene.groups():
         for start in range(0, len(agents), room):
             line = Text(f" {cell(title if start == 0 else '', 11)} ", DIM)
             for agent in agents[start : start + room]:
-                state = state_of(agent, scene.timeline.doing(agent.id))
-                style = Style.parse(STYLES[state]) if scene.match(agent) and agent.called else Style(dim=True)
+                state = scene.state(agent)
+                kept = scene.match(agent) and agent.called
                 if agent.id == scene.chosen:
-                    style, at = style + CHOSEN, len(lines)
-                line.append(scene.signs(state), style + Style(meta={"agent": agent.id}))
+                    at = len(lines)
+                look = _cell_style(STYLES[state] if kept else "dim", agent.id, agent.id == scene.chosen)
+                line.append(scene.signs(state), look)
             lines.append(line)
     if len(lines) > height:
         first = max(0, min(at - height // 2, len(lines) - height))
@@ -236,12 +256,18 @@ def matrix(scene: Scene, width: int, height: int) -> list[Text]:
     return lines or [Text(" no agents yet", DIM)]
 
 
+@lru_cache(maxsize=16_384)
+def _cell_style(style: str, agent: str, chosen: bool) -> Style:
+    """How a cell looks, and whose it is (for a click); there are few, and each is wanted ten times a second."""
+    return Style.parse(style) + Style(meta={"agent": agent}) + (CHOSEN if chosen else Style())
+
+
 def agent_lines(scene: Scene, width: int, height: int) -> list[Text]:
     """The agent under the cursor, in a few lines; Enter shows all of it."""
     agent = scene.view.agents.get(scene.chosen or "")
     if agent is None:
         return [Text(" arrows choose an agent, Enter opens it", DIM)]
-    state = state_of(agent, scene.timeline.doing(agent.id))
+    state = scene.state(agent)
     since = agent.seconds if agent.state == "finished" else scene.now - (agent.started_at or scene.now)
     name = one_line(agent.label or agent.id, width - 4)
     facts = [
@@ -360,7 +386,7 @@ def timeline_lines(scene: Scene, width: int, height: int) -> list[Text]:
     first = max(0, min(at - height // 2, len(agents) - height + 1))
     lines = [Text(f"{'':22}+0s{'':{max(0, room - 12)}}+{duration(end - begin):>7}", DIM)]
     for agent in agents[first : first + height - 1]:
-        state = state_of(agent, scene.timeline.doing(agent.id))
+        state = scene.state(agent)
         line = Text(f" {scene.signs(state)} ", STYLES[state])
         line.append(cell(agent.label or agent.id, 18) + " ", CHOSEN if agent.id == scene.chosen else "")
         line.append_text(_lane(scene.timeline.lanes.get(agent.id), scene, begin, step, room))
@@ -419,7 +445,7 @@ def _wide(scene: Scene, height: int) -> list[Text]:
     width = scene.width
     at = max(60, width * 6 // 10)
     top = max(2, min(max(len(scene.view.phases), 4), height // 3, 9))
-    cells = sum(-(-len(agents) // (width - 13)) for _, agents in _by_phase(scene.view))
+    cells = sum(-(-len(agents) // (width - 13)) for _, agents in scene.groups())
     middle = max(1, min(cells or 1, (height - top) // 2))
     rest = height - top - middle - 3
     lines = [rule("Phases", width, "Needs attention", at)]
@@ -459,13 +485,6 @@ def _narrow(scene: Scene, height: int) -> list[Text]:
 def padded(lines: list[Text], height: int) -> list[Text]:
     """Exactly so many lines."""
     return [*lines[:height], *(Text() for _ in range(height - len(lines)))]
-
-
-def _by_phase(view: RunView, *, empty: bool = False) -> list[tuple[str, list[AgentView]]]:
-    groups: dict[str, list[AgentView]] = {title: [] for title in view.phases}
-    for agent in view.counted():
-        groups.setdefault(agent.phase or "(no phase)", []).append(agent)
-    return [(title, agents) for title, agents in groups.items() if agents or empty]
 
 
 def cell(text: str, width: int) -> str:

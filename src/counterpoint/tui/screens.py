@@ -26,8 +26,8 @@ from counterpoint.tui.filter import matcher
 from counterpoint.tui.paint import Scene, Signs
 from counterpoint.view import AgentView, GateView, RunView
 
-PAINT_S = 0.1
-"""At most ten repaints a second."""
+PAINT_S = 0.15
+"""At most seven repaints a second."""
 AGAIN_S = 3.0
 """In this time a key is pressed again that destroys something."""
 NOTE_S = 6.0

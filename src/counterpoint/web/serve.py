@@ -13,7 +13,7 @@ GRACE_S = 1
 
 
 def listen(port: int | None) -> socket.socket:
-    """A socket on the port; without one, on ours, or, where that is taken, on any. Raises OSError."""
+    """A socket that listens on the port; without one, on ours, or, where that is taken, on any. Raises OSError."""
     try:
         return _bind(PORT if port is None else port)
     except OSError:
@@ -27,6 +27,7 @@ def _bind(port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind(("127.0.0.1", port))
+        bound.listen()
     except OSError:
         bound.close()
         raise

@@ -1,0 +1,235 @@
+"""A conversation with the lead, while runs go on in processes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.e2e.conftest import Program
+from tests.fakes.replies import Asked, Reply, Says, Waits
+from tests.fakes.server import Fake
+
+FLOW = """export const meta = { name: 'hundred', description: 'Asks many agents', phases: [{ title: 'Ask' }] }
+phase('Ask')
+const many = Number(args ?? 3)
+const said = await parallel(Array.from({ length: many }, (_, i) => () => agent(`Number ${i}?`)))
+return { report: said.filter(Boolean).join(' ').slice(0, 40000), numbers: said.filter(Boolean).length }
+"""
+
+
+class Talking:
+    """A chat that is typed into by a pipe and read line by line."""
+
+    def __init__(self, cpt: Program, fake: Fake, *arguments: str) -> None:
+        model = ("--model", "anthropic:m", "--base-url", fake.url)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "counterpoint", "chat", *model, *arguments],
+            cwd=cpt.folder, env={**cpt.environment, "ANTHROPIC_API_KEY": "k", "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        self.heard: list[str] = []
+
+    def type(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def until(self, words: str) -> str:
+        """Reads up to the line that has these words."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.heard.append(line)
+            if words in line:
+                return line
+        raise AssertionError(f"{words!r} never came:\n{''.join(self.heard)}")
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def leave(self) -> str:
+        self.type("/quit")
+        assert self.process.stdout is not None
+        assert self.process.stdin is not None
+        rest = self.process.stdout.read()
+        assert self.process.wait(60) == 0, "".join(self.heard) + rest
+        return rest
+
+
+class Lead:
+    """A scripted lead and its agents; `agents` says what an agent's request gets."""
+
+    def __init__(self, fake: Fake) -> None:
+        self.heard: list[Asked] = []
+        self.agents: Reply = Says("One of many.")
+        self.replies: list[Reply] = []
+        fake.otherwise = self
+
+    def __call__(self, asked: Asked) -> Reply:
+        text = json.dumps(asked.body)
+        if "in a conversation with a user" not in text:
+            return self.agents
+        self.heard.append(asked)
+        tokens = (len(text) // 4, 0, 10)
+        if self.replies:
+            return self.replies.pop(0)
+        return Says(f"Answer {len(self.heard)}.", tokens=tokens)
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    with Fake() as server:
+        yield server
+
+
+Talk = Callable[..., Talking]
+
+
+@pytest.fixture
+def talk(cpt: Program, fake: Fake) -> Iterator[Talk]:
+    """Begins a chat."""
+    begun: list[Talking] = []
+
+    def begin(*arguments: str) -> Talking:
+        begun.append(Talking(cpt, fake, *arguments))
+        return begun[-1]
+
+    yield begin
+    for chat in begun:
+        chat.end()
+
+
+def flow(cpt: Program) -> None:
+    folder = cpt.folder / ".counterpoint" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "hundred.js").write_text(FLOW, "utf-8")
+
+
+def last(asked: Asked) -> str:
+    return json.dumps(asked.body["messages"][-1])
+
+
+def test_the_chat_answers_while_a_hundred_agents_are_at_work_and_hears_of_the_end_once(
+    cpt: Program, fake: Fake, talk: Talk
+):
+    flow(cpt)
+    lead = Lead(fake)
+    gate = asyncio.Event()
+    lead.agents = Waits(gate, Says("One of many. " * 40))
+    chat = talk("--yes")
+    chat.type("/hundred 100")
+    chat.until("has begun")
+    chat.type("Are you there?")
+    chat.until("Answer 1.")
+    chat.type("/status")
+    assert "running, 0 of 100 agents ok" in chat.until("hundred: ")
+    fake.release(gate)
+    chat.until("completed: 100 of 100 agents ok")
+    chat.until("Answer 2.")
+    chat.leave()
+    assert len(lead.heard) == 2
+    told = last(lead.heard[1])
+    assert "A run has ended" in told
+    assert "100 of 100 agents ended well" in told
+    assert "counterpoint result" in told
+    assert len(told) < 8000
+
+
+def test_the_lead_starts_a_run_only_with_a_yes(cpt: Program, fake: Fake, talk: Talk):
+    flow(cpt)
+    lead = Lead(fake)
+    lead.replies = [Says(calls=[("Start", {"what": "hundred", "args": "2"})])]
+    chat = talk()
+    chat.type("Please start it.")
+    chat.until("Answer 2.")
+    chat.leave()
+    assert "nobody is at the terminal" in last(lead.heard[1])
+    assert cpt("ps", "--all", "--json").json["runs"] == []
+
+
+def test_the_lead_starts_looks_reads_and_stops(cpt: Program, fake: Fake, talk: Talk):
+    flow(cpt)
+    lead = Lead(fake)
+    gate = asyncio.Event()
+    lead.agents = Waits(gate, Says("never"))
+    lead.replies = [
+        Says(calls=[("Start", {"what": "hundred", "args": "2"})]),
+        Says("It has begun."),
+        Says(calls=[("Status", {}), ("Result", {"run": "@last"}), ("Stop", {"run": "@last"})]),
+    ]
+    chat = talk("--yes")
+    chat.type("Start it.")
+    chat.until("It has begun.")
+    chat.type("/status")
+    chat.until("hundred: running")
+    chat.type("Look, then stop it.")
+    chat.until("stopped: ")
+    chat.leave()
+    results = last(lead.heard[3])
+    assert "running" in results
+    assert "It has returned nothing." in results
+    assert "to stop (request" in results
+
+
+def test_a_session_can_be_reopened_and_hears_what_ended_meanwhile(cpt: Program, fake: Fake, talk: Talk):
+    flow(cpt)
+    lead = Lead(fake)
+    gate = asyncio.Event()
+    lead.agents = Waits(gate, Says("One."))
+    chat = talk("--yes")
+    chat.type("My name is Ada.")
+    chat.until("Answer 1.")
+    chat.type("/hundred 2")
+    chat.until("has begun")
+    rest = chat.leave()
+    assert "still under way" in rest
+    again = talk("--reopen", "@last")
+    again.until("reopened with 2 messages")
+    fake.release(gate)
+    again.until("completed: 2 of 2 agents ok")
+    again.until("Answer 2.")
+    again.leave()
+    assert "My name is Ada." in json.dumps(lead.heard[1].body["messages"])
+    (row,) = cpt("chat", "--list", "--json").json["sessions"]
+    assert row["begins"] == "My name is Ada."
+
+
+def test_budget_directives_count_only_at_the_ends_of_what_a_person_types(cpt: Program, fake: Fake, talk: Talk):
+    flow(cpt)
+    Lead(fake)
+    chat = talk("--yes")
+    chat.type("/hundred 1")
+    chat.until("completed: 1 of 1")
+    chat.type("The note said +900k in the middle.")
+    chat.until("Answer")
+    chat.type("Now go on. +500k")
+    chat.until("each run from now on has at most")
+    chat.type("/hundred 2")
+    chat.until("completed: 2 of 2")
+    chat.leave()
+    limits: list[Any] = [
+        cpt("show", row["run_id"], "--json").json["limits"] for row in cpt("ps", "--all", "--json").json["runs"]
+    ]
+    assert sorted(limit["tokens"]["total"] or 0 for limit in limits) == [0, 500_000]
+
+
+def test_unknown_commands_and_long_messages(cpt: Program, fake: Fake, talk: Talk):
+    lead = Lead(fake)
+    chat = talk()
+    chat.type("/surve docs")
+    assert "did you mean 'survey'" in chat.until("no workflow")
+    chat.type('"""first\nsecond"""')
+    chat.until("Answer 1.")
+    chat.type("one \\\ntwo")
+    chat.until("Answer 2.")
+    chat.leave()
+    assert "first\\nsecond" in last(lead.heard[0])
+    assert "one \\ntwo" in last(lead.heard[1])
