@@ -13,6 +13,7 @@ import json
 import os
 import re
 import signal
+import struct
 import sys
 import threading
 import time
@@ -240,29 +241,35 @@ class Rejections:
 
 def lock_down(limits: dict[str, Any]) -> None:
     """Gives up what the platform lets us give up. Every step may be missing; the parent's kill is always there."""
-    with contextlib.suppress(Exception):
-        import resource
+    if sys.platform == "win32":
+        return
+    import resource
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-        space = limits["heap"] * 2 + limits["stack"] * 2 + (768 << 20)
-        resource.setrlimit(resource.RLIMIT_AS, (space, space))
+    space = limits["heap"] * 2 + limits["stack"] * 2 + (768 << 20)
+    for kind, most in (("CORE", 0), ("FSIZE", 0), ("NOFILE", 0), ("NPROC", 0), ("AS", space)):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (most, most))
     if sys.platform == "linux":
-        with contextlib.suppress(Exception):
-            forbid_system_calls()
+        for step in (die_with_parent, forbid_system_calls):
+            with contextlib.suppress(Exception):
+                step()
 
 
-# What Python and QuickJS still need, with the kernel's numbers on x86_64 and on aarch64 (None: it has no such call).
-SYSTEM_CALLS: dict[str, tuple[int | None, int | None]] = {
+def die_with_parent() -> None:
+    set_death_signal = 1
+    ctypes.CDLL(None).prctl(set_death_signal, int(signal.SIGKILL), 0, 0, 0)
+
+
+# What Python and QuickJS still need, with the kernel's numbers on x86_64 and on aarch64.
+SYSTEM_CALLS = {
     # the two pipes
-    "read": (0, 63), "write": (1, 64), "readv": (None, 65), "writev": (None, 66), "close": (3, 57), "fstat": (5, 80),
+    "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "close": (3, 57), "fstat": (5, 80),
     "lseek": (8, 62),
     # memory
     "mmap": (9, 222), "mprotect": (10, 226), "munmap": (11, 215), "brk": (12, 214), "mremap": (25, 216),
     "madvise": (28, 233),
-    # signals
+    # signals, received
     "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "sigaltstack": (131, 132),
-    "tgkill": (234, 131),
     # threads and locks
     "sched_yield": (24, 124), "futex": (202, 98), "set_robust_list": (273, 99), "rseq": (334, 293), "getpid": (39, 172),
     "gettid": (186, 178),
@@ -278,11 +285,8 @@ MACHINES = {"x86_64": (0xC000003E, 317, 0), "aarch64": (0xC00000B7, 277, 1)}
 
 def forbid_system_calls() -> None:
     """A seccomp filter for every thread: the calls above are allowed, every other one fails with EPERM."""
-    import platform
-    import struct
-
-    architecture, seccomp, column = MACHINES[platform.machine()]
-    allowed = [number for numbers in SYSTEM_CALLS.values() if (number := numbers[column]) is not None]
+    architecture, seccomp, column = MACHINES[os.uname().machine]
+    allowed = [numbers[column] for numbers in SYSTEM_CALLS.values()]
     load_word, jump_if_equal, ret = 0x20, 0x15, 0x06
     program = [struct.pack("HBBI", load_word, 0, 0, 4), struct.pack("HBBI", jump_if_equal, 1, 0, architecture)]
     program += [struct.pack("HBBI", ret, 0, 0, 0x80000000), struct.pack("HBBI", load_word, 0, 0, 0)]
@@ -291,8 +295,7 @@ def forbid_system_calls() -> None:
     code = ctypes.create_string_buffer(b"".join(program))
     filter_ = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
     libc = ctypes.CDLL(None, use_errno=True)
-    die_with_parent, no_new_privileges, set_filter, every_thread = 1, 38, 1, 1
-    libc.prctl(die_with_parent, 9, 0, 0, 0)
+    no_new_privileges, set_filter, every_thread = 38, 1, 1
     libc.prctl(no_new_privileges, 1, 0, 0, 0)
     libc.syscall(seccomp, set_filter, every_thread, filter_)
 

@@ -589,7 +589,9 @@
     if (script === undefined) {
       const above = repeat('\n', CHILDREN + SPAN * (texts.length - 1) - 1)
       try { script = compile(source, above) } catch (e) {
-        throw hookError({ name: 'WorkflowError', message: `workflow(): ${name} does not compile: ${text(e.message)}` }, null)
+        const place = exec(/<input>:(\d+):(\d+)/, text(e.stack)), line = place === null ? 0 : +place[1] - 1
+        const at = line > 0 ? `:${line}:${column(split(source, '\n')[line - 1] ?? '', +place[2])}` : ''
+        throw hookError({ name: 'WorkflowError', message: `workflow(): ${name}${at} does not compile: ${text(e.message)}` }, null)
       }
       addText(name, source)
       mapSet(children, source, script)
