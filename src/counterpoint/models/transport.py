@@ -8,6 +8,7 @@ not travel to another host), compressed answers are refused (a small one could u
 from __future__ import annotations
 
 import contextlib
+import functools
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Generator
@@ -177,6 +178,7 @@ def _unreachable(error: Exception) -> str:
             return ""
 
 
+@functools.lru_cache(maxsize=64)
 def _proxy(scheme: str, host: str) -> str | None:
     """The proxy that the environment names for this host."""
     return None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get(scheme)
