@@ -115,6 +115,9 @@ class Settings:
     portable: bool = False
     """Refuse what Claude Code would refuse."""
 
+    notify: str = ""
+    """Whom to tell when a run needs somebody or is over: ``bell; desktop; command:…; https://…``."""
+
     origins: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
     """Field → where its value comes from; a field that is absent has its default."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any, Protocol
 
 import click
 
+from counterpoint import attention
 from counterpoint.cli.text import count, duration, money, one_line, safe
 from counterpoint.events import (
     AgentFinished,
@@ -26,6 +28,8 @@ LINES = 300
 """Lines about single agents that a run without a terminal writes; then only every hundredth end is told."""
 REPAINTS_PER_S = 8
 SLOWEST = 5
+TROUBLES = 3
+"""Troubles that the tree shows; `top` has all."""
 
 
 class Progress(Protocol):
@@ -95,7 +99,7 @@ class Lines:
 
 
 class Live:
-    """A table that is painted anew, at most some times a second, on a terminal. `view` is the run so far."""
+    """A tree that is painted anew, at most some times a second, on a terminal. `view` is the run so far."""
 
     def __init__(self, view: RunView, *, color: bool) -> None:
         from rich.console import Console
@@ -103,10 +107,10 @@ class Live:
 
         self._view = view
         self._console = Console(stderr=True, no_color=not color, highlight=False)
-        self._live = RichLive(
-            console=self._console, refresh_per_second=REPAINTS_PER_S, get_renderable=self._paint, transient=True
-        )
+        self._live = RichLive(console=self._console, auto_refresh=False, get_renderable=self._paint, transient=True)
         self._live.start()
+        self._loop = asyncio.get_running_loop()
+        self._next = self._loop.call_later(1 / REPAINTS_PER_S, self._tick)
 
     def take(self, events: list[Recorded]) -> None:
         for recorded in events:
@@ -118,27 +122,40 @@ class Live:
                     self._print(f"script error: line {fault.line}: {fault.name}: {safe(fault.message)}")
                 case GateOpened(gate=gate, question=question):
                     self._print(f"a person is asked ({gate}): {safe(question)}")
+                    self._print(f"  counterpoint approve {self._view.run_id} {gate}")
                 case _:
                     pass
 
     def close(self) -> None:
+        self._next.cancel()
         self._live.stop()
+
+    def _tick(self) -> None:
+        """Paints from the loop itself: a thread would read the view while it changes."""
+        self._live.refresh()
+        self._next = self._loop.call_later(1 / REPAINTS_PER_S, self._tick)
 
     def _print(self, text: str) -> None:
         self._console.print(text, markup=False)
 
     def _paint(self) -> Any:
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
+        now, width = time.time(), self._console.width
         table = Table.grid(padding=(0, 2))
-        for row in phase_lines(self._view):
-            table.add_row(*(Text(cell) for cell in row))
+        for title, good, states in phase_lines(self._view):
+            table.add_row(Text(title, "bold"), Text(good), Text(states, "bright_black"))
         for agent in slowest(self._view):
-            since = duration(max(0.0, time.time() - (agent.started_at or time.time())))
-            table.add_row(Text(f"  {one_line(agent.label, 48)}"), Text(since), Text(one_line(agent.doing, 40)))
-        table.add_row(Text(headline(self._view)))
-        return table
+            since = duration(max(0.0, now - (agent.started_at or now)))
+            doing = Text(one_line(agent.doing, 40), "magenta")
+            table.add_row(Text(f"  {one_line(agent.label or agent.id, 48)}"), Text(since, "bright_black"), doing)
+        troubles = [need for need in attention.needs(self._view, now) if need.kind != "gate"]
+        lines = [Text(f"! {attention.line(need, now, width - 2)}", "red") for need in troubles[:TROUBLES]]
+        if len(troubles) > TROUBLES:
+            lines.append(Text(f"  and {len(troubles) - TROUBLES} more: counterpoint top {self._view.run_id}", "red"))
+        return Group(table, *lines, Text(headline(self._view)))
 
 
 def phase_lines(view: RunView) -> list[tuple[str, str, str]]:

@@ -18,6 +18,7 @@ import msgspec
 from counterpoint import daemon
 from counterpoint.cli.arguments import Duration, read_args, read_budgets
 from counterpoint.cli.ending import print_result, print_summary
+from counterpoint.cli.notices import noticing
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
 from counterpoint.cli.permissions import in_force, permission_options
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
@@ -110,7 +111,8 @@ async def execute(run_id: str, given: str, state: Path | None) -> int:
             script = await load_script(Path(told.script)) if told.script else None
             orders = daemon.Orders(script=script, reuse=told.reuse, bounds=told.bounds, waits_for_people=True,
                                    waits_for_quota=True, started=_obey_signals)  # fmt: skip
-            ended = await daemon.execute(there.store, run_id, models, orders)
+            async with noticing(there.settings, view) as told:
+                ended = await daemon.execute(there.store, run_id, models, dataclasses.replace(orders, listeners=told))
             return daemon.exit_code(ended.status)
 
 
@@ -175,7 +177,9 @@ async def carry_out(
         started=_obey_signals,
     )
     with contextlib.closing(progress):
-        return await daemon.execute(here.store, run_id, models, ordered)
+        async with noticing(here.settings, await here.client.view(run_id)) as told:
+            with_notices = dataclasses.replace(ordered, listeners=(*ordered.listeners, *told))
+            return await daemon.execute(here.store, run_id, models, with_notices)
 
 
 async def _show_end(here: Session, run_id: str, output: Output, *, jsonl: bool) -> None:

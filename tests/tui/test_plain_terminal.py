@@ -1,0 +1,135 @@
+"""What a plain terminal shows while a run goes on, and who is told when it needs somebody."""
+
+from __future__ import annotations
+
+import errno
+import http.server
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.conftest import Program
+
+ASKS = "await counterpoint.checkpoint('Shall we?', {default: true}); await agent('x', {label: 'the one'}); return 1"
+
+
+@pytest.fixture
+def cpt(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+@pytest.fixture
+def hook() -> Iterator[tuple[str, list[Any]]]:
+    """A webhook, and what was posted to it."""
+    posted: list[Any] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", posted
+        server.shutdown()
+        thread.join()
+
+
+def on_a_terminal(cpt: Program, *arguments: str, **environment: str) -> str:
+    """All that the program writes to a terminal that answers nothing."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "counterpoint", *arguments],
+        cwd=cpt.folder, env={**cpt.environment, "TERM": "xterm-256color", **environment},
+        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    try:
+        while part := os.read(ours, 65536):
+            said += part
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    finally:
+        os.close(ours)
+        process.wait(timeout=30)
+    return said.decode()
+
+
+def test_a_terminal_shows_phases_slow_agents_and_troubles_and_ends_clean(cpt: Program) -> None:
+    seen = on_a_terminal(
+        cpt, "run", "demo", "--args", '{"agents": 30}', "--model", "sim:latency=100ms..400ms,fail=0.2", "-c", "4"
+    )
+
+    assert "Refute" in seen
+    assert "running" in seen
+    assert "Simulated: the provider failed" in seen
+    assert "partial:" in seen
+    assert "Traceback" not in seen
+    assert seen.count("\x1b[?25l") == seen.count("\x1b[?25h")
+
+
+def test_the_bell_rings_when_somebody_is_asked_and_when_it_is_over(cpt: Program) -> None:
+    seen = on_a_terminal(cpt, "run", cpt.script(ASKS), "--model", "sim", COUNTERPOINT_NOTIFY="bell")
+
+    assert seen.count("\x07") == 2
+
+
+def test_a_program_and_a_webhook_are_told_the_same(cpt: Program, hook: tuple[str, list[Any]]) -> None:
+    address, posted = hook
+    told = cpt.folder / "told.jsonl"
+    tell = cpt.folder / "tell.py"
+    tell.write_text(f"import sys; open({str(told)!r}, 'a').write(sys.stdin.read())")
+    channels = f"command:{sys.executable} {tell}; {address}"
+    ended = cpt("run", cpt.script(ASKS), "--model", "sim", COUNTERPOINT_NOTIFY=channels)
+
+    assert ended.code == 0
+    assert [(notice["kind"], notice["text"]) for notice in posted] == [
+        ("needs_you", "Shall we?"),
+        ("done", "completed: 1 of 1 agents ok."),
+    ]
+    assert [json.loads(line) for line in told.read_text().splitlines()] == posted
+
+
+def test_a_run_that_failed_and_one_near_its_ceiling_say_so(cpt: Program, hook: tuple[str, list[Any]]) -> None:
+    address, posted = hook
+    text = "for (let n = 0; n < 5; n++) await agent(`ask ${n}`)\nthrow new Error('no')"
+    cpt("run", cpt.script(text), "--model", "sim:tokens=100", "--budget", "520", COUNTERPOINT_NOTIFY=address)
+
+    assert [notice["kind"] for notice in posted] == ["budget", "failed"]
+
+
+def test_a_channel_that_fails_harms_no_run(cpt: Program) -> None:
+    ended = cpt(
+        "run",
+        cpt.script("return 1"),
+        "--model",
+        "sim",
+        COUNTERPOINT_NOTIFY="command:/nowhere/tell; http://127.0.0.1:9/x",
+    )
+
+    assert ended.code == 0
+    assert ended.err.count("A notice could not be sent") == 2
+
+
+@pytest.mark.parametrize(("channel", "code"), [("command:touch owned", 2), ("https://example.org/x", 2), ("bell", 0)])
+def test_a_projects_file_may_not_name_a_program_or_an_address(cpt: Program, channel: str, code: int) -> None:
+    folder = cpt.folder / ".counterpoint"
+    folder.mkdir()
+    (folder / "config.toml").write_text(f'notify = "{channel}"')
+
+    assert cpt("run", cpt.script("return 1"), "--model", "sim").code == code
+    assert not (cpt.folder / "owned").exists()
