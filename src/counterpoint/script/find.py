@@ -13,6 +13,7 @@ from counterpoint.errors import ScriptRefused, UsageError, WorkflowNotFoundError
 from counterpoint.script.parse import Script, examine, parse, read, trust
 
 PROJECT_FOLDERS = (".counterpoint/workflows", ".claude/workflows", ".agents/workflows")
+SUFFIXES = (".js", ".mjs")
 BUNDLED = Path(__file__).parent.parent / "workflows"
 
 
@@ -27,19 +28,30 @@ class Saved:
     description: str = ""
     shadows: list[Path] = field(default_factory=list[Path])
     error: str | None = None
+    outside: bool = False
+    """It is a link that leads out of its folder, and is not read."""
 
 
 def listing(cwd: Path, *, environ: Mapping[str, str] | None = None, home: Path | None = None) -> list[Saved]:
     """Every saved workflow that `cwd` sees, by name; a nearer one shadows a farther one."""
     found: dict[str, Saved] = {}
+    looked: set[Path] = set()
     for origin, folder in folders(cwd, environ=environ, home=home):
-        for path in sorted(folder.glob("*.js")):
-            saved = _look(path, origin, folder)
+        if folder.resolve() in looked:
+            continue
+        looked.add(folder.resolve())
+        for saved in saved_in(folder, origin):
             if saved.name in found:
-                found[saved.name].shadows.append(path)
+                found[saved.name].shadows.append(saved.path)
             else:
                 found[saved.name] = saved
     return sorted(found.values(), key=lambda saved: saved.name)
+
+
+def saved_in(folder: Path, origin: str) -> list[Saved]:
+    """The workflows of one folder, by file name."""
+    paths = sorted(path for path in folder.glob("*") if path.suffix in SUFFIXES and not path.is_dir())
+    return [_look(path, origin, folder) for path in paths]
 
 
 def folders(
@@ -53,23 +65,28 @@ def folders(
             yield "project", folder / name
     yield "user", Path(platformdirs.user_config_dir("counterpoint")) / "workflows"
     claude = environ.get("CLAUDE_CONFIG_DIR")
-    yield "user", (Path(claude) if claude else home / ".claude") / "workflows"
+    if claude:
+        yield "user", Path(claude).expanduser() / "workflows"
+    yield "user", home / ".claude" / "workflows"
     yield "bundled", BUNDLED
 
 
 def find(name: str, cwd: Path, *, names_only: bool = False) -> Path:
     """The file of a workflow that is named by its name or, unless `names_only`, by its path.
 
+    A name is that of its meta, else that of its file; ``plugin:name`` is `name` where nothing has the whole name.
     Raises WorkflowNotFoundError with the known names, UsageError for one that may not be read.
     """
     if not names_only and _is_path(name, cwd):
         return cwd / name
     known = listing(cwd)
-    for saved in known:
-        if saved.name == name or saved.path.stem == name:
-            if saved.error is not None and saved.path.is_symlink():
-                raise UsageError(saved.error)
-            return saved.path
+    saved = _named(known, name) or _named(known, name.rpartition(":")[2])
+    if saved is not None:
+        if saved.outside:
+            raise UsageError(saved.error or "")
+        return saved.path
+    if not names_only and (cwd / name).exists():
+        return cwd / name
     names = [saved.name for saved in known]
     raise WorkflowNotFoundError(
         f"There is no workflow {name!r}{nearest(name, names)}.",
@@ -78,8 +95,8 @@ def find(name: str, cwd: Path, *, names_only: bool = False) -> Path:
 
 
 def load(path: Path, *, shown: str | None = None) -> Script:
-    """Reads and parses a script. Raises UsageError or ScriptRefused."""
-    return parse(read(path), shown or shown_path(path))
+    """Reads a script whose syntax the engine judges when it runs it. Raises UsageError or ScriptRefused."""
+    return parse(read(path), shown or shown_path(path), ask=trust)
 
 
 def shown_path(path: Path) -> str:
@@ -87,8 +104,19 @@ def shown_path(path: Path) -> str:
     return f"bundled:{path.stem}" if path.parent == BUNDLED else str(path)
 
 
+def project_root(cwd: Path) -> Path:
+    """The root of the repository that `cwd` is in, else `cwd`."""
+    return list(_upward(cwd))[-1]
+
+
+def _named(known: list[Saved], name: str) -> Saved | None:
+    by_name = (saved for saved in known if saved.name == name)
+    by_file = (saved for saved in known if saved.path.stem == name)
+    return next(by_name, None) or next(by_file, None)
+
+
 def _is_path(name: str, cwd: Path) -> bool:
-    return name.endswith((".js", ".mjs")) or os.sep in name or "/" in name or (cwd / name).exists()
+    return name.endswith(SUFFIXES) or os.sep in name or "/" in name or (cwd / name).is_file()
 
 
 def _upward(cwd: Path) -> Iterator[Path]:
@@ -101,6 +129,7 @@ def _upward(cwd: Path) -> Iterator[Path]:
 def _look(path: Path, origin: str, folder: Path) -> Saved:
     saved = Saved(path.stem, path, origin)
     if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        saved.outside = True
         saved.error = f"{path} is a link out of its folder; it is not followed."
         return saved
     try:
