@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -370,3 +372,31 @@ def _account(folder: Path, fake: Fake) -> Path:
         })
     )  # fmt: skip
     return path
+
+
+# --- what is loaded --------------------------------------------------------------------------------------------------
+
+LOADS = """
+import asyncio, json, sys
+from counterpoint.models.messages import Request, UserTurn
+from counterpoint.models.registry import Models
+from counterpoint.settings import Settings
+
+async def main(spec, address):
+    async with Models(Settings(model=spec, base_url=address), {"ANTHROPIC_API_KEY": "0123456789"}) as models:
+        model = models.get(spec)
+        before = [name for name in ("anthropic", "openai", "pydantic_ai", "aiohttp") if name in sys.modules]
+        await model.request(Request("S", [UserTurn("x")]))
+    print(json.dumps([before, [name for name in ("anthropic", "openai") if name in sys.modules]]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("spec", "library"), [(CLAUDE, "anthropic"), (SERVER, "openai")])
+def test_a_provider_s_library_is_loaded_when_it_is_used_and_no_other(fake: Fake, spec: str, library: str):
+    ended = subprocess.run(
+        [sys.executable, "-c", LOADS, spec, f"{fake.url}/v1"], capture_output=True, text=True, check=True
+    )
+
+    assert json.loads(ended.stdout) == [[], [library]]
