@@ -116,7 +116,7 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
     )
-    workshop = Workshop(hidden=(store.folder,))
+    workshop = Workshop(hidden=(store.folder,), worktrees=store.folder / "worktrees" / view.run_id)
     run = Run(
         plan,
         journal=journal,

@@ -77,6 +77,20 @@ class Usage(Struct, frozen=True, omit_defaults=True):
 ELSEWHERE = Raw(b"")
 
 
+class Workspace(Struct, frozen=True, omit_defaults=True):
+    """What an agent made of its worktree. `commit` is `base` where it changed nothing."""
+
+    branch: str
+    base: str
+    commit: str
+    files: list[str] = field(default_factory=list[str])
+    insertions: int = 0
+    deletions: int = 0
+    path: str = ""
+    patch: str = ""
+    patch_bytes: int = 0
+
+
 class Value(Struct, frozen=True, omit_defaults=True):
     """A JSON value: in the event itself, or, above 64 KiB, in the blob whose SHA-256 is `blob`."""
 
@@ -325,6 +339,33 @@ class AgentReused(Event, frozen=True, tag="agent_reused"):
     """How many new answers the script had heard in this attempt before this one."""
 
 
+class WorkspaceOpened(Event, frozen=True, tag="workspace_opened"):
+    """The agent has a worktree and a branch of its own."""
+
+    agent: str
+    path: str
+    branch: str
+    base: str
+
+
+class WorkspaceClosed(Event, frozen=True, tag="workspace_closed"):
+    """What the agent left in its worktree is committed; comes before its AgentFinished."""
+
+    agent: str
+    branch: str
+    base: str
+    commit: str
+    """The same as `base`: nothing was changed, and worktree and branch are gone."""
+    files: list[str] = field(default_factory=list[str])
+    insertions: int = 0
+    deletions: int = 0
+    path: str = ""
+    """Where the worktree still is."""
+    patch: Value | None = None
+    """The diff as a JSON string; None where it is empty or too long."""
+    patch_bytes: int = 0
+
+
 class AgentMarked(Event, frozen=True, tag="agent_marked"):
     """The script called ``counterpoint.fail``: the agent answered, but counts as failed."""
 
@@ -457,6 +498,8 @@ AnyEvent = (
     | AgentSteered
     | AgentFinished
     | AgentReused
+    | WorkspaceOpened
+    | WorkspaceClosed
     | AgentMarked
     | TimerFired
     | AnswerReused

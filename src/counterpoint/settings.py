@@ -98,6 +98,14 @@ class Settings:
     """What a person is asked about first; with nobody there to ask, it is denied. Adds up."""
     deny: tuple[str, ...] = ()
     """What agents may never do. Adds up."""
+    worktree_uncommitted: bool = True
+    """Worktrees of agents start from the tree as it is, uncommitted changes included; else from HEAD."""
+    worktree_copy: tuple[str, ...] = ()
+    """Ignored files and folders that each worktree gets a copy of: ``.env``."""
+    worktree_link: tuple[str, ...] = ()
+    """Those that it gets a link to: ``node_modules``."""
+    worktree_setup: str | None = None
+    """A command that is run in each new worktree first."""
     trust_project: bool = False
     """Take the project's own allow rules (.claude/settings.json) and MCP servers (.mcp.json) as well."""
     sandbox: str = "auto"
@@ -165,6 +173,7 @@ BOUNDS = (
     "retries", "max_wait_s", "max_repairs", "max_turns", "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
+    "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip
 

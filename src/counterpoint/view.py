@@ -44,6 +44,7 @@ from counterpoint.events import (
     ToolUsed,
     Usage,
     Value,
+    WorkspaceClosed,
 )
 
 GOOD = frozenset({Outcome.OK, Outcome.REUSED})
@@ -86,6 +87,8 @@ class AgentView:
     seconds: float = 0.0
     turns: int = 0
     tools: int = 0
+    workspace: WorkspaceClosed | None = None
+    """What it has left in its worktree."""
     denied: int = 0
     """Tool calls that it was not allowed to make."""
     retries: int = 0
@@ -437,6 +440,10 @@ def _tool_denied(view: RunView, event: ToolDenied, at: float) -> None:
         agent.last_at = at
 
 
+def _workspace_closed(view: RunView, event: WorkspaceClosed, at: float) -> None:
+    view.agents[event.agent].workspace = event
+
+
 def _agent_retried(view: RunView, event: AgentRetried, at: float) -> None:
     agent = view.agents[event.agent]
     agent.retries += 1
@@ -512,6 +519,7 @@ _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     AgentTurned: _agent_turned,
     ToolUsed: _tool_used,
     ToolDenied: _tool_denied,
+    WorkspaceClosed: _workspace_closed,
     AgentRetried: _agent_retried,
     AgentFinished: _agent_finished,
     AgentReused: _agent_reused,

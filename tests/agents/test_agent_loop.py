@@ -16,7 +16,7 @@ from counterpoint.agents import prompts
 from counterpoint.agents.loop import resume_point, run_agent
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.errors import HookError, ProviderError, StoreError
-from counterpoint.events import Fault, Outcome, Usage
+from counterpoint.events import Fault, Outcome, Usage, Workspace
 from counterpoint.models.messages import (
     Answer,
     AssistantTurn,
@@ -102,6 +102,12 @@ class Watcher:
 
     def denied(self, access: Access, reason: str) -> None:
         self.denials.append(f"{access}: {reason}")
+
+    def worktree_opened(self, path: str, branch: str, base: str) -> None:
+        pass
+
+    def worktree_closed(self, workspace: Workspace) -> None:
+        pass
 
     def retried(self, fault: Fault, wait: float) -> None:
         self.faults.append((fault.kind, wait))

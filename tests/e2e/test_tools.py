@@ -285,3 +285,83 @@ def test_the_path_of_a_run_is_the_only_place_that_is_written(scripted: Scripted)
     assert ended.code == 0, ended.err
     assert not (scripted.cpt.folder.parent / "out").exists()
     assert not Path("/tmp/counterpoint-out").exists()
+
+
+# --- worktrees -----------------------------------------------------------------------------------------------------
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(scripted: Scripted) -> Path:
+    """The run's folder as a repository with one commit."""
+    folder = scripted.cpt.folder
+    git(folder, "init", "-q", "-b", "main")
+    (folder / ".gitignore").write_text("/state\n/home\n*.js\n")
+    (folder / "shared.txt").write_text("".join(f"<{n}>\n" for n in range(50)))
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "first")
+    return folder
+
+
+def call(calls: list[tuple[str, dict[str, Any]]], options: str = "{}") -> str:
+    return f"agent({json.dumps(json.dumps(calls))}, {options})"
+
+
+ISOLATED = "{isolation: 'worktree'}"
+ISOLATED_EDITS = "{isolation: 'worktree', label: 'edits'}"
+EDIT = ("Edit", {"file_path": "shared.txt", "old_string": "<0>", "new_string": "[0]"})
+
+
+def test_an_isolated_agent_changes_its_own_branch_only(scripted: Scripted, repository: Path) -> None:
+    ended = scripted.run(f"return await {call([EDIT], ISOLATED_EDITS)}", "--allow", "Edit")
+    assert ended.code == 0, ended.err + ended.out
+    assert git(repository, "status", "--porcelain") == ""
+    assert "<0>" in (repository / "shared.txt").read_text()
+    (closed,) = events(scripted.cpt, "workspace_closed")
+    assert closed["files"] == ["shared.txt"]
+    assert git(repository, "show", f"{closed['branch']}:shared.txt").startswith("[0]")
+    assert git(repository, "log", "-1", "--format=%s", closed["branch"]) == "edits"
+
+
+def test_an_agent_goes_on_from_what_an_earlier_one_made(scripted: Scripted, repository: Path) -> None:
+    later = ("Edit", {"file_path": "shared.txt", "old_string": "[0]", "new_string": "{0}"})
+    body = f"""
+    const first = await {call([EDIT], ISOLATED)}
+    return await {call([later], "{from: first}")}
+    """
+    ended = scripted.run(body, "--allow", "Edit")
+    assert "-[0]\n+{0}" in ended.json["result"], ended.err + ended.out
+    resumed = scripted.cpt("resume", "@last", "--json", ANTHROPIC_API_KEY="k").json
+    assert resumed["agents"]["reused"] == 2
+
+
+def test_without_git_isolation_rejects_before_anything_is_spent(scripted: Scripted) -> None:
+    body = "try { await agent('x', {isolation: 'worktree'}) } catch (e) { return e.name }"
+    assert scripted.run(body).json["result"] == "WorkspaceError"
+    assert scripted.fake.asked == []
+
+
+def test_a_set_up_command_that_fails_rejects_and_says_why(scripted: Scripted, repository: Path) -> None:
+    body = f"try {{ await {call([], ISOLATED)} }} catch (e) {{ return e.message }}"
+    ended = scripted.run(body, "--no-sandbox", COUNTERPOINT_WORKTREE_SETUP="echo no luck; exit 3")
+    assert "failed (3): no luck" in ended.json["result"]
+
+
+def test_an_agent_that_is_killed_with_its_host_goes_on_in_its_worktree(scripted: Scripted, repository: Path) -> None:
+    calls = [EDIT, ("Bash", {"command": "test -e go || sleep 7451"}), ("Read", {"file_path": "shared.txt", "limit": 1})]
+    path = scripted.cpt.script(f"return await {call(calls, ISOLATED)}")
+    run = scripted.cpt.start("run", path, "--model", "anthropic:m", "--base-url", scripted.fake.url, "--allow", "Bash",
+                             "--allow", "Edit", "--no-sandbox", ANTHROPIC_API_KEY="k")  # fmt: skip
+    while not subprocess.run(["pgrep", "-f", "sleep 7451"], capture_output=True, check=False).stdout:
+        assert run.poll() is None
+    run.kill()
+    run.communicate()
+    ended = scripted.cpt("resume", "@last", "--json", ANTHROPIC_API_KEY="k")
+    assert ended.code == 0, ended.err
+    assert "[0]" in ended.json["result"]
+    (closed,) = events(scripted.cpt, "workspace_closed")
+    assert git(repository, "show", f"{closed['branch']}:shared.txt").startswith("[0]")

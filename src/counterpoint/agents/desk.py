@@ -8,10 +8,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import msgspec
+
+from counterpoint.agents import prompts
+from counterpoint.agents.observer import Observer
 from counterpoint.agents.task import AgentTask
+from counterpoint.agents.workspace import close_worktree, open_worktree
+from counterpoint.errors import HookError
 from counterpoint.tools import jail, shells
 from counterpoint.tools.base import ToolContext
 from counterpoint.tools.guard import Ask, Denied, Guard
@@ -27,16 +34,41 @@ class Workshop:
     """Folders that no command may see: the store."""
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     """What the environment of commands is made from."""
+    worktrees: Path = Path(".counterpoint/worktrees")
+    """Where the worktrees of this run's agents are made."""
     ask: Ask | None = None
     """Asks people; None: there is nobody."""
 
     @contextlib.asynccontextmanager
-    async def desk(self, task: AgentTask, denied: Denied) -> AsyncGenerator[ToolContext]:
-        """An agent's desk; what it has started has ended when the block is left."""
-        async with self._context(
-            task.id, Path(task.cwd), task.permissions, denied, sandbox=task.sandbox, network=task.network, env=task.env
-        ) as context:
-            yield context
+    async def room(self, task: AgentTask, observer: Observer) -> AsyncGenerator[tuple[AgentTask, ToolContext]]:
+        """An agent's task as it is here, in a worktree where it wants one, and its desk.
+
+        What it has started has ended when the block is left, and what it left in its worktree is committed. Raises
+        HookError("WorkspaceError").
+        """
+        if not task.isolated:
+            async with self._desk(task, observer.denied, ()) as desk:
+                yield task, desk
+            return
+        worktree = await open_worktree(task, self.worktrees / task.id)
+        repository = worktree.repository
+        observer.worktree_opened(str(repository.tree), worktree.branch, worktree.base)
+        note = prompts.ISOLATED.format(tree=repository.tree, branch=worktree.branch)
+        here = msgspec.structs.replace(task, cwd=str(worktree.folder), system=f"{task.system}\n\n{note}".strip())
+        writable = (repository.git_dir, *(repository.common_dir / name for name in ("objects", "refs", "logs")))
+        try:
+            async with self._desk(here, observer.denied, writable) as desk:
+                if worktree.fresh and task.worktree_setup:
+                    await _set_up(task.worktree_setup, desk)
+                yield here, desk
+        finally:
+            observer.worktree_closed(await close_worktree(worktree, task.label))
+
+    def _desk(self, task: AgentTask, denied: Denied, git: tuple[Path, ...]) -> AbstractAsyncContextManager[ToolContext]:
+        return self._context(
+            task.id, Path(task.cwd), task.permissions, denied,
+            sandbox=task.sandbox, network=task.network, env=task.env, git=git,
+        )  # fmt: skip
 
     @contextlib.asynccontextmanager
     async def counter(self, cwd: Path, permissions: Permissions, denied: Denied, *, sandbox: str, network: bool,
@@ -49,10 +81,22 @@ class Workshop:
 
     @contextlib.asynccontextmanager
     async def _context(self, agent: str, cwd: Path, permissions: Permissions, denied: Denied, *, sandbox: str,
-                       network: bool, env: list[str], blind: bool = False) -> AsyncGenerator[ToolContext]:  # fmt: skip
+                       network: bool, env: list[str], blind: bool = False,
+                       git: tuple[Path, ...] = ()) -> AsyncGenerator[ToolContext]:  # fmt: skip
         guard = Guard(Policy.of(permissions), ask=self.ask, denied=denied)
         kind: jail.Kind = "none" if sandbox == "off" else await jail.available()
-        cell = Cell(cwd, network=network, hidden=self.hidden)
+        cell = Cell(cwd, network=network, hidden=self.hidden, more_writable=git if guard.policy.names_git else ())
         environment = jail.environment(self.environ, tuple(env))
         async with shells.opened(kind, environment, jailed=sandbox != "off") as opened:
             yield ToolContext(cwd, agent, guard=guard, cell=cell, shells=opened, blind=blind)
+
+
+async def _set_up(command: str, desk: ToolContext) -> None:
+    """The user's own command, in the agent's sandbox."""
+    if desk.shells is None:
+        return
+    shell = await desk.shells.start(command, replace(desk.cell, root=desk.root), desk.alive)
+    await shell.over.wait()
+    if shell.code != 0:
+        said = shell.text(max(0, shell.size - 2000), 2000)
+        raise HookError("WorkspaceError", f"The set-up command of the worktree failed ({shell.code}): {said}")

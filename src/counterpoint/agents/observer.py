@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from counterpoint.events import Fault, Usage
+from counterpoint.events import Fault, Usage, Workspace
 from counterpoint.models.messages import Answer, Request
 from counterpoint.tools.policy import Access
 
@@ -29,6 +29,12 @@ class Observer(Protocol):
 
     def denied(self, access: Access, reason: str) -> None:
         """The rules, or a person, have said no to something that it wanted to do."""
+        ...
+
+    def worktree_opened(self, path: str, branch: str, base: str) -> None: ...
+
+    def worktree_closed(self, workspace: Workspace) -> None:
+        """What it left is committed."""
         ...
 
     def retried(self, fault: Fault, wait: float) -> None: ...

@@ -50,6 +50,11 @@ def system_prompt(form: Form, extra: str, cwd: str | None) -> str:
     return "\n\n".join(parts)
 
 
+ISOLATED = (
+    "You work in a copy of the repository of your own, the git worktree {tree} on the branch {branch}; the main "
+    "checkout and other agents do not see your changes until they are merged. What you leave uncommitted is "
+    "committed for you."
+)
 CONTINUE = "Your answer was cut at the length limit. Go on exactly where it stopped, without repeating any of it."
 LAST_TURN = "This was the last tool call you can make. Give your final answer now, from what you have."
 INTERRUPTED = "This call was under way when the agent was interrupted; whether it took effect is unknown. Check first."

@@ -41,6 +41,18 @@ class AgentTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Variables that commands see besides the harmless ones."""
     cwd: str = "."
     """The folder whose files its tools reach, and nothing outside of it."""
+    isolated: bool = False
+    """It works in a git worktree of its own."""
+    base: str = ""
+    """The commit that its worktree starts from; empty: the present state of the tree."""
+    uncommitted: bool = True
+    """That includes what is not committed."""
+    worktree_copy: list[str] = field(default_factory=list[str])
+    """Ignored files and folders that its worktree gets a copy of."""
+    worktree_link: list[str] = field(default_factory=list[str])
+    """Those that it gets a link to."""
+    worktree_setup: str = ""
+    """A command that is run in a new worktree first."""
     max_turns: int = 50
     """Model requests."""
     max_repairs: int = 2

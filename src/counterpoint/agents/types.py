@@ -32,6 +32,8 @@ class AgentType:
     model: str | None = None
     effort: Effort | None = None
     max_turns: int | None = None
+    isolated: bool = False
+    """Its agents work in worktrees."""
     read_only: bool = False
     """Its agents can change nothing, whatever tools and rules they have."""
     source: str = "built-in"

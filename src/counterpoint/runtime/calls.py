@@ -28,6 +28,8 @@ class AgentArg(msgspec.Struct, frozen=True):
     prompt: str
     opts: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     phase: str | None = None
+    source: int | None = None
+    """The script's number of the call whose answer it gave as `from`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,19 @@ def label_of(arg: AgentArg) -> str:
 
 
 def agent_task(
-    arg: AgentArg, *, agent: str, key: str, defaults: Defaults, models: Models, warnings: list[str]
+    arg: AgentArg,
+    *,
+    agent: str,
+    key: str,
+    defaults: Defaults,
+    models: Models,
+    warnings: list[str],
+    base: str | None = None,
 ) -> AgentTask:
-    """The whole task of one call. Raises HookError for what is refused before an agent is spawned."""
+    """The whole task of one call. Raises HookError for what is refused before an agent is spawned.
+
+    `base` is the commit of an earlier agent that its worktree starts from.
+    """
     opts = arg.opts
     schema = opts.get("schema")
     if schema is not None:
@@ -61,6 +73,7 @@ def agent_task(
         warnings.append(warning)
     tools, disallowed, permissions = _tools(opts, kind, defaults.bounds, warnings)
     bounds = defaults.bounds
+    isolated = is_isolated(opts, kind, defaults.cwd)
     return AgentTask(
         id=agent,
         key=key,
@@ -77,6 +90,12 @@ def agent_task(
         sandbox=bounds["sandbox"],
         network=bounds["network"],
         env=list(bounds["env"]),
+        isolated=isolated or base is not None,
+        base=base or "",
+        uncommitted=bounds["worktree_uncommitted"],
+        worktree_copy=list(bounds["worktree_copy"]),
+        worktree_link=list(bounds["worktree_link"]),
+        worktree_setup=bounds["worktree_setup"] or "",
         cwd=str(_folder(opts, defaults.cwd)),
         max_turns=int(_number(opts, "maxTurns", warnings) or kind.max_turns or bounds["max_turns"]),
         max_repairs=bounds["max_repairs"],
@@ -97,6 +116,8 @@ def rejection(result: AgentResult) -> HookError | None:
             return HookError("StructuredOutputError", message, rawText=msgspec.json.decode(result.raw or b'""'))
         case Outcome.STALLED:
             return HookError("StalledError", message)
+        case Outcome.FAILED if result.fault and result.fault.name == "WorkspaceError":
+            return HookError("WorkspaceError", message)
         case Outcome.TIMED_OUT:
             return HookError("TimeoutError", message)
         case _:
@@ -208,14 +229,15 @@ def _folder(opts: dict[str, Any], root: Path) -> Path:
     return folder
 
 
-def check_isolation(opts: dict[str, Any], root: Path) -> None:
-    """Raises HookError("WorkspaceError") where `isolation` asks for what this machine cannot give."""
-    isolation = opts.get("isolation")
+def is_isolated(opts: dict[str, Any], kind: AgentType, root: Path) -> bool:
+    """Whether the agent gets a worktree. Raises HookError("WorkspaceError") where there can be none."""
+    isolation = opts.get("isolation") or ("worktree" if kind.isolated else None)
     if isolation is None:
-        return
+        return False
     if isolation != "worktree":
         raise HookError("WorkspaceError", f"agent(): isolation is {isolation!r}; the only kind is 'worktree'.")
     if not any((folder / ".git").exists() for folder in [root, *root.parents]):
         raise HookError(
             "WorkspaceError", f"agent(): isolation 'worktree' needs a git repository, and {root} is in none."
         )
+    return True

@@ -92,26 +92,27 @@ class Fleet:
 
     def call(self, call: Call) -> None:
         """Answers ``agent(prompt, opts)``: from the record, by a refusal, or by an agent."""
-        arg = msgspec.json.decode(call.arg, type=calls.AgentArg)
+        arg = self._with_source(msgspec.json.decode(call.arg, type=calls.AgentArg))
         attempt, label = self.attempt, calls.label_of(arg)
         key = attempt.identities.agent(arg.prompt, arg.opts)
         self._called += 1
         answered = attempt.replay.answer(key)
         if answered is not None and answered.agent is not None:
             self.agent_of_call[call.id] = answered.agent
-            event = AgentReused(answered.agent, label, arg.phase, self._children.name(call.w))
+            event = AgentReused(answered.agent, label, arg.phase, self._children.name(call.w), self._called)
             return attempt.answer_recorded(call.id, key, answered, event)
         warnings: list[str] = []
         try:
             task = self._accept(arg, key, warnings)
         except HookError as error:
-            return attempt.refuse(call, key, label, error)
+            return attempt.refuse(call, key, label, error, number=self._called)
         finally:
             self._warn(warnings)
         job = Job(call.id, task, attempt.replay.attempts.get(task.id, 0) + 1)
         job.fresh = not self._goes_on(task)
         self.agent_of_call[call.id] = task.id
-        attempt.emit(self._queued(task, arg, line=call.line, workflow=self._children.name(call.w)))
+        workflow = self._children.name(call.w)
+        attempt.emit(self._queued(task, arg, line=call.line, workflow=workflow, number=self._called))
         self._executor.announce(task)
         return self.scheduler.submit(job)
 
@@ -140,11 +141,27 @@ class Fleet:
         if change is not None:
             arg = change.of(arg)
         task = calls.agent_task(
-            arg, agent=agent, key=key, defaults=self._defaults, models=self._models, warnings=warnings
-        )
+            arg, agent=agent, key=key, defaults=self._defaults, models=self._models, warnings=warnings,
+            base=self._base(arg),
+        )  # fmt: skip
         self._refuse_unknown_price(task)
         self._new_agents += known is None
         return task
+
+    def _with_source(self, arg: calls.AgentArg) -> calls.AgentArg:
+        """The call, its `from` being the id of an agent: ids hold through all attempts, numbers of calls do not."""
+        agent = self.agent_of_call.get(arg.source) if arg.source is not None else None
+        return arg if agent is None else msgspec.structs.replace(arg, opts={**arg.opts, "from": agent})
+
+    def _base(self, arg: calls.AgentArg) -> str | None:
+        """The commit of the agent that the call names in `from`. Raises HookError("WorkspaceError")."""
+        source = arg.opts.get("from")
+        if source is None:
+            return None
+        agent = self.attempt.view.find_agent(source) if isinstance(source, str) else None
+        if agent is None or agent.workspace is None:
+            raise HookError("WorkspaceError", f"agent(): from {source!r} is no agent that worked in a worktree.")
+        return agent.workspace.commit
 
     def _refuse_unknown_price(self, task: AgentTask) -> None:
         if not self._budget.counts_money or self.attempt.bounds["allow_unknown_price"]:
@@ -156,7 +173,9 @@ class Fleet:
                 f"--allow-unknown-price lets it run.",
             )
 
-    def _queued(self, task: AgentTask, arg: calls.AgentArg, *, line: int | None, workflow: str | None) -> AgentQueued:
+    def _queued(
+        self, task: AgentTask, arg: calls.AgentArg, *, line: int | None, workflow: str | None, number: int = 0
+    ) -> AgentQueued:
         return AgentQueued(
             agent=task.id,
             key=task.key,
@@ -167,6 +186,7 @@ class Fleet:
             model=task.model,
             line=line,
             workflow=workflow,
+            call=number,
         )
 
     # --- an agent runs -----------------------------------------------------------------------------------------------
@@ -244,7 +264,7 @@ class Fleet:
         for said in job.steering:
             self._unheard(said, job.task.id)
         error = calls.rejection(result)
-        self.attempt.answer(job.call, job.task.key, recorded, value, error=error, usage=result.usage)
+        self.attempt.answer(job.call, recorded, value, error=error, usage=result.usage)
 
     def _unheard(self, said: Said, agent: str) -> None:
         said.waits_for.discard(agent)

@@ -18,6 +18,9 @@ from counterpoint.events import (
     RequestDone,
     ToolUsed,
     Usage,
+    Workspace,
+    WorkspaceClosed,
+    WorkspaceOpened,
 )
 from counterpoint.runtime.attempt import Attempt
 from counterpoint.runtime.calls import AgentArg
@@ -108,6 +111,26 @@ class JobObserver:
 
     def denied(self, access: Access, reason: str) -> None:
         report_denial(self._attempt, self._job.task.id, access, reason)
+
+    def worktree_opened(self, path: str, branch: str, base: str) -> None:
+        self._attempt.emit(WorkspaceOpened(self._job.task.id, path, branch, base))
+
+    def worktree_closed(self, workspace: Workspace) -> None:
+        patch = self._attempt.journal.value(msgspec.json.encode(workspace.patch)) if workspace.patch else None
+        self._attempt.emit(
+            WorkspaceClosed(
+                self._job.task.id,
+                workspace.branch,
+                workspace.base,
+                workspace.commit,
+                workspace.files,
+                workspace.insertions,
+                workspace.deletions,
+                workspace.path,
+                patch,
+                workspace.patch_bytes,
+            )
+        )
 
     def retried(self, fault: Fault, wait: float) -> None:
         self._attempt.emit(AgentRetried(self._job.task.id, fault, wait))

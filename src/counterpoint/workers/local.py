@@ -9,7 +9,7 @@ import msgspec
 from counterpoint.agents.desk import Workshop
 from counterpoint.agents.loop import Observer, OnRetry, Send, run_agent
 from counterpoint.agents.task import AgentResult, AgentTask
-from counterpoint.errors import UsageError
+from counterpoint.errors import HookError, UsageError
 from counterpoint.events import Fault, Outcome
 from counterpoint.models.messages import Answer, Message, Model, Request
 from counterpoint.models.registry import Models
@@ -36,8 +36,11 @@ class LocalExecutor:
         except UsageError as error:
             return AgentResult(Outcome.FAILED, fault=Fault("ProviderError", error.message, kind="rejected"))
         tools = select(task.tools, task.disallowed) if model.tools else []
-        async with self._workshop.desk(task, observer.denied) as desk:
-            return await run_agent(task, model, self._sender(task, model), tools, observer, history, desk)
+        try:
+            async with self._workshop.room(task, observer) as (here, desk):
+                return await run_agent(here, model, self._sender(task, model), tools, observer, history, desk)
+        except HookError as error:
+            return AgentResult(Outcome.FAILED, fault=Fault(error.name, error.message))
 
     def announce(self, task: AgentTask) -> None:
         """A task that waits for its slot: its prompt may share its beginning with others."""
