@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         selector = _Selector()
         self._now = 0.0
-        self._threads = 0
+        self._working = 0
         self.idle: Callable[[], bool] = lambda: False
         """Whether all that is left is to wait for time to pass."""
         self.overdue: Callable[[], None] = lambda: None
@@ -125,17 +126,26 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 
     def run_in_executor(self, executor: ThreadPoolExecutor | None, func: Any, *args: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  (its stub has a type variable tuple)
         future = super().run_in_executor(executor, func, *args)
-        self._threads += 1
+        self._working += 1
         future.add_done_callback(self._thread_ended)
         return future
 
     def _thread_ended(self, _: Any) -> None:
-        self._threads -= 1
+        self._working -= 1
+
+    @contextmanager
+    def real_work(self) -> Generator[None]:
+        """Time does not jump while the body is under way."""
+        self._working += 1
+        try:
+            yield
+        finally:
+            self._working -= 1
 
     def _jump(self, seconds: float) -> bool:
         if time.monotonic() > self._patience_ends:
             self.overdue()
-        if self._threads or not self.idle():
+        if self._working or not self.idle():
             return False
         self._now += seconds
         return True
@@ -214,23 +224,35 @@ class _Stage:
 
 
 class _Hands:
-    """The script's own tool calls: what only reads is done, anything else is noted."""
+    """The script's own tool calls: what only reads is done, anything else is noted and acted."""
 
-    def __init__(self) -> None:
+    def __init__(self, scenario: Scenario, loop: JumpingLoop) -> None:
         self.tools: set[str] = set()
         self.paths: set[str] = set()
+        self._scenario = scenario
+        self._loop = loop
+        self._calls = 0
 
     async def use(self, name: str, input: dict[str, Any], folder: Path) -> str:
         command = str(input.get("command", ""))
         self.tools.add(f"{name}({command[:80]})" if command else name)
         path = input.get("file_path") or input.get("path")
-        if path and name not in ("Read",):
+        if path and name != "Read":
             self.paths.add(str(path))
         if name in READING:
-            return await use_tool(name, input, folder)
+            with self._loop.real_work():
+                return await use_tool(name, input, folder)
         if not name:
             raise ToolError("A tool has a name.")
-        return f"[simulated] {name}"
+        return self._acted(name)
+
+    def _acted(self, name: str) -> str:
+        """What a command, or another tool, says: a failure now and then, each time in other words."""
+        self._calls += 1
+        dice = Dice(f"{self._scenario.seed}\0{name}\0{self._calls}")
+        fails = dice.below(2) == 0 if self._scenario.says is None else not self._scenario.says
+        word = "" if self._scenario.repeats else f" {dice.word()}"
+        return f"[simulated] {name}{word}" + ("\n[exit code 1]" if fails and name == "Bash" else "")
 
 
 def _in_its_own_time(setting: Setting, scenario: Scenario) -> Simulated:
@@ -240,7 +262,7 @@ def _in_its_own_time(setting: Setting, scenario: Scenario) -> Simulated:
 
 
 async def _run(setting: Setting, scenario: Scenario, loop: JumpingLoop) -> Simulated:
-    models, hands = setting.models, _Hands()
+    models, hands = setting.models, _Hands(scenario, loop)
     model = models.default(setting.settings.model)
     plain = model.partition(":")[0] == "sim"
     journal = MemoryJournal()

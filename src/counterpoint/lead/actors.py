@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -102,7 +104,8 @@ class Cast:
             length = 0 if self.scenario.lists == "none" else self._text_length(dice)
             return msgspec.json.encode(_prose(task.prompt, dice, length))
         shaped = shape(task.schema, self.scenario, dice)
-        return msgspec.json.encode(ground(conform(shaped, dice), shaped, task.prompt, self.scenario, dice))
+        ground = Ground(task.prompt, Path(task.cwd), self.scenario, dice)
+        return msgspec.json.encode(ground.stand(conform(shaped, dice), shaped))
 
     def _text_length(self, dice: Dice) -> int:
         return 60 if self.plain else ASSUMED[self.scenario.level].text_tokens * CHARS_PER_TOKEN
@@ -174,39 +177,79 @@ def _items(schema: dict[str, Any], scenario: Scenario, dice: Dice) -> int:
             return least + dice.below(max(1, min(bound if bound is not None else MANY, least + MANY // 2) - least + 1))
 
 
+MOST_READ = 64 * 1024
+MOST_PATHS = 50
 _QUOTE = re.compile(r"quot|excerpt|snippet|evidence|verbatim", re.IGNORECASE)
 _TERM = re.compile(r"^(terms?|words?|keywords?|names?|symbols?)$", re.IGNORECASE)
-_PATH = re.compile(r"^(files?|paths?|file_?paths?|files?_.*)$", re.IGNORECASE)
+_PATH = re.compile(r"^(files?|paths?|file_?paths?|sources?|needs)$", re.IGNORECASE)
 _PATHS_IN = re.compile(r"[\w./-]*\w\.[A-Za-z]{1,5}\b")
 
 
-def ground(value: Any, schema: Any, prompt: str, scenario: Scenario, dice: Dice, name: str = "") -> Any:
-    """The value with quotes, words and paths that stand in the prompt, as an agent that reads it would give them."""
-    rules = cast("dict[str, Any]", schema) if isinstance(schema, dict) else {}
-    if isinstance(value, dict):
-        inner: dict[str, Any] = rules.get("properties", {})
-        members = cast("dict[str, Any]", value)
-        return {key: ground(v, inner.get(key), prompt, scenario, dice, key) for key, v in members.items()}
-    if isinstance(value, list):
-        items: Any = rules.get("items")
-        return [ground(item, items, prompt, scenario, dice, name) for item in cast("list[Any]", value)]
-    if not isinstance(value, str) or "enum" in rules or "const" in rules:
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What an agent can quote: its prompt, and the files below the run's folder that it, or its answer, names."""
+
+    prompt: str
+    folder: Path
+    scenario: Scenario
+    dice: Dice
+
+    def stand(self, value: Any, schema: Any, name: str = "", file: str = "") -> Any:
+        """The value with quotes, words and paths that are really there, as an agent that reads would give them."""
+        rules = cast("dict[str, Any]", schema) if isinstance(schema, dict) else {}
+        if isinstance(value, dict):
+            return self._members(cast("dict[str, Any]", value), rules.get("properties", {}), file)
+        if isinstance(value, list):
+            items: Any = rules.get("items")
+            return [self.stand(item, items, name, file) for item in cast("list[Any]", value)]
+        if not isinstance(value, str) or "enum" in rules or "const" in rules:
+            return value
+        if self.dice.below(1000) >= self.scenario.quotes * 1000:
+            return value
+        return self._found(value, rules, name, file)
+
+    def _members(self, members: dict[str, Any], rules: dict[str, Any], file: str) -> dict[str, Any]:
+        """Paths first: a quote beside a path is from that file."""
+        done: dict[str, Any] = {}
+        for key in sorted(members, key=lambda key: not _PATH.match(key)):
+            done[key] = self.stand(members[key], rules.get(key), key, file)
+            if _PATH.match(key) and isinstance(done[key], str):
+                file = done[key]
+        return {key: done[key] for key in members}
+
+    def _found(self, value: str, rules: dict[str, Any], name: str, file: str) -> str:
+        least, most = rules.get("minLength", 1), rules.get("maxLength", 300)
+        if _QUOTE.search(name):
+            text = self._text(file) or next((t for t in map(self._text, self._paths()) if t), self.prompt)
+            lines = [re.sub(r"^ *\d+[\t→|] ?", "", line).strip()[:most] for line in text.splitlines()]
+            return self._one([line for line in lines if len(line) >= max(least, 8)], value)
+        if _TERM.match(name):
+            return self._one([word for word in re.findall(r"\w{4,}", self.prompt) if least <= len(word) <= most], value)
+        if _PATH.match(name):
+            paths = self._paths()
+            return self._one([path for path in paths if (self.folder / path).is_file()] or paths, value)
         return value
-    if dice.below(1000) >= scenario.quotes * 1000:
-        return value
-    return _from_prompt(value, rules, prompt, dice, name)
+
+    def _one(self, found: Sequence[str], otherwise: str) -> str:
+        return found[self.dice.below(len(found))] if found else otherwise
+
+    def _paths(self) -> list[str]:
+        return list(dict.fromkeys(_PATHS_IN.findall(self.prompt[:MOST_READ])))[:MOST_PATHS]
+
+    def _text(self, path: str) -> str:
+        return _beginning(self.folder, path)
 
 
-def _from_prompt(value: str, schema: dict[str, Any], prompt: str, dice: Dice, name: str) -> str:
-    least, most = schema.get("minLength", 1), schema.get("maxLength", 300)
-    if _QUOTE.search(name):
-        lines = [line.strip()[:most] for line in prompt.splitlines() if len(line.strip()) >= max(least, 8)]
-        lines = [re.sub(r"^\d+[\t→|] ?", "", line) for line in lines]
-        return lines[dice.below(len(lines))] if lines else value
-    if _TERM.match(name):
-        words = [word for word in re.findall(r"\w{4,}", prompt) if least <= len(word) <= most]
-        return words[dice.below(len(words))] if words else value
-    if _PATH.match(name):
-        paths = _PATHS_IN.findall(prompt)
-        return paths[dice.below(len(paths))] if paths else value
-    return value
+@lru_cache(maxsize=256)
+def _beginning(folder: Path, path: str) -> str:
+    """The beginning of a file below the folder; empty where there is none."""
+    if not path:
+        return ""
+    try:
+        found = (folder / path).resolve()
+        if not found.is_relative_to(folder.resolve()) or not found.is_file():
+            return ""
+        with found.open(encoding="utf-8", errors="replace") as file:
+            return file.read(MOST_READ)
+    except (OSError, ValueError):
+        return ""

@@ -1,0 +1,303 @@
+"""What survives verification: noisy agents with known error rates against planted truths, beside theory.
+
+Claims are planted, a part `--true` of them true. A skeptic refutes a false claim with the hit rate, a true one with the
+false-alarm rate, and dies with the death rate, independently each time. Each pattern is a workflow script that is run
+by the real engine (`counterpoint.verify`, `parallel`, `converge` in the prelude); only the agents are ours. Measured:
+
+- *precision*: of the claims that survive, the part that is true;
+- *recall*: of the true claims, the part that survives;
+- *refuted by death*: claims that were called refuted although no majority of those who voted refuted them;
+- *agents*: calls for each claim.
+
+Theory is the binomial distribution: of v skeptics c are alive, of those r refute; a claim survives when c reaches the
+quorum and less than half refute. `naive majority` is what a script does that counts a dead skeptic as a refutation.
+Finders are measured apart: rounds of finders of a given recall until two rounds bring nothing new, theory 1-(1-r)^n.
+
+    python benchmarks/verification.py                    # 10,000 claims, the table of docs/verification.md
+    python benchmarks/verification.py --claims 1000 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from counterpoint.agents.loop import Observer
+from counterpoint.agents.task import AgentResult, AgentTask
+from counterpoint.daemon import find_child
+from counterpoint.events import Fault, Outcome, RunCreated, RunStatus, Usage
+from counterpoint.models.conform import Dice
+from counterpoint.models.messages import Message
+from counterpoint.models.registry import Models
+from counterpoint.runtime.run import Plan, Run
+from counterpoint.script.parse import parse
+from counterpoint.settings import Settings
+from counterpoint.simulation import MemoryJournal
+
+CHUNK = 4000
+"""Claims of one pipeline; max_items is 4,096."""
+
+VERIFY = """export const meta = { name: 'verify', description: 'Verifies planted claims' }
+const verdicts = await pipeline(args.claims, async (n) =>
+  (await counterpoint.verify(`claim ${n}`, { votes: args.votes, quorum: args.quorum })).verdict)
+return verdicts
+"""
+NAIVE = """export const meta = { name: 'naive', description: 'A majority in which the dead vote against' }
+const VOTE = { type: 'object', properties: { refuted: { type: 'boolean' } }, required: ['refuted'] }
+return await pipeline(args.claims, async (n) => {
+  const ask = (i) => () => agent(`claim ${n}`, { key: `${n}/${i}`, schema: VOTE })
+  const votes = await parallel(Array.from({ length: args.votes }, (_, i) => ask(i)))
+  return votes.filter((vote) => vote && !vote.refuted).length * 2 > args.votes ? 'confirmed' : 'refuted'
+})
+"""
+CONVERGE = """export const meta = { name: 'converge', description: 'Rounds of finders until they bring nothing new' }
+let rounds = 0
+const LIST = { type: 'array', items: { type: 'integer' } }
+const FOUND = { type: 'object', properties: { found: LIST }, required: ['found'] }
+const found = await counterpoint.converge(async (n) => {
+  rounds = n + 1
+  const said = await agent(`find, round ${n}`, { key: `round ${n}`, schema: FOUND })
+  return said ? said.found : []
+}, { quiet: args.quiet, maxRounds: args.rounds, key: (item) => item })
+return { found, rounds }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How good agents are. `hit` and `alarm`: how often a skeptic refutes a false, and a true, claim."""
+
+    hit: float
+    alarm: float
+    dead: float = 0.0
+    find: float = 0.0
+    """Of what there is to find, the part that one finder finds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One way to verify."""
+
+    name: str
+    votes: int
+    quorum: int
+    naive: bool = False
+
+
+PATTERNS = (
+    Pattern("one skeptic", 1, 1),
+    Pattern("verify, 3 votes", 3, 2),
+    Pattern("verify, 5 votes", 5, 3),
+    Pattern("naive majority, 3 votes", 3, 3, naive=True),
+    Pattern("naive majority, 5 votes", 5, 5, naive=True),
+)
+CROWDS = (Rates(0.85, 0.15), Rates(0.85, 0.15, dead=0.2), Rates(0.7, 0.3, dead=0.2), Rates(0.6, 0.05))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table; parts of one."""
+
+    pattern: str
+    rates: Rates
+    precision: float
+    precision_theory: float
+    recall: float
+    recall_theory: float
+    unverified: float
+    refuted_by_death: int
+    agents: float
+
+
+# --- theory ----------------------------------------------------------------------------------------------------------
+
+
+def binomial(n: int, k: int, p: float) -> float:
+    return math.comb(n, k) * p**k * (1 - p) ** (n - k)
+
+
+def survives(pattern: Pattern, refutes: float, dead: float) -> float:
+    """The chance of a claim to survive that a skeptic refutes with `refutes`."""
+    chance = 0.0
+    for cast in range(pattern.votes + 1):
+        for against in range(cast + 1):
+            here = binomial(pattern.votes, cast, 1 - dead) * binomial(cast, against, refutes)
+            if pattern.naive:
+                chance += here * ((cast - against) * 2 > pattern.votes)
+            else:
+                chance += here * (cast >= pattern.quorum and (cast - against) * 2 > cast)
+    return chance
+
+
+def theory(pattern: Pattern, rates: Rates, true: float) -> tuple[float, float]:
+    """Precision and recall of the survivors."""
+    kept, wrong = survives(pattern, rates.alarm, rates.dead), survives(pattern, rates.hit, rates.dead)
+    return true * kept / (true * kept + (1 - true) * wrong), kept
+
+
+# --- the engine, with agents of ours --------------------------------------------------------------------------------
+
+Act = Callable[[AgentTask], Any]
+"""What an agent answers; None: it dies."""
+
+
+class Crowd:
+    """An executor of agents that answer at once."""
+
+    def __init__(self, act: Act) -> None:
+        self._act = act
+        self.called = 0
+
+    def announce(self, task: AgentTask) -> None:
+        pass
+
+    async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
+        self.called += 1
+        answer = self._act(task)
+        if answer is None:
+            fault = Fault("ProviderError", "It died.", kind="rejected")
+            return AgentResult(Outcome.FAILED, fault=fault, turns=1)
+        return AgentResult(Outcome.OK, msgspec.json.encode(answer), usage=Usage(10, 0, 10, 1), model="noisy", turns=1)
+
+
+async def carry_out(text: str, args: Any, crowd: Crowd) -> Any:
+    """What a script returns whose agents are the crowd."""
+    script = parse(text, "benchmark.js")
+    settings = Settings(max_agents=10_000_000, concurrency=1000)
+    journal = MemoryJournal()
+    created = RunCreated(
+        run_id="wf_00000000-000", name=script.meta.name, description="", script=script.path,
+        source=journal.value(msgspec.json.encode(text)), seed=1, model="sim", cwd=tempfile.gettempdir(),
+        args=journal.value(msgspec.json.encode(args)), simulated=True, bounds=settings.bounds(),
+    )  # fmt: skip
+    journal.history.append(journal.append(created))
+    run = Run(
+        Plan(script=script), journal=journal, epoch=0, models=Models(settings), executor=lambda _: crowd,
+        find_workflow=find_child,
+    )  # fmt: skip
+    ended = await run.execute()
+    if ended.result is None or ended.status not in (RunStatus.COMPLETED, RunStatus.PARTIAL):
+        raise RuntimeError(f"The run ended as {ended.status}: {ended.message}")
+    return msgspec.json.decode(bytes(ended.result.json))
+
+
+def chance(*what: object) -> float:
+    """A number from 0 to 1 that follows from what it is for."""
+    return Dice("\0".join(map(str, what))).below(1_000_000_000) / 1_000_000_000
+
+
+class Skeptics:
+    """Votes on planted claims, and remembers them."""
+
+    def __init__(self, rates: Rates, truths: Sequence[bool], seed: int) -> None:
+        self._rates, self._truths, self._seed = rates, truths, seed
+        self.votes: dict[int, list[bool]] = {}
+
+    def __call__(self, task: AgentTask) -> Any:
+        claim = int(task.prompt.rpartition("claim ")[2].split()[0])
+        if chance(self._seed, "dies", task.key) < self._rates.dead:
+            return None
+        refutes = self._rates.alarm if self._truths[claim] else self._rates.hit
+        vote = chance(self._seed, "votes", task.key) < refutes
+        self.votes.setdefault(claim, []).append(vote)
+        return {"refuted": vote, "reason": "planted"}
+
+
+async def measure(pattern: Pattern, rates: Rates, claims: int, true: float, seed: int) -> Row:
+    """Runs one pattern over all claims."""
+    truths = [chance(seed, "true", n) < true for n in range(claims)]
+    skeptics = Skeptics(rates, truths, seed)
+    crowd = Crowd(skeptics)
+    verdicts: list[str] = []
+    for start in range(0, claims, CHUNK):
+        part = list(range(start, min(start + CHUNK, claims)))
+        args = {"claims": part, "votes": pattern.votes, "quorum": pattern.quorum}
+        verdicts += await carry_out(NAIVE if pattern.naive else VERIFY, args, crowd)
+    kept = [truths[n] for n in range(claims) if verdicts[n] == "confirmed"]
+    refuted = [skeptics.votes.get(n, []) for n in range(claims) if verdicts[n] == "refuted"]
+    precision, recall = theory(pattern, rates, true)
+    return Row(
+        pattern.name, rates,
+        precision=sum(kept) / max(1, len(kept)), precision_theory=precision,
+        recall=sum(kept) / max(1, sum(truths)), recall_theory=recall,
+        unverified=sum(verdict == "unverified" for verdict in verdicts) / claims,
+        refuted_by_death=sum(sum(votes) * 2 <= len(votes) for votes in refuted),
+        agents=crowd.called / claims,
+    )  # fmt: skip
+
+
+async def converge(find: float, there: int, seed: int) -> tuple[int, float, float]:
+    """Rounds, the part that finders of that recall find together, and theory for as many rounds."""
+
+    def act(task: AgentTask) -> Any:
+        return {"found": [n for n in range(there) if chance(seed, task.key, n) < find]}
+
+    said = await carry_out(CONVERGE, {"quiet": 2, "rounds": 60}, Crowd(act))
+    return said["rounds"], len(said["found"]) / there, 1 - (1 - find) ** said["rounds"]
+
+
+FINDERS = "| one finder's recall | rounds | found | theory |\n| --- | --- | --- | --- |"
+
+
+# --- the table ----------------------------------------------------------------------------------------------------
+
+
+def table(rows: Sequence[Row]) -> str:
+    lines = [
+        "| skeptics: hit / false alarm / dead | pattern | precision (theory) | recall (theory) | unverified "
+        "| refuted by death | agents a claim |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        rates = row.rates
+        lines.append(
+            f"| {rates.hit:.0%} / {rates.alarm:.0%} / {rates.dead:.0%} | {row.pattern} "
+            f"| {row.precision:.1%} ({row.precision_theory:.1%}) | {row.recall:.1%} ({row.recall_theory:.1%}) "
+            f"| {row.unverified:.1%} | {row.refuted_by_death:,} | {row.agents:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+async def main() -> int:
+    parser = argparse.ArgumentParser(description="What survives verification, beside theory.")
+    parser.add_argument("--claims", type=int, default=10_000)
+    parser.add_argument("--true", type=float, default=0.5, help="part of the claims that is true")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--within", type=float, default=0.02, help="farthest that a figure may be from theory")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    started = time.perf_counter()
+    rows = [
+        await measure(pattern, rates, given.claims, given.true, given.seed) for rates in CROWDS for pattern in PATTERNS
+    ]
+    rounds = [(find, *await converge(find, 400, given.seed)) for find in (0.2, 0.4, 0.7)]
+    worst = max(max(abs(row.precision - row.precision_theory), abs(row.recall - row.recall_theory)) for row in rows)
+    deaths = sum(row.refuted_by_death for row in rows if not row.pattern.startswith("naive"))
+    if given.json:
+        document = {"claims": given.claims, "rows": msgspec.to_builtins(rows), "worst": worst, "converge": rounds}
+        sys.stdout.write(json.dumps(document) + "\n")
+    else:
+        sys.stdout.write(
+            f"{table(rows)}\n\n| one finder's recall | rounds | found | theory |\n| --- | --- | --- | --- |\n"
+        )
+        for find, n, found, expected in rounds:
+            sys.stdout.write(f"| {find:.0%} | {n} | {found:.1%} | {expected:.1%} |\n")
+        sys.stdout.write(
+            f"\n{given.claims:,} claims; farthest from theory: {worst:.2%}; refuted by death under verify: "
+            f"{deaths}; {time.perf_counter() - started:.0f} s\n"
+        )
+    return 0 if worst <= given.within and deaths == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
