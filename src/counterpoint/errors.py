@@ -20,6 +20,7 @@ CounterpointError
 │   └── DeniedError               the rules, or a person, say no
 ├── HookError                     what a hook rejects with, inside the script (``name`` is ``err.name`` there)
 └── ProviderError                 a model request failed; ``kind`` says how, and decides what happens next
+    └── WeightsError              the file of a local model is not here, and cannot be had
 """
 
 from __future__ import annotations
@@ -182,3 +183,10 @@ class ProviderError(CounterpointError):
         self.status = status
         self.retry_after = retry_after
         """Seconds that the provider asked us to wait; None when it did not say."""
+
+
+class WeightsError(ProviderError):
+    """The file of a local model is not here: no source has it as it must be, or there is no room for it."""
+
+    def __init__(self, message: str, *, hint: str) -> None:
+        super().__init__("unreachable", message, hint=hint)
