@@ -88,6 +88,23 @@ def test_an_agent_reads_a_file_and_returns_what_fits_its_schema_after_one_repair
     assert ended.json["usage"]["requests"] == 3
 
 
+def test_on_a_server_an_agent_with_tools_gives_its_result_by_a_tool_and_one_without_under_the_schema(
+    cpt: Program, fake: Fake
+):
+    fake.otherwise = lambda _: Gives({"n": 3})
+    script = """const schema = {type: 'object', properties: {n: {type: 'integer'}}, required: ['n']}
+      return [await agent('with', {schema}), await agent('without', {schema, tools: []})]"""
+
+    ended = run(cpt, fake, script)
+
+    assert ended.json["result"] == [{"n": 3}, {"n": 3}]
+    with_tools, without = fake.asked
+    assert "StructuredOutput" in with_tools.tools
+    assert "response_format" not in with_tools.body
+    assert without.tools == []
+    assert without.body["response_format"]["json_schema"]["schema"]["required"] == ["n"]
+
+
 def test_whatever_may_pass_is_tried_again_and_other_refusals_end_one_agent(cpt: Program, fake: Fake):
     passing: list[Reply] = [
         *(Fails(status) for status in (408, 409, 429, 500, 502, 503, 529)),

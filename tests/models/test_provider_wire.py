@@ -85,7 +85,7 @@ async def test_a_schema_goes_in_the_provider_s_way_and_the_value_comes_back(fake
     fake.will(Gives({"n": 3}))
 
     async with model(fake, spec) as asked:
-        if asked.output == "native":
+        if asked.output != "tool":
             answer = await asked.request(ask("How many?", schema=NUMBER))
             value = msgspec.json.decode(answer.text)
         else:
@@ -311,7 +311,7 @@ async def test_openai_s_key_is_not_sent_to_another_server(fake: Fake):
     assert fake.asked[1].headers["authorization"] == "Bearer meant-for-it-0123"
 
 
-async def test_a_server_s_model_reads_the_schema_and_with_tools_it_is_not_enforced(fake: Fake):
+async def test_a_server_s_model_reads_the_schema_and_where_tools_are_offered_it_is_not_enforced(fake: Fake):
     async with model(fake, SERVER) as asked:
         await asked.request(ask(schema=NUMBER))
         await asked.request(ask(schema=NUMBER, tools=[READ]))

@@ -73,7 +73,7 @@ class _Agent:
         context: ToolContext | None,
     ) -> None:
         self._task, self._send, self._tools, self._observer = task, send, tools, observer
-        self._form: prompts.Form = prompts.form(task.schema is not None, model.output, model.tools)
+        self._form: prompts.Form = prompts.form(task.schema is not None, model.output, model.tools, bool(tools))
         self._system = prompts.system_prompt(self._form, task.system, task.cwd if tools else None)
         self._context = context or ToolContext(Path(task.cwd), task.id)
         self._specs = [tool.spec for tool in tools if offers(tool, self._context)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
+from counterpoint.models.messages import Output
+
 VERSION = 1
 
 OUTPUT_TOOL = "StructuredOutput"
@@ -30,11 +32,12 @@ _CALL = (
 )
 
 
-def form(has_schema: bool, output: Literal["native", "tool"], calls_tools: bool) -> Form:
-    """How an answer is given by a model of that kind."""
+def form(has_schema: bool, output: Output, calls_tools: bool, has_tools: bool = False) -> Form:
+    """How an answer is given by a model of that kind, to an agent that has tools or has none."""
     if not has_schema:
         return "text"
-    return "tool" if output == "tool" and calls_tools else "json"
+    by_tool = output == "tool" or (output == "alone" and has_tools)
+    return "tool" if by_tool and calls_tools else "json"
 
 
 @lru_cache(maxsize=512)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+
+from counterpoint.models.messages import Output
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +32,8 @@ class Provider:
     """What to install for it."""
     modules: tuple[str, ...] = ()
     """What of that must be importable."""
-    output: Literal["native", "tool"] = "tool"
-    """How it takes a schema. `native` where its own way works whatever the schema, or tools work worse there."""
+    output: Output = "tool"
+    """How it takes a schema: by a tool, where its own way does not work for every schema."""
     prices: str | None = None
     """Its name in the list of prices; None: what it costs is unknown."""
 
@@ -123,7 +124,7 @@ PROVIDERS = {
             keyless=True,
             must_say_where=True,
             modules=_OPENAI,
-            output="native",
+            output="alone",
         ),
         Provider(
             name="ollama",
@@ -133,7 +134,7 @@ PROVIDERS = {
             address="http://127.0.0.1:11434/v1",
             address_variable="OLLAMA_BASE_URL",
             modules=_OPENAI,
-            output="native",
+            output="alone",
         ),
         Provider(
             name="bedrock",

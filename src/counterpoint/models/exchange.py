@@ -65,7 +65,7 @@ class Exchange:
 
     async def _response(self, wired: Wired, request: Request) -> ModelResponse:
         profile = wired.model.profile
-        native = self._provider.output == "native" and bool(profile.get("supports_json_schema_output"))
+        native = self._provider.output != "tool" and bool(profile.get("supports_json_schema_output"))
         if wired.blunt and request.tools:
             native = False
         messages = wire.conversation(request, schema_in_prompt=wired.blunt or not native)

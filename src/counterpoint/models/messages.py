@@ -98,6 +98,11 @@ class Answer(Struct, frozen=True):
     opaque: Raw = NOTHING
 
 
+Output = Literal["native", "tool", "alone"]
+"""How a schema is taken: enforced by the provider (`Request.schema`), by a synthesized tool, or by the first only where
+the agent has no tools of its own."""
+
+
 class Model(Protocol):
     """A language model. `request` makes one attempt and raises ProviderError; retries are the limiter's."""
 
@@ -107,8 +112,8 @@ class Model(Protocol):
         ...
 
     @property
-    def output(self) -> Literal["native", "tool"]:
-        """How it takes a schema: enforced by the provider (`Request.schema`), or as a synthesized tool."""
+    def output(self) -> Output:
+        """How it takes a schema."""
         ...
 
     @property

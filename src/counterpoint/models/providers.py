@@ -10,13 +10,13 @@ import asyncio
 import importlib.util
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from counterpoint.errors import MissingKeyError, UsageError
 from counterpoint.events import Usage
 from counterpoint.models.catalog import Provider
-from counterpoint.models.messages import Answer, Request
+from counterpoint.models.messages import Answer, Output, Request
 
 if TYPE_CHECKING:  # what these import takes too long to be imported here
     import httpx2
@@ -83,7 +83,7 @@ class ProviderModel:
     def __init__(self, account: Account, name: str) -> None:
         self.account = account
         self.spec = f"{account.provider.name}:{name}"
-        self.output: Literal["native", "tool"] = account.provider.output
+        self.output: Output = account.provider.output
         self._name = name
         self._opening = asyncio.Lock()
         self._exchange: Exchange | None = None
