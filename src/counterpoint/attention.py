@@ -1,16 +1,19 @@
 """What needs a person, in a fixed order, and the sign of each state. The page's ``attention.js`` has the same rules.
 
-The order: somebody is asked › the script is wrong › agents stand still › agents ended badly › the provider says no ›
-the budget is nearly used › agents are slow. Equal troubles are one line: three hundred dead agents are not three
-hundred lines.
+The order: somebody is asked › the script is wrong › agents stand still › agents ended badly › skeptics disagree › the
+provider says no › the budget is nearly used › agents are slow. Equal troubles are one line: three hundred dead agents
+are not three hundred lines.
 """
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+import msgspec
 
 from counterpoint.events import Outcome, RunStatus
 from counterpoint.text import count, duration, money, one_line
@@ -28,6 +31,10 @@ NEARLY = 0.9
 """Part of a ceiling from which on it is told."""
 BAD = (Outcome.FAILED, Outcome.INVALID, Outcome.LIMITED, Outcome.TIMED_OUT, Outcome.STALLED)
 """Ends that nobody wanted."""
+
+SKEPTIC = re.compile(r"verify (\d+)/\d+")
+"""The label of the agents of `counterpoint.verify`."""
+REFUTED = re.compile(rb'"refuted":(true|false)')
 
 SIGNS = {
     "queued": "·", "limited": "◔", "model": "▶", "tool": "⚙", "human": "!",
@@ -47,11 +54,53 @@ class Need:
     """One trouble. `agents` are the ids of those who have it; `gate` is the question's id where a person is asked."""
 
     kind: str
-    """gate, script, still, failed, held, budget or slow."""
+    """gate, script, still, failed, conflict, held, budget or slow."""
     text: str
     since: float
     agents: tuple[str, ...] = ()
     gate: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What `counterpoint.verify` had attacked. `votes` are refuted, stands, dead, open or unknown, by agent."""
+
+    text: str
+    since: float
+    votes: dict[str, str]
+
+    @property
+    def disputed(self) -> bool:
+        return {"refuted", "stands"} <= set(self.votes.values())
+
+
+def claims(view: RunView) -> list[Claim]:
+    """The claims in order; the skeptics of one are queued one after the other."""
+    found: list[Claim] = []
+    for agent in view.counted():
+        skeptic = SKEPTIC.fullmatch(agent.label)
+        if skeptic is None:
+            continue
+        if skeptic[1] == "1" or not found:
+            found.append(Claim(_claim(agent), agent.queued_at, {}))
+        found[-1].votes[agent.id] = _vote(agent)
+    return found
+
+
+def _claim(agent: AgentView) -> str:
+    """The claim in a skeptic's prompt, where the event has it."""
+    prompt = msgspec.json.decode(agent.prompt.json, type=str) if agent.prompt.blob is None else ""
+    text = prompt.partition("# Claim\n")[2].partition("\n\n# ")[0]
+    return one_line(text, 160) or agent.id
+
+
+def _vote(agent: AgentView) -> str:
+    if agent.outcome is None:
+        return "open"
+    if not agent.good or agent.value is None:
+        return "dead"
+    refuted = REFUTED.search(bytes(agent.value.json))
+    return "unknown" if refuted is None else "refuted" if refuted[1] == b"true" else "stands"
 
 
 def state_of(agent: AgentView, doing: str = "model") -> str:
@@ -66,7 +115,7 @@ def needs(view: RunView, now: float) -> list[Need]:
     found = [*_gates(view), *_script(view)]
     if not view.ended and view.status is not RunStatus.INTERRUPTED:
         found += _still(view, now)
-    found += _failed(view)
+    found += [*_failed(view), *_conflicts(view)]
     if not view.ended and view.status is not RunStatus.INTERRUPTED:
         found += [*_held(view, now), *_budget(view), *_slow(view, now)]
     return found
@@ -105,6 +154,14 @@ def _failed(view: RunView) -> Iterator[Need]:
         )
         text = f"{who}: {outcome.replace('_', ' ')}" + (f": {why}" if why else "")
         yield Need("failed", text, first.finished_at or first.last_at, tuple(agent.id for agent in agents))
+
+
+def _conflicts(view: RunView) -> Iterator[Need]:
+    for claim in claims(view):
+        if claim.disputed:
+            against = sum(vote == "refuted" for vote in claim.votes.values())
+            text = f"{against} of {len(claim.votes)} refute: {claim.text}"
+            yield Need("conflict", text, claim.since, tuple(claim.votes))
 
 
 def _held(view: RunView, now: float) -> Iterator[Need]:

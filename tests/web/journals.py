@@ -96,6 +96,13 @@ def story(agents: int, spans: int) -> list[tuple[float, Event]]:
         told.tell(again + 0.2 + n / 1000, e.AgentReused(agent, f"again {agent}", "Find"))
     told.tell(again + 1, e.PhaseEntered("Doubt"))
     later = [told.agent(n, "Doubt", again + 1 + n * 0.05, spans=spans) for n in range(half + 1, agents + 1)]
+    for n, refuted in enumerate((True, False, False)):
+        name = f"a{9000 + n}"
+        prompt = value('Try to refute the claim below.\n\n# Claim\nThe "lock" is missing\nhere\n\n# Evidence\nnone')
+        told.tell(again + 2 + n / 10, e.AgentQueued(name, name, prompt, f"verify {n + 1}/3", "Doubt", {}, "sim:x"))
+        told.tell(again + 3 + n / 10, e.AgentStarted(name))
+        answer = value({"refuted": refuted, "reason": "so it is"})
+        told.tell(again + 4 + n / 10, e.AgentFinished(name, Outcome.OK, answer, usage=told.usage(), seconds=1.0))
     told.tell(again + 5, e.ProviderHeld("sim", again + 9, "slow down"))
     told.tell(again + 6, e.RequestDelivered(1, "steer", f"a{half + 1}", "look closer", again + 5.9, "me@here"))
     told.tell(again + 7, e.RequestDone(1, message="Heard."))

@@ -17,8 +17,10 @@ from tests.web.browser import Browser
 from tests.web.conftest import Served, start
 from tests.web.journals import HOSTILE, cut, record
 
+from counterpoint.attention import needs
 from counterpoint.events import Recorded, decode
 from counterpoint.timeline import Timeline
+from counterpoint.view import RunView
 
 SLOW = "sim:latency=60s"
 """Agents that are still at work when a test has seen them."""
@@ -307,6 +309,23 @@ def test_the_bars_of_the_page_are_those_of_the_timeline(
     ]
 
     assert page.run("return counterpoint.bars()") == bars
+
+
+def test_the_page_and_the_terminal_need_a_person_for_the_same(
+    page: Browser, server: Served, program: Program, recording: str
+) -> None:
+    events = recorded(program, recording)
+    show(page, server, recording)
+    for seq in (60, 300, len(events)):
+        page.run("location.hash = arguments[0]", f"#/run/{recording}?seq={seq}")
+        page.wait("counterpoint.ready === arguments[0] && counterpoint.seq === arguments[1]", len(events), seq)
+        view = RunView.of(events[:seq])
+        expected = [
+            {"kind": n.kind, "text": n.text, "since": n.since, "agents": list(n.agents), "gate": n.gate}
+            for n in needs(view, view.last_at)
+        ]
+        assert page.run("return counterpoint.needs()") == expected
+    assert {"conflict", "failed", "script"} <= {each.kind for each in needs(RunView.of(events), events[-1].at)}
 
 
 def recorded(program: Program, recording: str) -> list[Recorded]:

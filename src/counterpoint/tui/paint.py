@@ -35,7 +35,16 @@ STATUS = {
     RunStatus.COMPLETED: ("✓", "bold green"),
     RunStatus.PARTIAL: ("◐", "bold yellow"),
 }
-NEEDS = {"gate": "!", "script": "✗", "still": "z", "failed": "✗", "held": "◔", "budget": "$", "slow": "»"}
+NEEDS = {
+    "gate": "!",
+    "script": "✗",
+    "still": "z",
+    "failed": "✗",
+    "conflict": "±",
+    "held": "◔",
+    "budget": "$",
+    "slow": "»",
+}
 DIM = "bright_black"
 CHOSEN = Style(reverse=True)
 
@@ -54,7 +63,7 @@ class Signs:
 
 
 _PLAIN = str.maketrans(
-    dict(zip("─│┬█▓░·…✓✗▶‖◐◔»⚙↳×↺⊘−", "-|+##.:~+X>=%w>*>x=s-", strict=True))  # signs that frames and bars are made of
+    dict(zip("─│┬█▓░·…✓✗▶‖◐◔»⚙↳×↺⊘−±", "-|+##.:~+X>=%w>*>x=s-~", strict=True))  # signs that frames and bars are made of
 )
 
 
@@ -229,7 +238,7 @@ def needs(scene: Scene, width: int, height: int) -> list[Text]:
 
 
 def _need(need: Need, scene: Scene, width: int) -> Text:
-    style = "bold yellow" if need.kind in ("gate", "held", "budget", "slow") else "bold red"
+    style = "bold yellow" if need.kind in ("gate", "conflict", "held", "budget", "slow") else "bold red"
     line = attention.line(need, scene.now, width - 4)
     return Text.assemble((f" {NEEDS[need.kind]} ", style), (line, "bold" if need.kind == "gate" else ""))
 
@@ -374,6 +383,26 @@ def _cost_rows(agents: list[AgentView], key: Callable[[AgentView], str]) -> list
                  f" {count(usage.cached_input_tokens):>7} {count(usage.output_tokens):>7}  {money(usage.usd)}")
         )  # fmt: skip
     return rows
+
+
+VOTES = {
+    "refuted": ("✗", "bold red"), "stands": ("✓", "green"), "dead": ("·", DIM), "open": ("▶", "bright_blue"),
+    "unknown": ("?", "yellow"),
+}  # fmt: skip
+
+
+def verdict_lines(scene: Scene, width: int, height: int) -> list[Text]:
+    """Claims and those who attacked them, the disputed ones first."""
+    found = sorted(attention.claims(scene.view), key=lambda claim: not claim.disputed)
+    lines: list[Text] = []
+    for claim in found:
+        line = Text(" ± " if claim.disputed else "   ", "bold yellow")
+        for vote in claim.votes.values():
+            sign, style = VOTES[vote]
+            line.append(sign, style)
+        lines.append(line.append(f"  {one_line(claim.text, max(10, width - 16))}"))
+    lines = lines[max(0, scene.offset) :]
+    return _clip(lines, height, "claims") or [Text(" no claim has been attacked", DIM)]
 
 
 def timeline_lines(scene: Scene, width: int, height: int) -> list[Text]:

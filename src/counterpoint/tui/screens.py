@@ -40,7 +40,7 @@ KEYS = (
     ("g G", "first, last agent"),
     ("/", "filter: state:failed phase:find cost>0.2"),
     ("Tab", "next pane"),
-    ("w $ c t", "timeline, cost, script, log"),
+    ("w v $ c t", "timeline, verdicts, cost, script, log"),
     ("s S", "steer the agent, all agents"),
     ("r R", "run the agent again (twice); with another model"),
     ("x X", "skip the agent, stop the run (twice)"),
@@ -181,6 +181,8 @@ class RunScreen(_Screen):
                 lines = paint.full_screen(scene, paint.timeline_lines, "Timeline (█ model ▓ tool ░ quota · queued)")
             case "cost":
                 lines = paint.full_screen(scene, paint.cost_lines, "Cost")
+            case "verdicts":
+                lines = paint.full_screen(scene, paint.verdict_lines, "Verdicts (✗ refutes, ✓ could not, · no vote)")
             case "script":
                 lines = paint.full_screen(scene, paint.script_lines, f"Script {one_line(scene.view.script, 60)}")
             case _:
@@ -238,7 +240,8 @@ class RunScreen(_Screen):
     def _acts(self) -> dict[str, Callable[[], object]]:
         return {
             "enter": self._open, "escape": self._back, "tab": self._next_pane, "/": self._ask_filter,
-            "w": lambda: self._to("timeline"), "$": lambda: self._to("cost"), "c": self._script, "t": self._log,
+            "w": lambda: self._to("timeline"), "$": lambda: self._to("cost"),
+            "v": lambda: self._to("verdicts"), "c": self._script, "t": self._log,
             "s": lambda: self._steer(self._agent()), "S": lambda: self._steer(None), "r": self._retry,
             "R": self._retry_with, "x": self._skip, "X": self._stop, "p": self._pause, "b": self._budget,
             "A": self._answer, "D": self._deny, " ": self._hold, "y": self._copy, "e": self._export,
@@ -246,7 +249,7 @@ class RunScreen(_Screen):
         }  # fmt: skip
 
     def _step(self, by: int) -> None:
-        if self._mode in ("script", "cost"):
+        if self._mode in ("script", "cost", "verdicts"):
             self._offset += by
             return
         agents = paint.agents_in_order(self.scene())

@@ -8,7 +8,7 @@ import msgspec
 
 from counterpoint.events import AgentQueued, AnyEvent, Fault, Recorded, Value
 
-MAX_VALUE = 1_000
+MAX_VALUE = 2_000
 """Bytes of JSON up to which a value stays in the event; a page asks for the agent to see more."""
 MAX_TEXT = 4_000
 MAX_DETAIL = 1_100_000

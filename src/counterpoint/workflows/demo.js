@@ -15,26 +15,26 @@ const { agents = 60, ask = false } = args ?? {}
 const AREAS = ['session', 'tokens', 'login', 'cache', 'export', 'import', 'billing', 'search', 'webhooks', 'uploads', 'quota', 'audit', 'mail', 'roles', 'sync', 'jobs']
 const WRONG = ['a check after the cache lookup', 'a missing lock', 'an unbounded read', 'a race on logout', 'a wrong default', 'a leak of a handle', 'an error swallowed', 'a stale index']
 const FINDING = { type: 'object', properties: { file: { type: 'string' }, claim: { type: 'string', maxLength: 90 }, sure: { type: 'number', minimum: 0, maximum: 1 } }, required: ['file', 'claim', 'sure'] }
-const VERDICT = { type: 'object', properties: { refuted: { type: 'boolean' }, why: { type: 'string', maxLength: 120 } }, required: ['refuted', 'why'] }
 
 const found = Math.max(1, Math.round(agents * 0.3))
-const doubts = Math.max(1, Math.round(agents * 0.55))
-const fixes = Math.max(0, agents - found - doubts - 2)
+const claims = Math.max(1, Math.round(agents * 0.18))
+const VOTES = 3
+const fixes = Math.max(0, agents - found - claims * VOTES - 2)
 const area = (n) => `${AREAS[n % AREAS.length]}/${1 + Math.floor(n / AREAS.length)}`
 
 phase('Scope')
 await agent('Name the parts of this program, one a line.', { label: 'scope' })
 
-log(`${found} parts, ${doubts} doubts, ${fixes} fixes`)
+log(`${found} parts, ${claims} claims with ${VOTES} skeptics each, ${fixes} fixes`)
 phase('Find')
 const findings = await parallel(Array.from({ length: found }, (_, n) => () =>
   agent(`Look for faults in part ${area(n)}. Suspect: ${WRONG[n % WRONG.length]}. Give the file, the claim, and how sure you are.`, { label: `find ${area(n)}`, phase: 'Find', schema: FINDING })))
 
 phase('Refute')
-const verdicts = await parallel(Array.from({ length: doubts }, (_, n) => () =>
-  agent(`Finding ${n % found}: ${findings[n % found]?.claim ?? 'lost'}. Doubt ${Math.floor(n / found)}: try to refute it.`, { label: `refute ${area(n % found)} #${1 + Math.floor(n / found)}`, phase: 'Refute', schema: VERDICT })))
-const standing = verdicts.filter((verdict) => verdict && !verdict.refuted).length
-log(`${standing} of ${verdicts.filter(Boolean).length} doubts did not refute`)
+const verdicts = await parallel(Array.from({ length: claims }, (_, n) => () =>
+  counterpoint.verify(`${area(n)}: ${WRONG[n % WRONG.length]}`, { votes: VOTES, phase: 'Refute' })))
+const standing = verdicts.filter((each) => each?.verdict === 'confirmed').length
+log(`${standing} of ${claims} claims stand`)
 
 if (ask) {
   const go = await counterpoint.checkpoint(`Apply ${fixes} patches?`, { options: ['apply them', 'leave them'], default: 'apply them' })

@@ -5,17 +5,17 @@ import { Part, append, fill, h, logo, setText } from './dom.js'
 import { count, duration, money, oneLine, plural, visible } from './text.js'
 import { RunView } from './fold.js'
 import { Timeline } from './timeline.js'
-import { stateOf } from './attention.js'
+import { needs, stateOf } from './attention.js'
 import { FileSource, ServerSource } from './source.js'
 import { gateForm } from './form.js'
 import { Lanes } from './lanes.js'
 import { ScriptPane } from './script.js'
-import { Attention, Cost, Log, Matrix, Meters, Phases, Runs, Table, statusPill } from './panels.js'
+import { Attention, Cost, Log, Matrix, Meters, Phases, Runs, Table, Verdicts, statusPill } from './panels.js'
 import { AgentPane, RunPane } from './inspector.js'
 
 const PAINT_MS = 100 // ten repaints a second, at most
 const GAP_S = 5 // replay passes over longer silence
-const TABS = [['timeline', 'Timeline'], ['matrix', 'Matrix'], ['agents', 'Agents'], ['script', 'Script'], ['log', 'Log'], ['cost', 'Cost']]
+const TABS = [['timeline', 'Timeline'], ['matrix', 'Matrix'], ['agents', 'Agents'], ['script', 'Script'], ['log', 'Log'], ['verdicts', 'Verdicts'], ['cost', 'Cost']]
 const SPEEDS = [1, 5, 20, 100]
 const RUNS_MS = 2000
 const STALE_SESSION = 'Your session is over. Open the address that `counterpoint serve` shows in its terminal.'
@@ -130,6 +130,7 @@ class RunPage {
     this.script = new ScriptPane(this.panes.script, (line) => (this.setFilter(`line:${line}`, true), this.setTab('agents')))
     this.logPane = new Log(this.panes.log)
     this.cost = new Cost(this.panes.cost, choose)
+    this.verdictPane = new Verdicts(this.panes.verdicts, choose)
     this.agentPane = new AgentPane(h('.side-body'), { load: (id) => this.source.agent(this.id, id), act: (verb, agent) => this.act(verb, agent), close: () => this.choose(null), choose })
     this.runPane = new RunPane(h('.side-body'), { act: (verb) => this.act(verb), exports: this.source.canAsk ? (form) => `/api/runs/${encodeURIComponent(this.id)}/export/${form}` : null })
     this.setTab(this.state.tab)
@@ -226,6 +227,7 @@ class RunPage {
     if (state.tab === 'script') this.script.show(view)
     if (state.tab === 'log') this.logPane.show(view)
     if (state.tab === 'cost') this.cost.show(view)
+    if (state.tab === 'verdicts') this.verdictPane.show(view)
     this.paintSide(view, timeline, now)
     this.paintScrubber(view)
     this.paintToasts(view)
@@ -325,6 +327,7 @@ class RunPage {
 
   chooseNeed(need) {
     if (need.gate) return this.gates.node.querySelector(`[data-gate="${CSS.escape(need.gate)}"]`)?.querySelector('button, input, select, textarea')?.focus()
+    if (need.kind === 'conflict') return this.setTab('verdicts')
     if (need.agents.length === 1) return this.choose(need.agents[0])
     if (need.agents.length) {
       const first = this.history.view.agents.get(need.agents[0])
@@ -504,7 +507,7 @@ class RunPage {
       j: () => this.step(1), k: () => this.step(-1), ArrowDown: () => this.step(1), ArrowUp: () => this.step(-1), g: () => this.step(-1e9), G: () => this.step(1e9),
       Escape: () => this.choose(null), '/': () => this.filterInput.focus(), ' ': () => this.togglePlay(), l: () => (this.pausePlay(), this.goTo(null)),
       ArrowLeft: () => (this.pausePlay(), this.goTo(seq - far)), ArrowRight: () => (this.pausePlay(), this.goTo(seq + far)),
-      w: () => this.setTab('timeline'), $: () => this.setTab('cost'), t: () => this.setTab('log'), '+': () => this.lanes.zoom(1 / 1.6), '-': () => this.lanes.zoom(1.6), 0: () => this.lanes.fit(),
+      w: () => this.setTab('timeline'), v: () => this.setTab('verdicts'), $: () => this.setTab('cost'), t: () => this.setTab('log'), '+': () => this.lanes.zoom(1 / 1.6), '-': () => this.lanes.zoom(1.6), 0: () => this.lanes.fit(),
       A: () => this.gates.node.querySelector('button, input, select, textarea')?.focus(), D: () => this.gates.node.querySelector('.gate-form .quiet')?.focus(),
       p: () => live && this.act(this.history.view.status === 'paused' ? 'continue' : 'pause'), X: () => live && this.act('stop'), S: () => live && this.act('steer'), b: () => live && this.act('budget'),
       s: () => live && agent && this.act('steer', agent), x: () => live && agent && this.act('skip', agent), r: () => this.source.canAsk && agent && this.act('retry', agent),
@@ -574,7 +577,7 @@ class RunsPage {
 }
 
 const KEYS = [
-  ['j k ↓ ↑', 'next, previous agent'], ['Esc', 'back to the run'], ['1 … 6', 'timeline, matrix, agents, script, log, cost'], ['/', 'filter: state:failed phase:find cost>0.2 text'],
+  ['j k ↓ ↑', 'next, previous agent'], ['Esc', 'back to the run'], ['1 … 7', 'timeline, matrix, agents, script, log, verdicts, cost'], ['/', 'filter: state:failed phase:find cost>0.2 text'],
   ['← →', 'one event back, forth (Shift: 100)'], ['Space', 'play the history'], ['l', 'newest event'], ['+ − 0', 'zoom the timeline'], ['Shift + drag', 'zoom to a stretch'],
   ['s S', 'steer the agent, all agents'], ['r', 'run the agent again'], ['x', 'skip the agent'], ['p', 'pause, continue'], ['X', 'stop the run'], ['b', 'change the ceilings'], ['A D', 'go to the question: answer, deny'], ['y', 'copy the id'],
 ]
@@ -686,6 +689,7 @@ async function start() {
   window.counterpoint = {
     document: () => app.page.shown().view.document(),
     events: () => app.page.history.events,
+    needs: () => needs(app.page.shown().view, app.page.shown().now),
     bars: () => [...app.page.history.timeline.lanes.values()].map((lane) => [lane.id, lane.doing, lane.bars.map((bar) => [bar.kind, bar.start, bar.end, bar.label])]),
     get ready() {
       return app.page?.history ? app.page.history.events.length : 0

@@ -1,6 +1,6 @@
 // What needs a person, in a fixed order, and the sign of each state. The rules are those of `attention.py`.
 
-import { count, duration, money } from './text.js'
+import { count, duration, money, oneLine } from './text.js'
 
 const STILL_S = 60
 const SLOW_TIMES = 3
@@ -8,6 +8,8 @@ const SLOW_LEAST_S = 10
 const SLOW_BASIS = 5
 const NEARLY = 0.9
 const BAD = new Set(['failed', 'invalid', 'limited', 'timed_out', 'stalled'])
+
+const SKEPTIC = /^verify (\d+)\/\d+$/
 
 export const SIGNS = {
   queued: '·', limited: '◔', model: '▶', tool: '⚙', human: '!', ok: '✓', failed: '✗', invalid: '?', timed_out: 'T',
@@ -33,6 +35,7 @@ export function needs(view, now) {
     ...script(view),
     ...(moving ? still(view, now) : []),
     ...failed(view),
+    ...conflicts(view),
     ...(moving ? [...held(view, now), ...budget(view), ...slow(view, now)] : []),
   ]
 }
@@ -76,6 +79,43 @@ function failed(view) {
     const who = agents.length === 1 ? first.label || first.id : `${agents.length} agents${phase ? ` of ${phase}` : ''}`
     const text = `${who}: ${outcome.replaceAll('_', ' ')}${why ? `: ${why}` : ''}`
     return need('failed', text, first.finishedAt || first.lastAt, agents.map((agent) => agent.id))
+  })
+}
+
+// What `counterpoint.verify` had attacked; the skeptics of one claim are queued one after the other.
+export function claims(view) {
+  const found = []
+  for (const agent of view.counted()) {
+    const skeptic = SKEPTIC.exec(agent.label)
+    if (!skeptic) continue
+    if (skeptic[1] === '1' || !found.length) found.push({ text: claimOf(agent), since: agent.queuedAt, votes: new Map() })
+    found.at(-1).votes.set(agent.id, voteOf(agent))
+  }
+  return found
+}
+
+export function disputed(claim) {
+  const votes = [...claim.votes.values()]
+  return votes.includes('refuted') && votes.includes('stands')
+}
+
+function claimOf(agent) {
+  const prompt = String(agent.prompt?.json ?? '')
+  const text = (prompt.split('# Claim\n')[1] ?? '').split('\n\n# ')[0]
+  return oneLine(text, 160) || agent.id
+}
+
+function voteOf(agent) {
+  if (!agent.outcome) return 'open'
+  if (!agent.good || !agent.value) return 'dead'
+  const refuted = agent.value.json?.refuted
+  return refuted === true ? 'refuted' : refuted === false ? 'stands' : 'unknown'
+}
+
+function conflicts(view) {
+  return claims(view).filter(disputed).map((claim) => {
+    const against = [...claim.votes.values()].filter((vote) => vote === 'refuted').length
+    return need('conflict', `${against} of ${claim.votes.size} refute: ${claim.text}`, claim.since, [...claim.votes.keys()])
   })
 }
 

@@ -2,7 +2,7 @@
 
 import { Part, fill, h, setText } from './dom.js'
 import { ago, clock, count, duration, money, oneLine } from './text.js'
-import { SIGNS, STATES, needs, stateOf } from './attention.js'
+import { SIGNS, STATES, claims, disputed, needs, stateOf } from './attention.js'
 
 export const ORDER = ['ok', 'reused', 'model', 'tool', 'limited', 'queued', 'skipped', 'cancelled', 'stalled', 'timed_out', 'invalid', 'failed']
 export const STATUS_SIGNS = {
@@ -85,7 +85,7 @@ function sinceText(need, now) {
   return need.since > now ? `for ${time} yet` : `${time} ago`
 }
 
-const NEED_SIGNS = { gate: '!', script: '✗', still: 'z', failed: '✗', held: '◔', budget: '$', slow: '»' }
+const NEED_SIGNS = { gate: '!', conflict: '±', script: '✗', still: 'z', failed: '✗', held: '◔', budget: '$', slow: '»' }
 
 export class Attention {
   constructor(node, choose) {
@@ -392,6 +392,38 @@ function grouped(agents, key) {
     row.usage.usd = row.usage.usd === null || usage.usd === null ? null : row.usage.usd + usage.usd
   }
   return [...groups.values()].sort(dearest)
+}
+
+// --- verdicts: claims and those who attacked them ------------------------------------------------------------------
+
+const VOTES = { refuted: ['✗', 'refutes it'], stands: ['✓', 'could not refute it'], dead: ['·', 'died: no vote'], open: ['▶', 'at work'], unknown: ['?', 'said something else'] }
+
+export class Verdicts {
+  constructor(node, choose) {
+    this.part = new Part(node, (found) => this.build(found))
+    this.choose = choose
+  }
+
+  show(view) {
+    const found = claims(view).map((claim) => ({ text: claim.text, votes: [...claim.votes], disputed: disputed(claim) }))
+    found.sort((a, b) => b.disputed - a.disputed)
+    this.part.show(found, found)
+  }
+
+  build(found) {
+    if (!found.length) return h('p.calm', null, 'No claim has been attacked: the script has not called counterpoint.verify.')
+    const head = h('tr', null, ['Claim', 'Skeptics', 'Verdict'].map((name) => h('th', { scope: 'col' }, name)))
+    return h('table.verdicts', null, h('thead', null, head), h('tbody', null, found.map((claim) => this.row(claim))))
+  }
+
+  row({ text, votes, disputed: open }) {
+    const cast = votes.filter(([, vote]) => vote === 'refuted' || vote === 'stands')
+    const against = cast.filter(([, vote]) => vote === 'refuted').length
+    const enough = cast.length > votes.length / 2
+    const verdict = !enough ? 'unverified' : against * 2 > cast.length ? 'refuted' : (cast.length - against) * 2 > cast.length ? 'confirmed' : 'unverified'
+    const cells = votes.map(([agent, vote]) => h('button.cell', { type: 'button', class: `vote-${vote}`, title: `${agent} ${VOTES[vote][1]}`, 'aria-label': `${agent} ${VOTES[vote][1]}`, onclick: () => this.choose(agent) }, VOTES[vote][0]))
+    return h('tr', { class: open ? 'disputed' : '' }, h('td.claim', null, text), h('td', null, h('.cells', null, cells)), h('td', null, h('span.pill', { class: `verdict-${verdict}` }, verdict)))
+  }
 }
 
 // --- the list of runs ----------------------------------------------------------------------------------------------
