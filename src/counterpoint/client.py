@@ -15,7 +15,7 @@ import msgspec
 
 from counterpoint.ceilings import ceilings_of
 from counterpoint.errors import RunIsLiveError, StoreError, UsageError
-from counterpoint.events import GateAnswered, Recorded, RunCreated, RunStatus, Usage, Value
+from counterpoint.events import GateAnswered, Recorded, RunCreated, RunEnded, RunStatus, Usage, Value
 from counterpoint.limits import limits
 from counterpoint.models.messages import Model
 from counterpoint.models.registry import Models
@@ -28,6 +28,9 @@ from counterpoint.store.runs import RunRow, Store
 from counterpoint.view import AgentView, RunView
 
 SCHEMA_VERSION = 1
+WATCH_S = 0.1
+START_S = 10.0
+"""How long a run may take to find a process that executes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,20 @@ class Client:
     def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """The run's events from `after` on, as they come; ends with the attempt."""
         return self._store.reader(run_id).follow(after)
+
+    async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
+        """The run's events behind `after`, as they come, until nobody executes it any more."""
+        reader, give_up_at = self._store.reader(run_id), time.monotonic() + START_S
+        while True:
+            live = await self._store.is_live(run_id)
+            ended = False
+            for recorded in await reader.read(after):
+                after, ended = recorded.seq, isinstance(recorded.event, RunEnded)
+                yield recorded
+            if not live and (ended or time.monotonic() > give_up_at):
+                return
+            give_up_at = time.monotonic() + START_S if live else give_up_at
+            await asyncio.sleep(WATCH_S)
 
     async def transcript(self, run_id: str, agent: str) -> list[Any]:
         """What was said between one agent and its model."""

@@ -206,6 +206,9 @@ def load(*, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[
     for path in config_files(cwd):
         take(_read_file(path), str(path))
     take(_read_environment(environ), "environment")
+    for name in flags or {}:
+        if name not in _fields():
+            raise SettingsError(f"There is no setting {name!r}{nearest(name, _fields())}.")
     take({k: v for k, v in (flags or {}).items() if v is not None}, "flag")
     return Settings(**values, origins=origins)
 

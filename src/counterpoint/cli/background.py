@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from counterpoint.background import execute_apart
 from counterpoint.cli.approval import Approved, Proposal, approve
 from counterpoint.cli.leading import Office, read_decided_args
 from counterpoint.cli.plan import authored, refuse_small
 from counterpoint.cli.receipts import me
-from counterpoint.cli.run import detached
 from counterpoint.cli.simulate import rendered
 from counterpoint.cli.text import count, duration, money, one_line
 from counterpoint.client import load_script
@@ -82,7 +82,7 @@ class Background:
         here.record.add("run", run_id=run_id, approved_by=approved.by)
         self.runs.append(run_id)
         self.open.add(run_id)
-        detached(here.here, run_id)
+        execute_apart(here.here.store, run_id)
         return f"Run {run_id} “{one_line(proposal.script.meta.name, 60)}” has begun; its end comes as one message."
 
     # --- what is asked of runs

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from counterpoint.background import execute_apart
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
-from counterpoint.cli.run import detached
 from counterpoint.cli.serve import serve_page
 from counterpoint.cli.top import watch
 from counterpoint.client import load_script
@@ -31,7 +31,7 @@ async def demo(agents: int, speed: float, ask: bool, web: bool, output: Output, 
     model = f"sim:latency={quick:.0f}ms..{slow:.0f}ms,fail=0.02,invalid=0.02,price=3/15"
     async with session(state, model=model, concurrency=min(40, agents)) as here:
         run_id = await _submit(here, agents, ask)
-        detached(here, run_id)
+        execute_apart(here.store, run_id)
         if output.json:
             output.document({"run_id": run_id})
             return 0

@@ -8,10 +8,11 @@ from typing import Any, Literal
 import click
 
 from counterpoint import daemon
+from counterpoint.background import Given, execute_apart
 from counterpoint.cli.arguments import Duration, read_budgets
 from counterpoint.cli.options import Output, asynchronous, common, session, session_of
 from counterpoint.cli.receipts import ask
-from counterpoint.cli.run import Given, attend, detached, ready
+from counterpoint.cli.run import attend, ready
 from counterpoint.cli.text import count, money
 from counterpoint.client import load_script
 from counterpoint.events import RunStatus
@@ -59,7 +60,7 @@ async def resume(
             output.say(describe(plan))
             await ready(models, view.model, output)
             if detach:
-                detached(there, run_id, Given(str(Path.cwd() / script) if script else None, reuse, bounds))
+                execute_apart(there.store, run_id, Given(str(Path.cwd() / script) if script else None, reuse, bounds))
                 output.document({"run_id": run_id}) if output.json else click.echo(run_id)
                 return 0
             return await attend(there, run_id, models, output, jsonl=jsonl, orders=orders)

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import click
 import msgspec
 
 from counterpoint import daemon
+from counterpoint.background import Given, execute_apart
 from counterpoint.cli.arguments import Duration, read_args, read_budgets
 from counterpoint.cli.ending import print_result, print_summary
 from counterpoint.cli.notices import noticing
@@ -25,7 +25,6 @@ from counterpoint.cli.progress import Lines, Live, Progress, Silent
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
-from counterpoint.runtime.replay import Reuse
 from counterpoint.runtime.run import Run
 from counterpoint.script.find import find
 from counterpoint.version import VERSION
@@ -83,18 +82,10 @@ async def run(
             text, settings=settings, models=models, cwd=folder, args=args, version=VERSION
         )
         if detach:
-            detached(here, run_id)
+            execute_apart(here.store, run_id)
             output.document({"run_id": run_id}) if output.json else click.echo(run_id)
             return 0
         return await attend(here, run_id, models, output, jsonl=jsonl, orders=daemon.Orders(waits_for_quota=wait))
-
-
-class Given(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a process of its own is told of an attempt: the part of the orders that is no default."""
-
-    script: str | None = None
-    reuse: Reuse = "calls"
-    bounds: dict[str, Any] = {}
 
 
 @click.command(hidden=True)
@@ -114,22 +105,6 @@ async def execute(run_id: str, given: str, state: Path | None) -> int:
             async with noticing(there.settings, view) as told:
                 ended = await daemon.execute(there.store, run_id, models, dataclasses.replace(orders, listeners=told))
             return daemon.exit_code(ended.status)
-
-
-def detached(here: Session, run_id: str, given: Given | None = None) -> None:
-    """Starts a process that executes the run after ours has ended."""
-    state = str(here.settings.state)
-    told = msgspec.json.encode(given or Given()).decode()
-    log = (here.store.journal_path(run_id).parent / "process.log").open("ab")
-    subprocess.Popen(  # noqa: S603  (our own program, with arguments of ours)
-        [sys.executable, "-m", "counterpoint", "execute", run_id, "--given", told, "--state", state],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        env={**os.environ, "COUNTERPOINT_STATE": state},
-    )
-    log.close()
 
 
 async def attend(

@@ -19,9 +19,17 @@ __all__ = ["PROVIDERS", "Models", "Provider"]
 class Models:
     """The models of one process. Use it as an async context manager: it closes what it opened."""
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str] | None = None,
+        *,
+        own: Mapping[str, Model] | None = None,
+    ) -> None:
+        """`own` are models by their names that exist already; whoever made them closes them."""
         self._settings = settings
         self._environ = os.environ if environ is None else environ
+        self._own = dict(own or {})
         self._models: dict[str, Model] = {}
         self._accounts: dict[str, Account] = {}
         self._limiters: dict[Hashable, Limiter] = {}
@@ -48,7 +56,7 @@ class Models:
     def get(self, spec: str) -> Model:
         """The model of this name. Raises UnknownModelError, MissingKeyError, or UsageError (not installed …)."""
         spec = self._settings.aliases.get(spec, spec)
-        model = self._models.get(spec)
+        model = self._own.get(spec) or self._models.get(spec)
         if model is None:
             model = self._models[spec] = self._make(spec)
         return model
@@ -68,7 +76,7 @@ class Models:
         if asked in (default, "inherit") or default.partition(":")[2] == asked:
             return default, None
         meant = self._settings.aliases.get(asked, asked)
-        if ":" not in meant and meant not in ("sim", "local"):
+        if ":" not in meant and meant not in ("sim", "local", *self._own):
             return default, (
                 f"model {asked!r} is not mapped to a provider here; {default} is used. "
                 f'Map it under [aliases] in config.toml: {asked} = "provider:name".'

@@ -1,0 +1,220 @@
+"""The public Python API: run workflows from Python, watch them, go on with them. `import counterpoint` has its names.
+
+    result = await counterpoint.run("review.js", args={"path": "src"}, model="anthropic:NAME", budget="500k")
+    print(result.status, result.coverage, result.value)
+
+Everything goes through the same store as the command line, so a run that Python began can be steered from a terminal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from counterpoint import daemon, settings
+from counterpoint.background import execute_apart
+from counterpoint.ceilings import read_ceiling
+from counterpoint.client import Client, load_script
+from counterpoint.events import Recorded, RunStatus
+from counterpoint.models.messages import Model
+from counterpoint.models.registry import Models
+from counterpoint.script import Script
+from counterpoint.script.find import find
+from counterpoint.script.parse import parse
+from counterpoint.settings import Settings
+from counterpoint.store.runs import Store
+from counterpoint.version import VERSION
+
+OnEvent = Callable[[Recorded], None]
+"""Is called with each event once it is on disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """A workflow script given as text, instead of a file or a saved name."""
+
+    text: str
+    name: str = "workflow.js"
+    """As errors show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run, or an attempt at it, ended."""
+
+    run_id: str
+    status: RunStatus
+    value: Any
+    """What the script returned; None too where it returned nothing."""
+    document: dict[str, Any] = field(repr=False)
+    """All that ``counterpoint result RUN --json`` prints."""
+
+    @property
+    def ok(self) -> bool:
+        """Every agent ended well, and the script has no error of its own."""
+        return self.status is RunStatus.COMPLETED
+
+    @property
+    def coverage(self) -> tuple[int, int]:
+        """Agents that ended well, of how many."""
+        return self.document["coverage"]["ok"], self.document["coverage"]["of"]
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """Tokens and requests; ``usd`` is None where a price is unknown."""
+        return self.document["usage"]
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """Name, message, line and column of what ended the script."""
+        return self.document["error"]
+
+
+async def run(
+    script: str | Path | Workflow,
+    *,
+    args: Any = dataclasses.MISSING,
+    model: str | Model | None = None,
+    budget: str | tuple[str, ...] = (),
+    cwd: str | Path | None = None,
+    state: str | Path | None = None,
+    on_event: OnEvent | None = None,
+    models: Mapping[str, Model] | None = None,
+    **options: Any,
+) -> Result:
+    """Runs a workflow to its end in this event loop.
+
+    `script` is a path, a saved name, or a `Workflow`. `args` is any JSON value; left out, the script's `args` is
+    undefined. `model` is ``provider:name``, or a model of one's own (see `Model`); `models` are further ones that the
+    script may name. `budget` is one ceiling or several, as on the command line. `options` are settings by their names
+    (``concurrency=64``). Raises ScriptRefused, UsageError and StoreError; how the run itself ended is in the result.
+    """
+    async with _open(model, budget, cwd, state, models, options) as here:
+        text = await here.script(script)
+        run_id = await here.submit(text, args)
+        return await here.execute(run_id, daemon.Orders(), on_event)
+
+
+async def resume(
+    run_id: str,
+    *,
+    script: str | Path | Workflow | None = None,
+    reuse: Literal["calls", "prefix", "none"] = "calls",
+    state: str | Path | None = None,
+    on_event: OnEvent | None = None,
+    models: Mapping[str, Model] | None = None,
+) -> Result:
+    """Goes on with a run: recorded results are reused, everything else runs. `run_id` may be a prefix, or ``@last``."""
+    async with _open(None, (), None, state, models, {}) as here:
+        run_id = await here.client.find(run_id)
+        view = await here.client.view(run_id)
+        edited = await here.script(script) if script is not None else None
+        options = {"base_url": view.base_url} if view.base_url else {}
+        async with _open(view.model, (), view.cwd, state, models, options) as there:
+            return await there.execute(run_id, daemon.Orders(script=edited, reuse=reuse), on_event)
+
+
+async def submit(
+    script: str | Path | Workflow,
+    *,
+    args: Any = dataclasses.MISSING,
+    model: str | None = None,
+    budget: str | tuple[str, ...] = (),
+    cwd: str | Path | None = None,
+    state: str | Path | None = None,
+    **options: Any,
+) -> str:
+    """Records a run, starts a process of its own that executes it, and gives the run's id. See `run` for the rest."""
+    async with _open(model, budget, cwd, state, None, options) as here:
+        run_id = await here.submit(await here.script(script), args)
+        execute_apart(here.store, run_id)
+        return run_id
+
+
+async def watch(run_id: str, *, after: int = 0, state: str | Path | None = None) -> AsyncIterator[Recorded]:
+    """The events of a run behind number `after`, as they come, to the end of the attempt. Any process may watch."""
+    async with _open(None, (), None, state, None, {}) as here:
+        async for recorded in here.client.watch(await here.client.find(run_id), after):
+            yield recorded
+
+
+async def result(run_id: str, *, state: str | Path | None = None) -> Result:
+    """What is known of a run now."""
+    async with _open(None, (), None, state, None, {}) as here:
+        return await here.result(await here.client.find(run_id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    settings: Settings
+    store: Store
+    client: Client
+    models: Models
+    cwd: Path
+
+    async def script(self, given: str | Path | Workflow) -> Script:
+        if isinstance(given, Workflow):
+            return parse(given.text, given.name, portable=self.settings.portable)
+        path = given if isinstance(given, Path) else find(given, self.cwd)
+        return await load_script(path, portable=self.settings.portable)
+
+    async def submit(self, script: Script, args: Any) -> str:
+        encoded = None if args is dataclasses.MISSING else msgspec.json.encode(args)
+        return await self.client.submit(
+            script, settings=self.settings, models=self.models, cwd=self.cwd, args=encoded, version=VERSION
+        )
+
+    async def execute(self, run_id: str, orders: daemon.Orders, on_event: OnEvent | None) -> Result:
+        listeners = (_each(on_event),) if on_event else ()
+        await daemon.execute(self.store, run_id, self.models, dataclasses.replace(orders, listeners=listeners))
+        return await self.result(run_id)
+
+    async def result(self, run_id: str) -> Result:
+        view = await self.client.view(run_id)
+        document = await self.client.document(view)
+        return Result(run_id, view.shown_status(), document["result"], document)
+
+
+def _each(on_event: OnEvent) -> Callable[[list[Recorded]], None]:
+    def listen(events: list[Recorded]) -> None:
+        for recorded in events:
+            on_event(recorded)
+
+    return listen
+
+
+@asynccontextmanager
+async def _open(
+    model: str | Model | None,
+    budget: str | tuple[str, ...],
+    cwd: str | Path | None,
+    state: str | Path | None,
+    models: Mapping[str, Model] | None,
+    options: dict[str, Any],
+) -> AsyncGenerator[_Session]:
+    folder = Path.cwd() / (cwd or "")
+    own = dict(models or {})
+    if model is not None and not isinstance(model, str):
+        own[model.spec] = model
+        model = model.spec
+    flags = {**options, **_ceilings(budget), "model": model, "state": Path(state) if state is not None else None}
+    chosen = settings.load(cwd=folder, flags=flags)
+    async with Store(chosen.state) as store, Models(chosen, own=own) as registry:
+        yield _Session(chosen, store, Client(store), registry, folder)
+
+
+def _ceilings(budget: str | tuple[str, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    scoped: list[str] = []
+    for ceiling in map(read_ceiling, [budget] if isinstance(budget, str) else budget):
+        if ceiling.scope == "run":
+            found[f"budget_{ceiling.unit}"] = ceiling.amount
+        else:
+            scoped.append(str(ceiling))
+    return found | ({"budgets": tuple(scoped)} if scoped else {})
