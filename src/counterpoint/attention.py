@@ -8,7 +8,6 @@ are not three hundred lines.
 from __future__ import annotations
 
 import re
-import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +28,8 @@ SLOW_BASIS = 5
 """and only when so many have ended."""
 NEARLY = 0.9
 """Part of a ceiling from which on it is told."""
+FEW = 3
+"""Disputed claims up to which each has a line of its own."""
 BAD = (Outcome.FAILED, Outcome.INVALID, Outcome.LIMITED, Outcome.TIMED_OUT, Outcome.STALLED)
 """Ends that nobody wanted."""
 
@@ -157,11 +158,15 @@ def _failed(view: RunView) -> Iterator[Need]:
 
 
 def _conflicts(view: RunView) -> Iterator[Need]:
-    for claim in claims(view):
-        if claim.disputed:
-            against = sum(vote == "refuted" for vote in claim.votes.values())
-            text = f"{against} of {len(claim.votes)} refute: {claim.text}"
-            yield Need("conflict", text, claim.since, tuple(claim.votes))
+    disputed = [claim for claim in claims(view) if claim.disputed]
+    if len(disputed) > FEW:
+        agents = tuple(agent for claim in disputed for agent in claim.votes)
+        yield Need("conflict", f"skeptics disagree about {len(disputed)} claims", disputed[0].since, agents)
+        return
+    for claim in disputed:
+        against = sum(vote == "refuted" for vote in claim.votes.values())
+        text = f"{against} of {len(claim.votes)} refute: {claim.text}"
+        yield Need("conflict", text, claim.since, tuple(claim.votes))
 
 
 def _held(view: RunView, now: float) -> Iterator[Need]:
@@ -181,6 +186,8 @@ def _budget(view: RunView) -> Iterator[Need]:
 
 
 def _slow(view: RunView, now: float) -> Iterator[Need]:
+    import statistics  # with its fractions and decimals too much for the start of every command
+
     took: defaultdict[str, list[float]] = defaultdict(list)
     for agent in view.agents.values():
         if agent.outcome is Outcome.OK:
@@ -197,5 +204,4 @@ def _slow(view: RunView, now: float) -> Iterator[Need]:
 
 def line(need: Need, now: float, width: int = 100) -> str:
     """A trouble on one line, with how long it has lasted."""
-    times = f" ×{len(need.agents)}" if len(need.agents) > 1 and str(len(need.agents)) not in need.text else ""
-    return f"{one_line(need.text + times, width - 8):{width - 8}} {duration(abs(now - need.since)):>7}"
+    return f"{one_line(need.text, width - 8):{width - 8}} {duration(abs(now - need.since)):>7}"

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from tests.e2e.conftest import Program
@@ -47,6 +46,14 @@ class Talking:
             if words in line:
                 return line
         raise AssertionError(f"{words!r} never came:\n{''.join(self.heard)}")
+
+    def until_running(self) -> str:
+        """Asks how the run stands until its agents are at work."""
+        while True:
+            self.type("/status")
+            line = self.until("hundred: ")
+            if "running" in line and " 0 of 0 " not in line:
+                return line
 
     def end(self) -> None:
         self.process.kill()
@@ -129,8 +136,7 @@ def test_the_chat_answers_while_a_hundred_agents_are_at_work_and_hears_of_the_en
     chat.until("has begun")
     chat.type("Are you there?")
     chat.until("Answer 1.")
-    chat.type("/status")
-    assert "running, 0 of 100 agents ok" in chat.until("hundred: ")
+    assert "0 of 100 agents ok" in chat.until_running()
     fake.release(gate)
     chat.until("completed: 100 of 100 agents ok")
     chat.until("Answer 2.")
@@ -168,8 +174,7 @@ def test_the_lead_starts_looks_reads_and_stops(cpt: Program, fake: Fake, talk: T
     chat = talk("--yes")
     chat.type("Start it.")
     chat.until("It has begun.")
-    chat.type("/status")
-    chat.until("hundred: running")
+    chat.until_running()
     chat.type("Look, then stop it.")
     chat.until("stopped: ")
     chat.leave()
@@ -215,10 +220,9 @@ def test_budget_directives_count_only_at_the_ends_of_what_a_person_types(cpt: Pr
     chat.type("/hundred 2")
     chat.until("completed: 2 of 2")
     chat.leave()
-    limits: list[Any] = [
-        cpt("show", row["run_id"], "--json").json["limits"] for row in cpt("ps", "--all", "--json").json["runs"]
-    ]
-    assert sorted(limit["tokens"]["total"] or 0 for limit in limits) == [0, 500_000]
+    runs = [row["run_id"] for row in cpt("ps", "--all", "--json").json["runs"]]
+    bounds = [cpt("export", run_id, "--jsonl").lines[0]["bounds"] for run_id in runs]
+    assert sorted(bound["budget_tokens"] or 0 for bound in bounds) == [0, 500_000]
 
 
 def test_unknown_commands_and_long_messages(cpt: Program, fake: Fake, talk: Talk):

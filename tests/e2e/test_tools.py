@@ -29,15 +29,20 @@ class Scripted:
 
     def __init__(self, cpt: Program, fake: Fake) -> None:
         self.cpt, self.fake = cpt, fake
+        self.otherwise: list[tuple[str, dict[str, Any]]] = []
+        """What agents call whose prompt is no list of calls."""
+        self.last = ""
+        """What all agents answer in the end."""
         fake.otherwise = self.reply
 
     def reply(self, asked: Asked) -> Reply:
         messages = asked.body["messages"]
-        calls = json.loads(text_of(messages[0]))
+        prompt = text_of(messages[0])
+        calls = json.loads(prompt) if prompt.startswith("[") else self.otherwise
         turn = sum(message["role"] == "assistant" for message in messages)
         if turn < len(calls):
             return Says("", [(calls[turn][0], calls[turn][1])])
-        return Says(text_of(messages[-1]))
+        return Says(self.last or text_of(messages[-1]))
 
     def run(self, script: str, *arguments: str, **environment: str) -> Ended:
         path = self.cpt.script(script)
@@ -301,7 +306,7 @@ def repository(scripted: Scripted) -> Path:
     folder = scripted.cpt.folder
     git(folder, "init", "-q", "-b", "main")
     (folder / ".gitignore").write_text("/state\n/home\n*.js\n")
-    (folder / "shared.txt").write_text("".join(f"<{n}>\n" for n in range(50)))
+    (folder / "shared.txt").write_text("".join(f"<{n}>\n\n\n\n\n" for n in range(50)))
     git(folder, "add", "-A")
     git(folder, "commit", "-qm", "first")
     return folder
@@ -365,3 +370,95 @@ def test_an_agent_that_is_killed_with_its_host_goes_on_in_its_worktree(scripted:
     assert "[0]" in ended.json["result"]
     (closed,) = events(scripted.cpt, "workspace_closed")
     assert git(repository, "show", f"{closed['branch']}:shared.txt").startswith("[0]")
+
+
+def edit(old: str, new: str, path: str = "shared.txt") -> tuple[str, dict[str, Any]]:
+    return ("Edit", {"file_path": path, "old_string": old, "new_string": new})
+
+
+def test_fifty_agents_edit_one_file_in_worktrees_and_all_of_it_is_merged(scripted: Scripted, repository: Path) -> None:
+    prompts = json.dumps([json.dumps([edit(f"<{n}>", f"[{n}]")]) for n in range(50)])
+    body = f"""
+    const done = await parallel({prompts}.map((prompt, n) => () => agent(prompt, {{isolation: 'worktree',
+    label: `e${{n}}`}})))
+    return await counterpoint.merge(done)
+    """
+    ended = scripted.run(body, "--allow", "Edit", "--concurrency", "25")
+    assert ended.code == 0, ended.err + ended.out
+    assert (ended.json["result"]["merged"], ended.json["result"]["kept"]) == (50, 0)
+    assert (repository / "shared.txt").read_text() == "".join(f"[{n}]\n\n\n\n\n" for n in range(50))
+    assert git(repository, "status", "--porcelain") == ""
+    assert git(repository, "branch", "--format=%(refname:short)") == "main"
+    assert list((scripted.cpt.state / "worktrees").rglob("shared.txt")) == []
+
+
+MERGE = """
+const isolation = 'worktree', prompts = {prompts}
+const [a, b, c, d, e] = await parallel(prompts.map((prompt, n) => () => agent(prompt, {{isolation, label: `e${{n}}`}})))
+return await counterpoint.merge([a, b, c, d, e], {options})
+"""
+
+
+def five(options: str) -> str:
+    """The second conflicts with the first, the third breaks the check, the fourth changes nothing."""
+    calls = [[edit("<0>", "[0]")], [edit("<0>", "{0}")], [edit("<9>", "bad")], [], [edit("<20>", "[20]")]]
+    return MERGE.format(prompts=json.dumps([json.dumps(each) for each in calls]), options=options)
+
+
+def test_what_conflicts_or_breaks_the_check_is_kept_on_its_branch_and_named(
+    scripted: Scripted, repository: Path
+) -> None:
+    ended = scripted.run(five("{check: '! grep -q bad shared.txt', onConflict: 'keep'}"), "--allow", "Edit",
+                         "--allow", "Bash", "--no-sandbox")  # fmt: skip
+    assert ended.code == 0, ended.err + ended.out
+    report = ended.json["result"]
+    statuses = [branch["status"] for branch in report["branches"]]
+    assert statuses == ["merged", "conflict", "check_failed", "unchanged", "merged"]
+    text = (repository / "shared.txt").read_text()
+    assert text.startswith("[0]\n")
+    assert "bad" not in text
+    assert "[20]" in text
+    kept = git(repository, "branch", "--format=%(refname:short)", "--list", "counterpoint/*").split()
+    assert kept == [report["branches"][1]["branch"], report["branches"][2]["branch"]]
+    assert git(repository, "show", f"{kept[0]}:shared.txt").startswith("{0}")
+    assert any("kept on their branches" in line for line in ended.json["log"])
+
+
+def test_an_agent_makes_conflicting_changes_again_on_top_of_what_is_merged(
+    scripted: Scripted, repository: Path
+) -> None:
+    scripted.otherwise = [edit("[0]", "[{0}]")]
+    ended = scripted.run(five("{}"), "--allow", "Edit")
+    assert ended.code == 0, ended.err + ended.out
+    assert [branch["status"] for branch in ended.json["result"]["branches"]] == ["merged"] * 3 + ["unchanged", "merged"]
+    assert (repository / "shared.txt").read_text().startswith("[{0}]\n")
+    assert scripted.cpt("resume", "@last", "--json", ANTHROPIC_API_KEY="k").json["result"] == ended.json["result"]
+
+
+def test_a_conflict_can_be_an_error_and_a_check_is_a_command_under_the_rules(
+    scripted: Scripted, repository: Path
+) -> None:
+    body = "try {{ {} }} catch (e) {{ return e.name }}"
+    assert scripted.run(body.format(five("{onConflict: 'fail'}")), "--allow", "Edit").json["result"] == "MergeError"
+    assert git(repository, "log", "--format=%s") == "first"
+    denied = scripted.run(body.format(five("{check: 'make test'}")), "--allow", "Edit").json["result"]
+    assert denied == "DeniedError"
+    assert git(repository, "log", "--format=%s") == "first"
+
+
+def test_agents_that_say_the_same_are_told_apart(scripted: Scripted, repository: Path) -> None:
+    scripted.last = "Done."
+    ended = scripted.run(five("{onConflict: 'keep'}"), "--allow", "Edit")
+    statuses = [branch["status"] for branch in ended.json["result"]["branches"]]
+    assert statuses == ["merged", "conflict", "merged", "unchanged", "merged"], ended.err
+
+
+def test_a_tree_with_changes_of_its_own_gets_the_merged_ones_beside_them(scripted: Scripted, repository: Path) -> None:
+    (repository / "shared.txt").write_text((repository / "shared.txt").read_text().replace("<49>", "mine"))
+    ended = scripted.run(five("{onConflict: 'keep'}"), "--allow", "Edit")
+    assert ended.code == 0, ended.err + ended.out
+    assert ended.json["result"]["committed"] is False
+    text = (repository / "shared.txt").read_text()
+    assert "mine" in text
+    assert text.startswith("[0]\n")
+    assert git(repository, "log", "--format=%s") == "first"

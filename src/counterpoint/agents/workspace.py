@@ -86,6 +86,11 @@ async def close_worktree(worktree: Worktree, label: str) -> Workspace:
     )  # fmt: skip
 
 
+async def discard(main: Repository, place: Path, branch: str) -> None:
+    """Removes the worktree at `place`, see `remove`. Raises HookError where there is none."""
+    await remove(await _seen_from(main, place), branch)
+
+
 async def remove(repository: Repository, branch: str) -> None:
     """Removes the worktree; and its branch, where it has no commit of its own or another branch has them all."""
     tree = repository.tree
@@ -111,7 +116,8 @@ async def snapshot(main: Repository) -> str:
     environ = {"GIT_INDEX_FILE": str(index)}
     try:
         with contextlib.suppress(FileNotFoundError):
-            await asyncio.to_thread(shutil.copyfile, main.git_dir / "index", index)
+            # With its times: git looks closer at files that are as young as its index.
+            await asyncio.to_thread(shutil.copy2, main.git_dir / "index", index)
         await main.run("add", "--all", "--", ":/", environ=environ)
         tree = (await main.run("write-tree", environ=environ)).strip()
     finally:

@@ -109,7 +109,7 @@ class Background:
 
     async def _request(self, run: str, verb: str, target: str | None, **body: Any) -> str:
         client, run_id = self.here.here.client, await self._id(run)
-        if not await client.is_live(run_id):
+        if not await client.is_live(run_id) and _begun(await client.view(run_id)):
             raise UsageError(f"Run {run_id} is not under way.")
         number = await client.ask(run_id, verb, target, by=f"{me()} (chat)", **body)
         self.here.record.add("asked", run_id=run_id, verb=verb, request=number)
@@ -130,8 +130,8 @@ class Background:
             if await client.is_live(run_id):
                 continue
             view = await client.view(run_id)
-            if view.attempt == 0 and not view.ended:
-                continue  # its process has not begun yet
+            if not _begun(view):
+                continue
             said = notice(view, await client.value(run_id, view.result))
             self.open.discard(run_id)
             self.here.record.add("told", run_id=run_id, status=view.status.value)
@@ -142,12 +142,18 @@ class Background:
 UNASKED = "Not started: nobody is at the terminal to say yes. The user can start it, or start the chat with --yes."
 
 
+def _begun(view: RunView) -> bool:
+    """Whether the process that is to execute the run has got so far."""
+    return view.attempt > 0 or view.ended
+
+
 def _line(view: RunView) -> str:
     good, of = view.coverage()
     usage = view.usage()
+    status = view.shown_status().value if _begun(view) else "starting"
     rows = ", ".join(f"{one_line(row['title'], 24)} {row['ok']}/{row['agents']}" for row in view.phase_rows()[:8])
     return (
-        f"{view.run_id} {one_line(view.name, 40)}: {view.shown_status().value}, {good} of {of} agents ok, "
+        f"{view.run_id} {one_line(view.name, 40)}: {status}, {good} of {of} agents ok, "
         f"{count(usage.output_tokens)} tokens out, {money(usage.usd)}, {duration(view.duration_s())}"
         + (f"; {rows}" if rows else "")
     )

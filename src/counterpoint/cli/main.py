@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 from typing import Any
@@ -56,7 +57,10 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        gc.disable()  # what an import makes stays: to look for garbage in it would be a tenth of the start
         module = importlib.import_module(f"counterpoint.cli.{COMMANDS[cmd_name][0]}")
+        gc.freeze()
+        gc.enable()
         return getattr(module, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

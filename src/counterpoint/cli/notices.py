@@ -19,7 +19,6 @@ import os
 import shlex
 import shutil
 import time
-import urllib.request
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
@@ -200,6 +199,8 @@ async def _call(command: list[str], notice: Notice | None = None) -> None:
 
 
 def _post(address: str, notice: Notice) -> None:
+    import urllib.request  # heavy, and few runs post
+
     request = urllib.request.Request(  # noqa: S310 - the scheme is checked in `channels`
         address, _json(notice), {"content-type": "application/json"}
     )

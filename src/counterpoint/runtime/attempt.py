@@ -6,14 +6,26 @@ earlier attempt had goes to its recorded place instead.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from counterpoint.errors import HookError
-from counterpoint.events import NO_USAGE, CallRefused, Event, Fault, LogWritten, PhaseEntered, Recorded, Usage, Value
+from counterpoint.events import (
+    NO_USAGE,
+    AgentReused,
+    AnswerReused,
+    CallRefused,
+    Event,
+    Fault,
+    LogWritten,
+    PhaseEntered,
+    Recorded,
+    Usage,
+    Value,
+)
 from counterpoint.runtime.deliveries import Deliveries
 from counterpoint.runtime.identity import Identities
 from counterpoint.runtime.replay import Answered, Replay
@@ -33,7 +45,7 @@ class Log(Protocol):
     def durable_seq(self) -> int: ...
     def append(self, event: Any) -> Recorded: ...
     async def durable(self, seq: int) -> None: ...
-    def value(self, json: bytes) -> Value: ...
+    def value(self, json: bytes, *, apart: bool = False) -> Value: ...
     async def read_value(self, value: Value) -> bytes: ...
     def write_turn(self, agent: str, n: int, body: bytes) -> None: ...
     async def turns(self, agent: str) -> list[tuple[int, bytes]]: ...
@@ -77,7 +89,6 @@ class Attempt:
     def answer(
         self,
         call: int,
-        key: str,
         recorded: Recorded,
         value: Value | None = None,
         *,
@@ -89,26 +100,39 @@ class Attempt:
         async def make() -> Delivery:
             return await self._delivery(call, value, recorded.at, usage, error)
 
+        self.deliveries.live(recorded.seq, make)
+
+    def answer_own(self, key: str, recorded: Recorded, make: Callable[[], Awaitable[Delivery]]) -> None:
+        """Sends on its way what follows from the script alone, and so is found again by every attempt."""
         place = self.replay.place(key)
         if place is None:
-            self.deliveries.live(recorded.seq, make)
-        else:
-            self.deliveries.placed(place, make)
+            return self.deliveries.live(recorded.seq, make)
 
-    def answer_recorded(self, call: int, key: str, answered: Answered, event: Event | None = None) -> None:
-        """Sends an answer of an earlier attempt on its way; `event` is emitted when it leaves."""
+        async def make_in_place() -> Delivery:
+            self.emit(AnswerReused(key, self.deliveries.heard))
+            return await make()
+
+        return self.deliveries.placed(place, make_in_place, seq=recorded.seq)
+
+    def answer_recorded(self, call: int, key: str, answered: Answered, event: AgentReused | None = None) -> None:
+        """Sends an answer of an earlier attempt on its way. When it leaves, `event` says so, for an agent's answer."""
 
         async def make() -> Delivery:
-            if event is not None:
-                self.emit(event)
+            behind = self.deliveries.heard
+            self.emit(msgspec.structs.replace(event, behind=behind) if event else AnswerReused(key, behind))
             return await self._delivery(call, answered.value, answered.at, answered.usage)
 
         self.deliveries.placed(self.replay.place(key) or 0, make)
 
-    def refuse(self, call: Call, key: str, label: str, error: HookError) -> None:
-        """Rejects a call before anything was done for it."""
+    def refuse(self, call: Call, key: str, label: str, error: HookError, *, number: int = 0) -> None:
+        """Rejects a call before anything was done for it; `number` is its place among the `agent()` calls."""
         fault = Fault(error.name, error.message, call.line, call.column)
-        self.answer(call.id, key, self.emit(CallRefused(key, fault, label)), error=error)
+        recorded = self.emit(CallRefused(key, fault, label, number))
+        self.answer_own(key, recorded, lambda: self.delivery(call.id, error=error))
+
+    async def delivery(self, call: int, value: Value | None = None, *, error: HookError | None = None) -> Delivery:
+        """What the script hears of something for which, as it sees it, no time has passed."""
+        return await self._delivery(call, value, 0.0, NO_USAGE, error)
 
     async def _delivery(
         self, call: int, value: Value | None, at: float, usage: Usage, error: HookError | None = None

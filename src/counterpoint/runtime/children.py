@@ -11,8 +11,9 @@ import msgspec
 from msgspec import Raw, Struct
 
 from counterpoint.errors import HookError, ScriptFault
-from counterpoint.events import Fault, WorkflowEntered, WorkflowLeft
+from counterpoint.events import Fault, Value, WorkflowEntered, WorkflowLeft
 from counterpoint.runtime.attempt import Attempt
+from counterpoint.runtime.replay import entrance
 from counterpoint.sandbox.frames import Call, Delivery
 from counterpoint.script import Script
 
@@ -58,21 +59,21 @@ class Children:
         asked = msgspec.json.decode(call.arg, type=_Reference)
         key = self._attempt.identities.call("workflow", asked.ref, bytes(asked.args).decode())
         try:
-            child, script = self._open(call, asked.ref, key)
+            depth = self._depth(call)
+            name, source = self._text(asked.ref, key)
         except HookError as error:
             return self._attempt.refuse(call, key, "workflow", error)
-        self._children[call.id] = child
-        recorded = self._attempt.emit(WorkflowEntered(key, child.name))
-        load: dict[str, Any] = {"script": script.source, "name": child.name}
-        if asked.args is not ABSENT:
-            load["args"] = asked.args
-        body = Raw(msgspec.json.encode(load))
+        self._children[call.id] = _Child(key, name, depth)
+        recorded = self._attempt.emit(WorkflowEntered(key, name, source))
 
         async def make() -> Delivery:
-            at = max(self._attempt.clock_ms, recorded.at * 1000)
-            return Delivery(id=call.id, ok=True, value=body, at=at, spent=0, load=True)
+            load: dict[str, Any] = {"script": Raw(await self._attempt.journal.read_value(source)), "name": name}
+            if asked.args is not ABSENT:
+                load["args"] = asked.args
+            body = Raw(msgspec.json.encode(load))
+            return Delivery(id=call.id, ok=True, value=body, at=self._attempt.clock_ms, spent=0, load=True)
 
-        return self._attempt.deliveries.live(recorded.seq, make)
+        return self._attempt.answer_own(entrance(key), recorded, make)
 
     def leave(self, note: Call) -> None:
         """The child is done: its caller hears the value or the error."""
@@ -85,9 +86,17 @@ class Children:
         value = self._attempt.journal.value(bytes(left.value)) if left.ok and left.value is not ABSENT else None
         recorded = self._attempt.emit(WorkflowLeft(child.key, child.name, value, left.error))
         error = HookError(left.error.name, left.error.message) if left.error and not left.ok else None
-        self._attempt.answer(left.id, child.key, recorded, value, error=error)
+        self._attempt.answer_own(child.key, recorded, lambda: self._attempt.delivery(left.id, value, error=error))
 
-    def _open(self, call: Call, reference: Any, key: str) -> tuple[_Child, Script]:
+    def _text(self, reference: Any, key: str) -> tuple[str, Value]:
+        """The child's name and text: as an earlier attempt entered it, else as it is found now."""
+        known = self._attempt.replay.workflows.get(key)
+        if known is not None and known.source is not None:
+            return known.name, known.source
+        script = self._find(reference, self._attempt.cwd)
+        return script.meta.name, self._attempt.journal.value(msgspec.json.encode(script.source), apart=True)
+
+    def _depth(self, call: Call) -> int:
         parent = self._children.get(call.w)
         depth = (parent.depth if parent else 0) + 1
         allowed = self._attempt.bounds["max_depth"]
@@ -96,5 +105,4 @@ class Children:
                 "WorkflowError",
                 f"workflow() would be {depth} levels deep; max_depth is {allowed}: raise it in settings.",
             )
-        script = self._find(reference, self._attempt.cwd)
-        return _Child(key, script.meta.name, depth), script
+        return depth

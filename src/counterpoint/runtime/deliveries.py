@@ -1,8 +1,8 @@
 """Answers on their way to the script, in the one order that a replay can repeat.
 
-Live answers go in the order of the journal, and only when the journal has them on disk. Answers that have a place in
-the record of an earlier attempt go before live ones, lowest place first; only a run of adjacent places goes in one
-batch, because the answer to the first may lead to a call whose answer belongs between them.
+Answers that have a place in the record of earlier attempts go first, lowest place first; only a run of adjacent places
+goes in one batch, because the answer to the first may lead to a call whose answer belongs between them. New answers go
+behind them, in the order of the journal. Nothing goes that the journal has not on disk.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Protocol
 
 from counterpoint.sandbox.frames import Delivery
 
+Make = Callable[[], Awaitable[Delivery]]
+
 
 class Durable(Protocol):
     """What is needed of the journal."""
@@ -25,27 +27,29 @@ class Durable(Protocol):
 
 
 class Deliveries:
-    """A queue with one reader. `make` builds the delivery at the moment it leaves."""
+    """A queue with one reader. `Make` builds the delivery at the moment it leaves."""
 
     def __init__(self, journal: Durable) -> None:
         self._journal = journal
-        self._placed: list[tuple[int, int, Callable[[], Awaitable[Delivery]]]] = []
-        self._live: deque[tuple[int, Callable[[], Awaitable[Delivery]]]] = deque()
+        self._placed: list[tuple[int, int, int, Make]] = []
+        self._live: deque[tuple[int, Make]] = deque()
+        self.heard = 0
+        """New answers that have left."""
         self._next_place = 0
         self._count = 0
         self._filled = asyncio.Event()
         self.waiting = asyncio.Event()
         """Set while the script can only wait: it has been given every answer that there is."""
 
-    def live(self, seq: int, make: Callable[[], Awaitable[Delivery]]) -> None:
-        """An answer that the journal has, or will have, as event `seq`."""
+    def live(self, seq: int, make: Make) -> None:
+        """A new answer; the journal has it, or will have it, as event `seq`."""
         self._live.append((seq, make))
         self._filled.set()
 
-    def placed(self, place: int, make: Callable[[], Awaitable[Delivery]]) -> None:
-        """An answer that was the `place`-th of an earlier attempt."""
+    def placed(self, place: int, make: Make, *, seq: int = 0) -> None:
+        """An answer that was the `place`-th before, recorded then, or now as event `seq`."""
         self._count += 1
-        heapq.heappush(self._placed, (place, self._count, make))
+        heapq.heappush(self._placed, (place, self._count, seq, make))
         self._filled.set()
 
     @property
@@ -59,20 +63,24 @@ class Deliveries:
             self.waiting.set()
             await self._filled.wait()
             self.waiting.clear()
-        makes = self._take_placed() or await self._take_live()
+        makes = await (self._take_placed() if self._placed else self._take_live())
         return [await make() for make in makes]
 
-    def _take_placed(self) -> list[Callable[[], Awaitable[Delivery]]]:
-        batch: list[Callable[[], Awaitable[Delivery]]] = []
+    async def _take_placed(self) -> list[Make]:
+        batch: list[Make] = []
+        last = 0
         while self._placed and (not batch or self._placed[0][0] == self._next_place):
-            place, _, make = heapq.heappop(self._placed)
+            place, _, seq, make = heapq.heappop(self._placed)
             self._next_place = place + 1
+            last = max(last, seq)
             batch.append(make)
+        await self._journal.durable(last)
         return batch
 
-    async def _take_live(self) -> list[Callable[[], Awaitable[Delivery]]]:
+    async def _take_live(self) -> list[Make]:
         await self._journal.durable(self._live[0][0])
-        batch: list[Callable[[], Awaitable[Delivery]]] = []
+        batch: list[Make] = []
         while self._live and self._live[0][0] <= self._journal.durable_seq:
             batch.append(self._live.popleft()[1])
+        self.heard += len(batch)
         return batch

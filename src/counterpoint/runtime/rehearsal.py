@@ -52,8 +52,7 @@ class _Dry:
     async def durable(self, seq: int) -> None:
         pass
 
-    def value(self, json: bytes) -> Value:
-
+    def value(self, json: bytes, *, apart: bool = False) -> Value:
         return Value(json=Raw(json))
 
     async def read_value(self, value: Value) -> bytes:

@@ -1,7 +1,7 @@
-"""What an earlier attempt left to reuse, and in which order. Pure: from a run's events, no I/O.
+"""What earlier attempts left to reuse, and in which order. Pure: from a run's events, no I/O.
 
-A call whose key has a successful result is answered from here. Results are delivered in the order in which they were
-delivered last, so that races between promises go the same way again.
+A call whose key has a successful result is answered from here. Results are delivered in the order in which the script
+heard them before, so that races between promises go the same way again.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Literal
 
 from counterpoint.errors import RETRYABLE
 from counterpoint.events import (
+    NO_USAGE,
     AgentFinished,
     AgentMarked,
     AgentQueued,
     AgentReused,
     AgentStarted,
+    AnswerReused,
     CallRefused,
     Event,
     GateAnswered,
@@ -25,10 +27,12 @@ from counterpoint.events import (
     Outcome,
     PhaseEntered,
     Recorded,
+    RunStarted,
     TimerFired,
     ToolCalled,
     Usage,
     Value,
+    WorkflowEntered,
     WorkflowLeft,
 )
 
@@ -48,16 +52,67 @@ class Answered:
     agent: str | None = None
 
 
+def entrance(key: str) -> str:
+    """What a child workflow's beginning is known by; its end is known by the key of its call."""
+    return f"{key} begins"
+
+
+class _Order:
+    """The order in which a script heard its answers, over all attempts.
+
+    Within an attempt new answers are heard in the order of the journal, recorded ones in that of their events, each
+    behind a known number of new ones. An attempt that died had recorded answers left to hear; they come before the new
+    ones of which nothing says that they were heard: so it would have gone on.
+    """
+
+    def __init__(self) -> None:
+        self._earlier: dict[str, None] = {}
+        self._heard: list[str] = []
+        self._new: list[str] = []
+        self._heard_new = 0
+
+    def begin(self, *, afresh: bool) -> None:
+        """A new attempt; `afresh`: it reuses nothing."""
+        self._earlier = {} if afresh else dict.fromkeys(self.keys())
+        self._heard, self._new, self._heard_new = [], [], 0
+
+    def answered(self, key: str) -> None:
+        """A new answer."""
+        self._new.append(key)
+
+    def found(self, key: str) -> None:
+        """Something that follows from the script alone: new where no attempt has found it before."""
+        if key not in self._earlier:
+            self._new.append(key)
+
+    def reused(self, key: str, behind: int) -> None:
+        self._heard += [*self._new[self._heard_new : behind], key]
+        self._heard_new = max(self._heard_new, behind)
+
+    def keys(self) -> list[str]:
+        """Each key once, in order."""
+        last = self._new[self._heard_new :]
+        own = {*self._heard, *last}
+        return list(dict.fromkeys([*self._heard, *(key for key in self._earlier if key not in own), *last]))
+
+
 class Replay:
     """The recorded answers of a run, by key."""
 
     def __init__(
-        self, history: Iterable[Recorded], reuse: Reuse = "calls", forget: frozenset[str] = frozenset()
+        self,
+        history: Iterable[Recorded],
+        reuse: Reuse = "calls",
+        forget: frozenset[str] = frozenset(),
+        *,
+        edited: bool = False,
     ) -> None:
         self._reuse = reuse
         self._answers: dict[str, Answered] = {}
-        self._places: dict[str, int] = {}
-        self._calls: list[str] = []
+        self._order = _Order()
+        self._calls: dict[int, str] = {}
+        """Key of each call of the last attempt, as far as it came; behind that, of those before."""
+        self._refused: set[str] = set()
         self._asked = 0
         self._broken = False
         self.agent_ids: dict[str, str] = {}
@@ -66,6 +121,8 @@ class Replay:
         """Agent id → attempts that were started."""
         self.cut_off: set[str] = set()
         """Ids of agents that an earlier attempt did not let end: they can go on from their transcripts."""
+        self.workflows: dict[str, WorkflowEntered] = {}
+        """Child workflows that have been entered, with their texts; none where the script was edited."""
         self._told: Counter[Event] = Counter()
         keys: dict[str, str] = {}
         for recorded in history:
@@ -77,7 +134,9 @@ class Replay:
             self._answers.clear()
             self.cut_off.clear()
             self._told.clear()
-        self._order = {place: n for n, place in enumerate(sorted(self._places.values()))}
+        if edited:
+            self.workflows.clear()
+        self._places = {} if reuse == "none" else {key: n for n, key in enumerate(self._order.keys())}
 
     def __len__(self) -> int:
         """How many agents have a result to reuse."""
@@ -86,16 +145,15 @@ class Replay:
     def answer(self, key: str) -> Answered | None:
         """The recorded answer of this `agent()` call, or None: it runs live. Ask once a call, in program order."""
         found = self._answers.get(key)
+        self._asked += 1
         if self._reuse == "prefix":
-            expected = self._calls[self._asked] if self._asked < len(self._calls) else None
-            self._asked += 1
-            self._broken = self._broken or expected != key or found is None
-            return None if self._broken else found
-        return found
+            changed = self._calls.get(self._asked) != key
+            self._broken = self._broken or changed or (found is None and key not in self._refused)
+        return None if self._broken else found
 
     def effect(self, key: str) -> Answered | None:
         """The recorded answer of a timer, a gate or a tool call, or None."""
-        return self._answers.get(key)
+        return None if self._broken else self._answers.get(key)
 
     def told(self, event: Event) -> bool:
         """Whether an earlier attempt has told this already; a script that is run again says everything again."""
@@ -105,16 +163,15 @@ class Replay:
         return True
 
     def place(self, key: str) -> int | None:
-        """Position of this call's answer in the recorded order, counted from 0 without gaps; None: it has none."""
-        place = self._places.get(key)
-        return None if place is None else self._order[place]
+        """Position of this answer among all that the script has heard, counted from 0; None: it has none."""
+        return self._places.get(key)
 
     def _take(self, recorded: Recorded, keys: dict[str, str]) -> None:
         match recorded.event:
-            case AgentQueued(agent=agent, key=key):
-                if key not in self.agent_ids:
-                    self._calls.append(key)
-                keys[agent] = key
+            case RunStarted(reuse=reuse):
+                self._order.begin(afresh=reuse == "none")
+            case AgentQueued(agent=agent, key=key, call=call):
+                self._calls[call] = keys[agent] = key
                 self.agent_ids[key] = agent
             case AgentStarted(agent=agent, attempt=attempt):
                 self.attempts[agent] = attempt
@@ -123,28 +180,39 @@ class Replay:
                 key = keys[agent]
                 if not (outcome in CUT_OFF or (fault is not None and fault.kind in PROVIDER_KINDS)):
                     self.cut_off.discard(agent)
-                self._places[key] = recorded.seq
+                self._order.answered(key)
                 if outcome is Outcome.OK:
                     self._answers[key] = Answered(recorded.at, value, usage, agent)
                 else:
                     self._answers.pop(key, None)
-            case AgentReused(agent=agent):
-                self._places[keys[agent]] = recorded.seq
+            case AgentReused(agent=agent, call=call, behind=behind):
+                self._calls[call] = keys[agent]
+                self._order.reused(keys[agent], behind)
+            case AnswerReused(key=key, behind=behind):
+                self._order.reused(key, behind)
             case AgentMarked(agent=agent):
                 self._answers.pop(keys.get(agent, ""), None)
             case TimerFired(key=key):
-                self._answer(key, recorded, None)
-            case GateAnswered(key=key, answer=value, denied=False):
-                self._answer(key, recorded, value)
-            case ToolCalled(key=key, value=value, fault=None):
-                self._answer(key, recorded, value)
+                self._answered(key, recorded, None)
+            case GateAnswered(key=key, answer=value, denied=denied):
+                self._answered(key, recorded, value, ok=not denied)
+            case ToolCalled(key=key, value=value, fault=fault):
+                self._answered(key, recorded, value, ok=fault is None)
             case LogWritten() | PhaseEntered():
                 self._told[recorded.event] += 1
-            case WorkflowLeft(key=key) | CallRefused(key=key):
-                self._places[key] = recorded.seq
+            case WorkflowEntered(key=key):
+                self.workflows[key] = recorded.event
+                self._order.found(entrance(key))
+            case WorkflowLeft(key=key):
+                self._order.found(key)
+            case CallRefused(key=key, call=call):
+                self._calls[call] = key
+                self._refused.add(key)
+                self._order.found(key)
             case _:
                 pass
 
-    def _answer(self, key: str, recorded: Recorded, value: Value | None) -> None:
-        self._answers[key] = Answered(recorded.at, value, Usage())
-        self._places[key] = recorded.seq
+    def _answered(self, key: str, recorded: Recorded, value: Value | None, *, ok: bool = True) -> None:
+        self._order.answered(key)
+        if ok:
+            self._answers[key] = Answered(recorded.at, value, NO_USAGE)

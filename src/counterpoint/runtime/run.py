@@ -42,6 +42,7 @@ from counterpoint.runtime.children import Children, FindWorkflow
 from counterpoint.runtime.fleet import Fleet
 from counterpoint.runtime.gates import Gates
 from counterpoint.runtime.job import Change
+from counterpoint.runtime.merges import Merges
 from counterpoint.runtime.replay import Replay, Reuse
 from counterpoint.runtime.timers import Timers
 from counterpoint.runtime.tools import ScriptTools, UseTool
@@ -178,6 +179,7 @@ class Run:
             self._group = group
             self.fleet.open(group)
             self._set_time_cap()
+            self._merges = Merges(self.attempt, group, self._workshop, self.fleet.agent_of_call)
             self._tools = ScriptTools(self.attempt, group, self._use_tool, self._counter)
             self._driver = group.create_task(self._drive_to_the_end(script))
 
@@ -251,6 +253,7 @@ class Run:
         self.fleet.scheduler.hold()
         self.fleet.cancel_waiting("The run was stopped before this agent could start.")
         self.fleet.cancel_running()
+        self._tools.cancel_all()
         self._driver.cancel()
 
     def drain(self, ended: RunEnded) -> None:
@@ -371,6 +374,8 @@ class Run:
                 self._children.leave(call)
             case "checkpoint":
                 self.gates.open(call)
+            case "merge":
+                self._merges.call(call)
             case "tool":
                 self._tools.call(call)
             case _:

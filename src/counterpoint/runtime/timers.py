@@ -45,4 +45,4 @@ class Timers:
 
     def _fired(self, call: int, key: str, ms: float) -> None:
         del self._handles[call]
-        self._attempt.answer(call, key, self._attempt.emit(TimerFired(key, ms)))
+        self._attempt.answer(call, self._attempt.emit(TimerFired(key, ms)))

@@ -53,6 +53,7 @@ class ScriptTools:
         self._attempt = attempt
         self._counter = counter
         self._group = group
+        self._tasks: set[asyncio.Task[None]] = set()
         self._use = use
 
     def call(self, call: Call) -> None:
@@ -63,7 +64,14 @@ class ScriptTools:
         if answered is not None:
             self._attempt.answer_recorded(call.id, key, answered)
         else:
-            self._group.create_task(self._run(call, key, asked))
+            task = self._group.create_task(self._run(call, key, asked))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def cancel_all(self) -> None:
+        """Ends the calls that are under way, without an answer."""
+        for task in self._tasks:
+            task.cancel()
 
     async def _answer(self, asked: _Ask) -> str:
         if self._use is not None:

@@ -20,9 +20,9 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def as_value(json: bytes) -> Value:
+def as_value(json: bytes, inline: int = INLINE) -> Value:
     """What stands for this JSON in an event: itself, or the name of the blob that the caller has to keep."""
-    return Value(json=Raw(json)) if len(json) <= INLINE else Value(blob=digest(json), bytes=len(json))
+    return Value(json=Raw(json)) if len(json) <= inline else Value(blob=digest(json), bytes=len(json))
 
 
 class Blobs:

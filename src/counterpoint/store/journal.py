@@ -22,7 +22,7 @@ from sqlalchemy.exc import DatabaseError
 
 from counterpoint.errors import JournalFormatError, LeaseLostError, StoreError
 from counterpoint.events import Recorded, RunCreated, Value, decode, encode
-from counterpoint.store.blobs import Blobs, as_value
+from counterpoint.store.blobs import INLINE, Blobs, as_value
 from counterpoint.store.database import (
     EVENTS,
     HOLDER,
@@ -163,9 +163,12 @@ class Journal:
         finally:
             database.dispose()
 
-    def value(self, json: bytes) -> Value:
-        """Makes of JSON what an event can hold; a large one is on disk before the event is."""
-        value = as_value(json)
+    def value(self, json: bytes, *, apart: bool = False) -> Value:
+        """Makes of JSON what an event can hold; a large one is on disk before the event is.
+
+        `apart`: it is kept beside the events whatever its size, so that many events can name it.
+        """
+        value = as_value(json, 0 if apart else INLINE)
         if value.blob is not None:
             self._fresh[value.blob] = json
             self._put((value.blob, json))

@@ -108,6 +108,15 @@ async def _run(command: str, seconds: float, context: ToolContext) -> str:
     return "\n".join(filter(None, [_shown(shell), _ending(shell)]))
 
 
+async def check_command(command: str, context: ToolContext) -> tuple[bool, str]:
+    """Runs a command under the rules: whether it went well, and what it said. Raises ToolError, DeniedError."""
+    action = await Bash().prepare({"command": command, "timeout": LONGEST_MS}, context)
+    await context.guard.admit(action.accesses)
+    said = await action.run()
+    shell = _shells(context).latest
+    return shell is not None and shell.code == 0 and not shell.why, said
+
+
 async def _begin(command: str, context: ToolContext) -> str:
     shell = await _shells(context).start(command, await _cell(context), lambda: None)
     return f"[{shell.id} runs in the background. BashOutput shows what it says; KillShell ends it.]"

@@ -134,6 +134,11 @@ class Shells:
         self._group.create_task(self._follow(shell, process, ours, alive))
         return shell
 
+    @property
+    def latest(self) -> Shell | None:
+        """The command that was started last."""
+        return self._shells.get(f"bash_{self._started}")
+
     def get(self, id: str) -> Shell:
         """Raises ToolError where there is none of that name."""
         shell = self._shells.get(id)

@@ -123,6 +123,16 @@ def agents_in_order(scene: Scene) -> list[AgentView]:
     return [agent for _, agents in scene.groups() for agent in agents if scene.match(agent)]
 
 
+def grid(scene: Scene, width: int) -> list[tuple[str, list[AgentView]]]:
+    """The rows of the matrix: a phase's title, or "" where it goes on, and the agents of the row."""
+    room = max(8, width - 13)
+    return [
+        (title if start == 0 else "", agents[start : start + room])
+        for title, agents in scene.groups()
+        for start in range(0, len(agents), room)
+    ]
+
+
 def run_screen(scene: Scene) -> list[Text]:
     """The whole screen, exactly `height` lines."""
     lines = header(scene)
@@ -245,20 +255,18 @@ def _need(need: Need, scene: Scene, width: int) -> Text:
 
 def matrix(scene: Scene, width: int, height: int) -> list[Text]:
     """One cell an agent, by phase; the cursor stands on one."""
-    room = max(8, width - 13)
     lines: list[Text] = []
     at = 0
-    for title, agents in scene.groups():
-        for start in range(0, len(agents), room):
-            line = Text(f" {cell(title if start == 0 else '', 11)} ", DIM)
-            for agent in agents[start : start + room]:
-                state = scene.state(agent)
-                kept = scene.match(agent) and agent.called
-                if agent.id == scene.chosen:
-                    at = len(lines)
-                look = _cell_style(STYLES[state] if kept else "dim", agent.id, agent.id == scene.chosen)
-                line.append(scene.signs(state), look)
-            lines.append(line)
+    for title, agents in grid(scene, width):
+        line = Text(f" {cell(title, 11)} ", DIM)
+        for agent in agents:
+            state = scene.state(agent)
+            kept = scene.match(agent) and agent.called
+            if agent.id == scene.chosen:
+                at = len(lines)
+            look = _cell_style(STYLES[state] if kept else "dim", agent.id, agent.id == scene.chosen)
+            line.append(scene.signs(state), look)
+        lines.append(line)
     if len(lines) > height:
         first = max(0, min(at - height // 2, len(lines) - height))
         lines = lines[first : first + height]
@@ -474,7 +482,7 @@ def _wide(scene: Scene, height: int) -> list[Text]:
     width = scene.width
     at = max(60, width * 6 // 10)
     top = max(2, min(max(len(scene.view.phases), 4), height // 3, 9))
-    cells = sum(-(-len(agents) // (width - 13)) for _, agents in scene.groups())
+    cells = len(grid(scene, width))
     middle = max(1, min(cells or 1, (height - top) // 2))
     rest = height - top - middle - 3
     lines = [rule("Phases", width, "Needs attention", at)]

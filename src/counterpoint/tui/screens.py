@@ -223,15 +223,15 @@ class RunScreen(_Screen):
             self._dirty = True
 
     def on_key(self, event: Key) -> None:
-        room = max(8, self.size.width - 13) if self._mode == "run" else 1
-        steps = {
-            "left": -1, "h": -1, "right": 1, "l": 1, "up": -room, "k": -room, "down": room, "j": room,
-            "pageup": -10 * room, "pagedown": 10 * room, "g": -(10**9), "G": 10**9,
-        }  # fmt: skip
+        steps = {"left": -1, "h": -1, "right": 1, "l": 1, "g": -(10**9), "G": 10**9}
+        rows = {"up": -1, "k": -1, "down": 1, "j": 1, "pageup": -10, "pagedown": 10}
         key = event.character if event.character and event.character.isprintable() else event.key
         if key in steps:
             event.stop()
             self._step(steps[key])
+        elif key in rows:
+            event.stop()
+            self._step_rows(rows[key])
         elif (act := self._acts().get(key)) is not None:
             event.stop()
             act()
@@ -257,6 +257,16 @@ class RunScreen(_Screen):
             return
         at = next((n for n, agent in enumerate(agents) if agent.id == self._chosen), None)
         self._chosen = agents[0 if at is None else max(0, min(len(agents) - 1, at + by))].id
+
+    def _step_rows(self, by: int) -> None:
+        """To the same column of another row of the matrix; elsewhere a row is one agent, or one line."""
+        rows = [[agent.id for agent in agents] for _, agents in paint.grid(self.scene(), self.size.width)]
+        at = next((n for n, row in enumerate(rows) if self._chosen in row), None)
+        if self._mode != "run" or self._filter or at is None:
+            self._step(by)
+            return
+        row = rows[max(0, min(len(rows) - 1, at + by))]
+        self._chosen = row[min(rows[at].index(self._chosen or ""), len(row) - 1)]
 
     def _to(self, mode: str) -> None:
         self._mode = "run" if self._mode == mode else mode

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from counterpoint.client import Client
 from counterpoint.errors import CounterpointError, UnknownRunError, UsageError
+from counterpoint.events import RunStatus
 from counterpoint.view import AgentView, RunView
 from counterpoint.web import openapi, perfetto, report, slim, verbs
 from counterpoint.web.guard import Guard
@@ -70,12 +71,19 @@ class Site:
         return JSONResponse(openapi.DOCUMENT)
 
     async def runs(self, request: Request) -> Response:
+        runs = await self.client.runs()
+        waiting = await self._waiting([run.run_id for run in runs if run.status is RunStatus.RUNNING])
         rows = [
-            {"run_id": run.run_id, "name": run.name, "status": run.status.value, "created_at": run.created_at,
-             "cwd": run.cwd}
-            for run in await self.client.runs()
+            {"run_id": run.run_id, "name": run.name, "status": "waiting" if run.run_id in waiting else run.status.value,
+             "created_at": run.created_at, "cwd": run.cwd}
+            for run in runs
         ]  # fmt: skip
         return JSONResponse({"runs": rows})
+
+    async def _waiting(self, running: list[str]) -> set[str]:
+        """Those of the newest running runs whose every open end is a question: only the whole fold tells it."""
+        views = [await self.watched.view(run_id) for run_id in running[: self.watched.kept]]
+        return {view.run_id for view in views if view.shown_status() is RunStatus.WAITING}
 
     async def run(self, request: Request) -> Response:
         view = await self._view(request)

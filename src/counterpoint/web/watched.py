@@ -33,6 +33,8 @@ class _Fold:
 class Watched:
     """Folds of the runs that were asked for last."""
 
+    kept = KEPT
+
     def __init__(self, client: Client) -> None:
         self._client = client
         self._folds: OrderedDict[str, _Fold] = OrderedDict()

@@ -105,7 +105,7 @@ class RunPage {
     this.controls = new Part(h('.controls'), (verbs) => verbs.map(([verb, title, text]) =>
       h('button', { type: 'button', class: verb === 'stop' ? 'danger' : verb === 'resume' ? 'primary' : 'quiet', title, onclick: () => this.act(verb) }, text)))
     this.gates = new Part(h('.gates', { 'aria-live': 'polite' }), (gates) => gates.map((gate) => this.buildGate(gate)))
-    this.filterInput = h('input.filter', { type: 'search', placeholder: 'Filter  state:failed phase:find cost>0.2 text', 'aria-label': 'Filter agents', spellcheck: 'false', value: this.state.filter })
+    this.filterInput = h('input.filter', { type: 'search', placeholder: 'Filter: state:failed cost>0.2 …', title: 'state:failed phase:find model:opus line:12 cost>0.2 time>30 "some text"', 'aria-label': 'Filter agents', spellcheck: 'false', value: this.state.filter })
     this.filterInput.addEventListener('input', () => this.setFilter(this.filterInput.value))
     this.tabs = h('.tabs', { role: 'tablist' }, TABS.map(([name, title], n) => h('button', { type: 'button', role: 'tab', 'data-tab': name, title: `${title} (${n + 1})`, onclick: () => this.setTab(name) }, title)))
     const meters = h('.meters')

@@ -7,6 +7,7 @@ const SLOW_TIMES = 3
 const SLOW_LEAST_S = 10
 const SLOW_BASIS = 5
 const NEARLY = 0.9
+const FEW = 3
 const BAD = new Set(['failed', 'invalid', 'limited', 'timed_out', 'stalled'])
 
 const SKEPTIC = /^verify (\d+)\/\d+$/
@@ -113,7 +114,9 @@ function voteOf(agent) {
 }
 
 function conflicts(view) {
-  return claims(view).filter(disputed).map((claim) => {
+  const found = claims(view).filter(disputed)
+  if (found.length > FEW) return [need('conflict', `skeptics disagree about ${found.length} claims`, found[0].since, found.flatMap((claim) => [...claim.votes.keys()]))]
+  return found.map((claim) => {
     const against = [...claim.votes.values()].filter((vote) => vote === 'refuted').length
     return need('conflict', `${against} of ${claim.votes.size} refute: ${claim.text}`, claim.since, [...claim.votes.keys()])
   })
