@@ -22,12 +22,17 @@ class Given(msgspec.Struct, frozen=True, omit_defaults=True):
     bounds: dict[str, Any] = {}
 
 
+_started: list[subprocess.Popen[bytes]] = []
+"""Nobody waits for them; those that have ended are forgotten when the next one is started."""
+
+
 def execute_apart(store: Store, run_id: str, given: Given | None = None) -> None:
     """Starts the process; what it writes to its streams goes to ``process.log`` in the run's folder."""
     state = str(store.folder)
     told = msgspec.json.encode(given or Given()).decode()
     log = (store.journal_path(run_id).parent / "process.log").open("ab")
-    subprocess.Popen(  # noqa: S603  (our own program, with arguments of ours)
+    _started[:] = [process for process in _started if process.poll() is None]
+    process = subprocess.Popen(  # noqa: S603  (our own program, with arguments of ours)
         [sys.executable, "-m", "counterpoint", "execute", run_id, "--given", told, "--state", state],
         stdin=subprocess.DEVNULL,
         stdout=log,
@@ -35,4 +40,5 @@ def execute_apart(store: Store, run_id: str, given: Given | None = None) -> None
         start_new_session=True,
         env={**os.environ, "COUNTERPOINT_STATE": state},
     )
+    _started.append(process)
     log.close()
