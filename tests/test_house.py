@@ -11,7 +11,7 @@ import pytest
 from importlinter.cli import lint_imports
 
 import counterpoint
-from counterpoint.script import parse
+from counterpoint.script.parse import parse
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]

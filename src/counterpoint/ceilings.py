@@ -49,6 +49,8 @@ def read_ceiling(text: str) -> Ceiling:
             hint="A scope may follow: 20k/agent, $20/day, 100k/phase, 100k/phase:Find.",
         )
     money = match["usd"] or match["dollars"]
+    if not float(money or match["tokens"]):
+        raise SettingsError(f"The budget {text!r} leaves nothing to spend; give more, or none for no ceiling.")
     if money:
         return Ceiling(float(money), "usd", scope, match["phase"])  # pyright: ignore[reportArgumentType]  (the pattern's words)
     amount = int(float(match["tokens"]) * _UNITS[match["unit"].lower()])

@@ -48,6 +48,7 @@ class CounterpointError(Exception):
     """Base of all. The message is a full sentence for a person; `hint` says what to do next."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        message = message.removesuffix(".") if message.endswith("?.") else message  # a suggestion ends the sentence
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -7,6 +7,7 @@ the environment variable of a field is ``COUNTERPOINT_`` and its name in capital
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -130,7 +131,7 @@ class Settings:
     """Field → where its value comes from; a field that is absent has its default."""
 
     def __post_init__(self) -> None:
-        _range("concurrency", self.concurrency, 1, 1000)
+        self._check_range("concurrency", 1, 1000)
         for name in (
             "max_agents",
             "max_items",
@@ -141,14 +142,15 @@ class Settings:
             "max_log_lines",
             "max_turns",
         ):
-            _range(name, getattr(self, name), 1, None)
+            self._check_range(name, 1)
         for name in ("max_depth", "retries", "max_repairs"):
-            _range(name, getattr(self, name), 0, None)
+            self._check_range(name, 0)
         for name in ("max_sync_s", "max_wait_s", "agent_timeout_s", "stall_s", "stall_warn_s"):
-            _range(name, getattr(self, name), 0.001, None)
-        if self.run_timeout_s is not None:
-            _range("run_timeout_s", self.run_timeout_s, 0.001, None)
-        _range("budget_reserve", self.budget_reserve, 0, 0.9)
+            self._check_range(name, 0.001)
+        for name in ("run_timeout_s", "budget_usd"):
+            self._check_range(name, 0.001)
+        self._check_range("budget_tokens", 1)
+        self._check_range("budget_reserve", 0, 0.9)
         for text in self.budgets:
             read_ceiling(text)
         if self.approve != "ask":
@@ -159,6 +161,15 @@ class Settings:
             raise SettingsError(f"on_stall is {self.on_stall!r}; it takes 'end' or 'retry'.")
         if self.unknown_agents not in ("reject", "general"):
             raise SettingsError(f"unknown_agents is {self.unknown_agents!r}; it takes 'reject' or 'general'.")
+
+    def _check_range(self, name: str, low: float, high: float = math.inf) -> None:
+        value: float | None = getattr(self, name)
+        if value is None or low <= value <= high:
+            return
+        origin = self.origins.get(name, "flag")
+        where = {"flag": "", "environment": f"COUNTERPOINT_{name.upper()}: "}.get(origin, f"{origin}: ")
+        bounds = f"between {low:g} and {high:g}" if high != math.inf else f"at least {low:g}"
+        raise SettingsError(f"{where}{name} is {value:g}; it must be {bounds}.")
 
     def bounds(self) -> dict[str, Any]:
         """The settings that shape a run, as its journal keeps them."""
@@ -176,12 +187,6 @@ BOUNDS = (
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip
-
-
-def _range(name: str, value: float, low: float, high: float | None) -> None:
-    if value < low or (high is not None and value > high):
-        bounds = f"between {low:g} and {high:g}" if high is not None else f"at least {low:g}"
-        raise SettingsError(f"{name} is {value:g}; it must be {bounds}.")
 
 
 def load(*, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:

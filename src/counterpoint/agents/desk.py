@@ -15,12 +15,14 @@ from pathlib import Path
 import msgspec
 
 from counterpoint.agents import prompts
+from counterpoint.agents.instructions import Instructions
 from counterpoint.agents.observer import Observer
+from counterpoint.agents.skills import Skill, SkillFile, described
 from counterpoint.agents.task import AgentTask
 from counterpoint.agents.workspace import close_worktree, open_worktree
 from counterpoint.errors import HookError
 from counterpoint.tools import jail, shells
-from counterpoint.tools.base import ToolContext
+from counterpoint.tools.base import Tool, ToolContext
 from counterpoint.tools.guard import Ask, Denied, Guard
 from counterpoint.tools.jail import Cell
 from counterpoint.tools.policy import Permissions, Policy
@@ -32,12 +34,26 @@ class Workshop:
 
     hidden: tuple[Path, ...] = ()
     """Folders that no command may see: the store."""
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    """What the environment of commands is made from."""
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """What the environment of commands is made from: a copy, because `os.environ` decodes each name at each look."""
     worktrees: Path = Path(".counterpoint/worktrees")
     """Where the worktrees of this run's agents are made."""
     ask: Ask | None = None
     """Asks people; None: there is nobody."""
+    instructions: Instructions = field(default_factory=Instructions)
+    """What project and user tell agents that have tools."""
+    skills: dict[str, SkillFile] = field(default_factory=dict[str, SkillFile])
+
+    def furnished(self, task: AgentTask, tools: list[Tool]) -> tuple[AgentTask, list[Tool]]:
+        """The task with what it is told besides, and its tools with those that are made here."""
+        if not tools:
+            return task, tools
+        parts = [task.system, *(described(self.skills[name]) for name in task.skills if name in self.skills)]
+        if task.instructed:
+            parts.append(self.instructions.text)
+        if self.skills and _wants("Skill", task):
+            tools = [*tools, Skill(self.skills)]
+        return msgspec.structs.replace(task, system="\n\n".join(filter(None, parts))), tools
 
     @contextlib.asynccontextmanager
     async def room(self, task: AgentTask, observer: Observer) -> AsyncGenerator[tuple[AgentTask, ToolContext]]:
@@ -89,6 +105,12 @@ class Workshop:
         environment = jail.environment(self.environ, tuple(env))
         async with shells.opened(kind, environment, jailed=sandbox != "off") as opened:
             yield ToolContext(cwd, agent, guard=guard, cell=cell, shells=opened, blind=blind)
+
+
+def _wants(name: str, task: AgentTask) -> bool:
+    """Whether a tool that is not of the registry is among the task's."""
+    named = {tool.partition("(")[0].strip() for tool in task.tools or ()}
+    return (task.tools is None or bool({name, "*"} & named)) and not {name, "*"} & set(task.disallowed)
 
 
 async def _set_up(command: str, desk: ToolContext) -> None:

@@ -20,30 +20,43 @@ def read_args(text: str | None) -> bytes | None:
     if text is None:
         return None
     if text == "-":
-        return _json(sys.stdin.read(), "standard input")
+        return _json(_standard_input(), "standard input")
     if text.startswith("@"):
         path = Path(text[1:])
         try:
             return _json(path.read_text(encoding="utf-8-sig"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--args: {path} cannot be read: {error}.") from error
+        except OSError as error:
+            raise UsageError(f"--args: {path} cannot be read: {error.strerror}.") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"--args: {path} is no UTF-8 text: byte {error.start} is none of it.") from error
     return _json(text, "--args")
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--args: standard input is no UTF-8 text: byte {error.start} is none of it.") from error
 
 
 def _json(text: str, where: str) -> bytes:
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        line = text.splitlines()[error.lineno - 1] if text.strip() else ""
-        start = max(0, error.colno - 41)
-        excerpt = f"  {safe(line[start : start + 80])}\n  {' ' * (error.colno - 1 - start)}^"
         raise UsageError(
-            f"{where} is no JSON: line {error.lineno}, column {error.colno}: {error.msg}.\n{excerpt}",
+            f"{where} is no JSON: line {error.lineno}, column {error.colno}: {error.msg}.\n{_excerpt(error)}",
             hint='Strings need double quotes: --args \'{"path": "docs"}\'',
         ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{where} is no JSON: {error}.") from error
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def _excerpt(error: json.JSONDecodeError) -> str:
+    """The line of the error, with a caret below; a piece of it where it is long."""
+    line = error.doc.split("\n")[error.lineno - 1]
+    start = max(0, error.colno - 41)
+    return f"  {safe(line[start : start + 80])}\n  {' ' * (error.colno - 1 - start)}^"
 
 
 def _no_constant(name: str) -> Any:

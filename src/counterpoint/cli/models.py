@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import click
 
 from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.cli.text import safe
-from counterpoint.errors import UsageError
+from counterpoint.errors import UsageError, WeightsError
+from counterpoint.models import weights
+from counterpoint.models.local import LocalModel
 from counterpoint.models.providers import Account
 from counterpoint.models.registry import PROVIDERS, Provider
 
@@ -55,10 +58,17 @@ def check(output: Output, state: Path | None) -> int:
 
 def _missing(provider: Provider) -> dict[str, str | None]:
     try:
-        Account(provider, None, os.environ)
-    except UsageError as error:
+        _require_weights() if provider.name == "local" else Account(provider, None, os.environ)
+    except (UsageError, WeightsError) as error:
         return {"missing": error.message, "hint": error.hint}
     return {"missing": None, "hint": None}
+
+
+def _require_weights() -> None:
+    """Raises UsageError where the engine is not installed, WeightsError where no model's file is here."""
+    LocalModel(weights.DEFAULT)
+    if not any(map(weights.installed, weights.WEIGHTS)):
+        raise WeightsError("No model's file is here.", hint=f"counterpoint models pull {weights.DEFAULT}")
 
 
 def _ready(provider: Provider) -> bool:
@@ -66,24 +76,24 @@ def _ready(provider: Provider) -> bool:
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", default="0.5b")
 @common
 @asynchronous
 async def pull(name: str, output: Output, state: Path | None) -> int:
-    """Fetch the weights of a local model (0.5b, 1.5b, smollm2), checked against their SHA-256."""
-    await _pull(name, output)
+    """Fetch the file of a local model (0.5b, 1.5b, smollm2), checked against its SHA-256."""
+    fetched = await _pull(name, output)
+    if output.json:
+        output.document({"model": name, "path": str(fetched.path), "source": fetched.source or None})
     return 0
 
 
 async def fetch_for(model: Any, output: Output) -> None:
-    """Fetches a local model's weights when they are not there, after asking. Raises UsageError when told not to."""
-    from counterpoint.models import weights
-
+    """Fetches a local model's file when it is not there, after asking. Raises UsageError when told not to."""
     name = str(model.name)
     if weights.installed(name) is not None:
         return
-    size = weights.WEIGHTS[name].size / 1e6
-    question = f"The local model {name} has to be fetched once ({size:.0f} MB)."
+    size = weights.find(name).size / 1e6
+    question = f"The local model {name} has to be fetched once ({size:,.0f} MB)."
     if not output.yes:
         if not (output.input and sys.stdin.isatty()):
             raise UsageError(question, hint=f"counterpoint models pull {name}  (or run with --yes, or --model sim)")
@@ -91,27 +101,32 @@ async def fetch_for(model: Any, output: Output) -> None:
     await _pull(name, output)
 
 
-async def _pull(name: str, output: Output) -> None:
-    from counterpoint.models import weights
-
-    bar = _Bar(output)
-    path = await weights.pull(name, progress=bar.update)
-    bar.close()
-    output.say(f"{name}: {safe(str(path))}")
+async def _pull(name: str, output: Output) -> weights.Fetched:
+    with contextlib.closing(_Bar(output)) as bar:
+        fetched = await weights.pull(name, progress=bar.update)
+    came = f"from {fetched.source}, its SHA-256 is right" if fetched.source else "was here already"
+    output.say(f"{name}: {safe(str(fetched.path))} ({came})")
+    return fetched
 
 
 class _Bar:
-    """Bytes fetched, as a bar on a terminal and as a line a tenth elsewhere."""
+    """Bytes fetched: one line that changes on a terminal, a line a tenth elsewhere."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._tenth = -1
+        self._live = sys.stderr.isatty() and not output.quiet
+        self._told = ("", -1)
 
     def update(self, done: int, total: int, what: str) -> None:
-        tenth = done * 10 // max(1, total)
-        if tenth > self._tenth:
-            self._tenth = tenth
-            self._output.say(f"{safe(what)}: {done / 1e6:.0f} of {total / 1e6:.0f} MB")
+        line = f"{safe(what)}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+        if self._live:
+            click.echo(f"\r\x1b[K{line}", err=True, nl=False)
+            return
+        told = (what, done * 10 // max(1, total))
+        if told != self._told:
+            self._told = told
+            self._output.say(line)
 
     def close(self) -> None:
-        self._tenth = -1
+        if self._live:
+            click.echo("\r\x1b[K", err=True, nl=False)

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,11 +134,17 @@ async def pull(name: str, *, progress: Progress) -> Fetched:
     return await fetch(find(name), folder(), progress=progress)
 
 
-async def fetch(weights: Weights, into: Path, *, progress: Progress) -> Fetched:
-    """As `pull`, for any weights and any folder. Goes on where an earlier fetch was cut off."""
+async def fetch(
+    weights: Weights, into: Path, *, progress: Progress, environ: Mapping[str, str] | None = None
+) -> Fetched:
+    """As `pull`, for any weights and any folder. Goes on where an earlier fetch was cut off.
+
+    `environ` says where the hub is (``HF_ENDPOINT``), and whatever else HTTP and pip take from it.
+    """
+    environ = os.environ if environ is None else environ
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", "-B", str(CHILD), _order(weights, into),
-        stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True,
+        sys.executable, "-I", "-S", "-B", str(CHILD), _order(weights, into, environ),
+        stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True, env=environ,
     )  # fmt: skip
     try:
         return await _follow(process, weights, progress)
@@ -148,9 +154,8 @@ async def fetch(weights: Weights, into: Path, *, progress: Progress) -> Fetched:
         await process.communicate()
 
 
-def _order(weights: Weights, into: Path) -> str:
-    hub = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
-    page = f"{hub}/{weights.repository}"
+def _order(weights: Weights, into: Path, environ: Mapping[str, str]) -> str:
+    page = f"{environ.get('HF_ENDPOINT', HUB).rstrip('/')}/{weights.repository}"
     notice = (
         f"{weights.title}\nPublished at: {HUB}/{weights.repository}\nLicence: {weights.licence}\n"
         f"SHA-256: {weights.sha256}\nCounterpoint has fetched this file as it is, and checked it.\n"

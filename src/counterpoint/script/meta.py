@@ -202,8 +202,10 @@ def _checked(source: Source, statement: Node, value: Node, raw: dict[str, Any]) 
 
 
 def _phases(source: Source, value: Node, given: Any) -> tuple[tuple[Phase, ...], list[Finding]]:
+    """The phases; a plain text, as some write it, is a title."""
     try:
-        return tuple(msgspec.convert(given, list[Phase])), []
+        phases = msgspec.convert(given, list[Phase | str])
+        return tuple(Phase(phase) if isinstance(phase, str) else phase for phase in phases), []
     except msgspec.ValidationError as error:
         node = _member(value, "phases")
         return (), [_finding(source, node, f"meta.phases must be a list of {{title, detail?, model?}}: {error}.", None)]

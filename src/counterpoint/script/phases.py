@@ -20,13 +20,19 @@ def doubts(code: Code, calls: dict[int, Call], meta: Meta | None) -> Iterator[Fi
     if meta is None or not meta.phases:
         return
     declared = [phase.title for phase in meta.phases]
+    if any(isinstance(phase, str) for phase in meta.raw["phases"]):
+        statement = meta_statement(code.root) or code.root
+        yield code.doubt(
+            statement, "meta.phases has plain texts.", "Write { title: '…' }, as other programs need it.", "phases"
+        )
     uses = list(_uses(code, calls))
     titles = [(title, node) for node in uses if (title := code.text_of(node)) is not None]
     for title, node in titles:
         if title not in declared:
             message = f"The phase {title!r} is not in meta.phases{nearest(title, declared)}."
             yield code.doubt(node, message, f"Declared: {', '.join(declared)}.", "phases")
-    if len(titles) == len(uses):  # where a title is computed, nobody can tell which are used
+    told = len(titles) == len(uses) and not any(call.name == "workflow" for call in calls.values())
+    if told:  # else a title is computed, or may be that of another workflow
         yield from _unused(code, declared, {title for title, _ in titles})
 
 
