@@ -118,7 +118,7 @@ class Settings:
     unknown_agents: str = "reject"
     """What an agentType without a definition does: ``reject`` or ``general``."""
     approve: str = "ask"
-    """What the lead may run unasked: ``ask`` (nothing), or what is estimated to stay under a ceiling at worst: ``$2``."""
+    """What the lead may run unasked: ``ask`` (nothing), or what stays under a ceiling at worst: ``$2``."""
     strict: bool = False
     """A script error ends the run."""
     portable: bool = False
