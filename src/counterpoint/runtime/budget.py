@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from counterpoint.ceilings import Ceiling, Scope, Unit
@@ -24,6 +24,8 @@ from counterpoint.workers.executor import Claim
 BUDGET_EXCEEDED = "BudgetExceededError"
 FIRST_ESTIMATE = 4096
 """Tokens reserved for an answer where there is plenty, and before any answer was seen."""
+SIGN_S = 20.0
+"""How often whoever waits here shows that it does."""
 MARGIN = 1.25
 """Where it is scarce: what is reserved over the longest answer seen, so that few are cut and many go out."""
 
@@ -120,10 +122,10 @@ class Budget:
             (self._exceeded(meter, phase) for meter in meters if meter.used_up(self._share(meter, phase))), None
         )
 
-    async def reserve(self, claim: Claim) -> Grant:
+    async def reserve(self, claim: Claim, waits: Callable[[], None] = lambda: None) -> Grant:
         """Takes what the request may use, waiting while requests under way hold what is left.
 
-        Raises HookError("BudgetExceededError") when a ceiling over it is used up.
+        `waits` is called while it waits. Raises HookError("BudgetExceededError") when a ceiling over it is used up.
         """
         if not self._ceilings:
             return UNBOUNDED
@@ -131,7 +133,10 @@ class Budget:
         self._waiting.append(waiter)
         self._wake()
         try:
-            return await waiter.future
+            while not waiter.future.done():
+                waits()
+                await asyncio.wait([waiter.future], timeout=SIGN_S)
+            return waiter.future.result()
         except asyncio.CancelledError:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)

@@ -45,8 +45,11 @@ class Allowance(Protocol[G]):
         """Whether there is any ceiling; without one, nothing has to be reserved."""
         ...
 
-    async def reserve(self, claim: Claim) -> G:
-        """Takes what the request may use out of the budget, waiting for it. Raises HookError at the ceiling."""
+    async def reserve(self, claim: Claim, waits: Callable[[], None]) -> G:
+        """Takes what the request may use out of the budget, waiting for it. Raises HookError at the ceiling.
+
+        `waits` is called while it waits, at least every 20 seconds, to show that this is no stall.
+        """
         ...
 
     def settle(self, grant: G, used: Usage | None) -> None:

@@ -38,7 +38,7 @@ class LocalExecutor:
         tools = select(task.tools, task.disallowed) if model.tools else []
         try:
             async with self._workshop.room(task, observer) as (here, desk):
-                return await run_agent(here, model, self._sender(task, model), tools, observer, history, desk)
+                return await run_agent(here, model, self._sender(task, model, observer), tools, observer, history, desk)
         except HookError as error:
             return AgentResult(Outcome.FAILED, fault=Fault(error.name, error.message))
 
@@ -47,7 +47,7 @@ class LocalExecutor:
         if not self._models.get(task.model).simulated:
             self._prefixes.announce(task)
 
-    def _sender(self, task: AgentTask, model: Model) -> Send:
+    def _sender(self, task: AgentTask, model: Model, observer: Observer) -> Send:
         limiter = self._models.limiter_of(model)
 
         async def limited(request: Request, on_retry: OnRetry) -> Answer:
@@ -58,7 +58,9 @@ class LocalExecutor:
         async def within_budget(request: Request, on_retry: OnRetry) -> Answer:
             if not self._allowance.bounded:
                 return await limited(request, on_retry)
-            grant = await self._allowance.reserve(Claim(task.id, task.phase, input_tokens(request), model.cost))
+            claim = Claim(task.id, task.phase, input_tokens(request), model.cost)
+            grant = await self._allowance.reserve(claim, _Patience(observer, request))
+            observer.waits("the model")
             used = None
             try:
                 if grant.max_tokens is not None:
@@ -81,6 +83,22 @@ class LocalExecutor:
                 return await within_budget(request, on_retry)
 
         return within_budget if model.simulated else in_turn
+
+
+class _Patience:
+    """Tells of a wait for the budget: once, that it waits for that, and then that it still does."""
+
+    def __init__(self, observer: Observer, request: Request) -> None:
+        self._observer = observer
+        self._request = request
+        self._told = False
+
+    def __call__(self) -> None:
+        if not self._told:
+            self._told = True
+            self._observer.waits("the budget")
+        if self._request.heard is not None:
+            self._request.heard()
 
 
 def input_tokens(request: Request) -> int:
