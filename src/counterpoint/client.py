@@ -216,11 +216,22 @@ class Client:
         ]  # fmt: skip
         return document
 
+    async def _sent(self, view: RunView, agent: AgentView) -> dict[str, Any]:
+        """What its requests carried besides the conversation."""
+        sent = view.prompts.get(agent.prompted)
+        if sent is None:
+            return {"system": None, "tools": None}
+        return {
+            "system": await self.value(view.run_id, sent.system),
+            "tools": await self.value(view.run_id, sent.tools),
+        }
+
     async def agent_document(self, view: RunView, agent: AgentView) -> dict[str, Any]:
         """Everything that is known of one agent: its row, the exact prompt, what was said, what came out."""
         return {
             **agent_row(agent),
             "prompt": await self.value(view.run_id, agent.prompt),
+            **await self._sent(view, agent),
             "options": agent.options,
             "value": await self.value(view.run_id, agent.value),
             "raw": await self.value(view.run_id, agent.raw),

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from counterpoint.agents.desk import Workshop
+from counterpoint.agents.instructions import load_instructions
+from counterpoint.agents.skills import load_skills
 from counterpoint.agents.types import load_types
 from counterpoint.errors import CounterpointError, HookError, ScriptRefused, StoreError, UsageError, first_error
 from counterpoint.events import Recorded, RunEnded, RunStatus
@@ -104,6 +106,7 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
     for listener in orders.listeners:
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
+    workshop, more = await asyncio.to_thread(_furnish, store, view)
     plan = Plan(
         script=orders.script or await recorded_script(journal.read_value, view),
         edited=orders.script is not None,
@@ -112,11 +115,11 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
         changes=orders.changes,
         bounds=orders.bounds,
         types=types,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *more),
+        instructions=tuple(workshop.instructions.sources),
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
     )
-    workshop = Workshop(hidden=(store.folder,), worktrees=store.folder / "worktrees" / view.run_id)
     run = Run(
         plan,
         journal=journal,
@@ -137,6 +140,20 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
         _beside(day.watch()),
     ):
         return await run.execute()
+
+
+def _furnish(store: Store, view: RunView) -> tuple[Workshop, list[str]]:
+    """What the run's agents find here, and what is wrong with files of it."""
+    cwd = Path(view.cwd)
+    skills, wrong = load_skills(cwd)
+    names = tuple(view.bounds.get("instructions", ()))
+    workshop = Workshop(
+        hidden=(store.folder,),
+        worktrees=store.folder / "worktrees" / view.run_id,
+        instructions=load_instructions(cwd, names),
+        skills=skills,
+    )
+    return workshop, wrong
 
 
 async def recorded_script(read_value: ReadValue, view: RunView) -> Script:

@@ -254,6 +254,29 @@ class AgentStarted(Event, frozen=True, tag="agent_started"):
     """Model answers of an earlier attempt that it goes on from."""
 
 
+class PromptSet(Event, frozen=True, tag="prompt_set"):
+    """A system prompt with the tools that go with it, once for all agents that have just that."""
+
+    digest: str
+    system: Value
+    tools: Value
+    """A list of ``{name, description, schema}``."""
+
+
+class AgentPrompted(Event, frozen=True, tag="agent_prompted"):
+    """The agent's requests carry this system prompt and these tools."""
+
+    agent: str
+    digest: str
+
+
+class InstructionsLoaded(Event, frozen=True, tag="instructions_loaded"):
+    """Which files of project and user agents are told, as they were."""
+
+    files: list[dict[str, Any]]
+    """``{path, sha256, bytes}``."""
+
+
 class AgentTurned(Event, frozen=True, tag="agent_turned"):
     """One model request of a longer agent came back with tool calls or for repair. Its transcript has the text."""
 
@@ -490,6 +513,9 @@ AnyEvent = (
     | CallRefused
     | AgentQueued
     | AgentStarted
+    | PromptSet
+    | AgentPrompted
+    | InstructionsLoaded
     | AgentTurned
     | ToolUsed
     | ToolDenied

@@ -107,6 +107,8 @@ class Settings:
     """Those that it gets a link to: ``node_modules``."""
     worktree_setup: str | None = None
     """A command that is run in each new worktree first."""
+    instructions: tuple[str, ...] = ("AGENTS.md", "CLAUDE.md")
+    """Files that agents with tools are told, from the repository's root down to the run's folder."""
     trust_project: bool = False
     """Take the project's own allow rules (.claude/settings.json) and MCP servers (.mcp.json) as well."""
     sandbox: str = "auto"
@@ -184,7 +186,7 @@ BOUNDS = (
     "retries", "max_wait_s", "max_repairs", "max_turns", "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
-    "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup",
+    "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip
 

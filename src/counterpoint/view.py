@@ -13,6 +13,7 @@ from counterpoint.events import (
     NO_USAGE,
     AgentFinished,
     AgentMarked,
+    AgentPrompted,
     AgentQueued,
     AgentRetried,
     AgentReused,
@@ -25,9 +26,11 @@ from counterpoint.events import (
     Fault,
     GateAnswered,
     GateOpened,
+    InstructionsLoaded,
     LogWritten,
     Outcome,
     PhaseEntered,
+    PromptSet,
     ProviderHeld,
     Recorded,
     RequestDelivered,
@@ -87,6 +90,8 @@ class AgentView:
     seconds: float = 0.0
     turns: int = 0
     tools: int = 0
+    prompted: str = ""
+    """Digest of its system prompt and tools, in `RunView.prompts`."""
     workspace: WorkspaceClosed | None = None
     """What it has left in its worktree."""
     denied: int = 0
@@ -195,6 +200,9 @@ class RunView:
     denials: list[ToolDenied] = field(default_factory=list[ToolDenied])
     """The first that there were."""
     denied: int = 0
+    prompts: dict[str, PromptSet] = field(default_factory=dict[str, PromptSet])
+    instructions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """Files that agents are told: path, sha256, bytes."""
     held: dict[str, ProviderHeld] = field(default_factory=dict[str, ProviderHeld])
     reused: int = 0
     created_at: float = 0.0
@@ -440,6 +448,18 @@ def _tool_denied(view: RunView, event: ToolDenied, at: float) -> None:
         agent.last_at = at
 
 
+def _prompt_set(view: RunView, event: PromptSet, at: float) -> None:
+    view.prompts[event.digest] = event
+
+
+def _agent_prompted(view: RunView, event: AgentPrompted, at: float) -> None:
+    view.agents[event.agent].prompted = event.digest
+
+
+def _instructions_loaded(view: RunView, event: InstructionsLoaded, at: float) -> None:
+    view.instructions = event.files
+
+
 def _workspace_closed(view: RunView, event: WorkspaceClosed, at: float) -> None:
     view.agents[event.agent].workspace = event
 
@@ -520,6 +540,9 @@ _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     ToolUsed: _tool_used,
     ToolDenied: _tool_denied,
     WorkspaceClosed: _workspace_closed,
+    PromptSet: _prompt_set,
+    AgentPrompted: _agent_prompted,
+    InstructionsLoaded: _instructions_loaded,
     AgentRetried: _agent_retried,
     AgentFinished: _agent_finished,
     AgentReused: _agent_reused,

@@ -103,6 +103,9 @@ class Watcher:
     def denied(self, access: Access, reason: str) -> None:
         self.denials.append(f"{access}: {reason}")
 
+    def prompted(self, system: str, tools: list[ToolSpec]) -> None:
+        pass
+
     def worktree_opened(self, path: str, branch: str, base: str) -> None:
         pass
 

@@ -89,7 +89,8 @@ def test_a_file_defines_a_type(repository: Path) -> None:
     assert kind.model is None
     assert kind.max_turns == 7
     assert kind.effort == "high"
-    assert kind.unsupported == ("hooks", "permissionmode")
+    assert kind.unsupported == ("hooks",)
+    assert kind.read_only
 
 
 def test_the_nearest_definition_wins_up_to_the_repositorys_root(repository: Path) -> None:
@@ -172,3 +173,32 @@ def test_windows_line_ends_are_fine() -> None:
 def test_what_has_no_head_is_an_error(text: str) -> None:
     with pytest.raises(FrontMatterError):
         split(text)
+
+
+def test_what_a_definition_can_say_besides(repository: Path) -> None:
+    text = """---
+name: worker
+description: d
+isolation: worktree
+skills: writing, review
+mcpServers: [github]
+omitClaudeMd: true
+background: true
+permissionMode: bypassPermissions
+memory: project
+initialPrompt: Hello
+---
+Do."""
+    define(repository / ".claude/agents", "w.md", text)
+    define(repository / ".claude/agents", "v.md", "---\nname: v\nisolation: remote\n---\n")
+    known, wrong = load_types(repository, home=repository.parent)
+    kind = known["worker"]
+    assert (kind.isolated, kind.skills, kind.servers, kind.instructed) == (
+        True,
+        ("writing", "review"),
+        ["github"],
+        False,
+    )
+    assert not kind.read_only
+    assert kind.unsupported == ("initialprompt", "memory", "permissionmode bypassPermissions")
+    assert len(wrong) == 1

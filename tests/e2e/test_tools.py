@@ -462,3 +462,85 @@ def test_a_tree_with_changes_of_its_own_gets_the_merged_ones_beside_them(scripte
     assert "mine" in text
     assert text.startswith("[0]\n")
     assert git(repository, "log", "--format=%s") == "first"
+
+
+# --- what agents are told ------------------------------------------------------------------------------------------
+
+
+def test_agents_are_told_the_projects_instructions_and_show_has_the_prompt_as_it_was_sent(
+    scripted: Scripted, repository: Path
+) -> None:
+    (repository / "AGENTS.md").write_text(
+        "Use tabs. @docs/more.md\n<!-- not this -->\nnot `@docs/other.md`, not @../secret.md\n"
+    )
+    (repository / "CLAUDE.md").write_text("@AGENTS.md\nBe brief.")
+    (repository / "docs").mkdir()
+    (repository / "docs/more.md").write_text("More: @../AGENTS.md")
+    (repository / "docs/other.md").write_text("Other")
+    (repository.parent / "secret.md").write_text("hush")
+    ended = scripted.agent([])
+    assert ended.code == 0, ended.err
+    shown = scripted.cpt("show", "@last", "a1", "--json").json
+    sent = scripted.fake.asked[0].body
+    system = sent["system"] if isinstance(sent["system"], str) else "".join(part["text"] for part in sent["system"])
+    assert shown["system"] == system
+    assert [tool["name"] for tool in shown["tools"]] == scripted.fake.asked[0].tools
+    assert system.count("Use tabs.") == system.count("Be brief.") == system.count("More:") == 1
+    assert not [text for text in ("not this", "Other", "hush") if text in system]
+    (loaded,) = events(scripted.cpt, "instructions_loaded")
+    assert [Path(file["path"]).name for file in loaded["files"]] == ["AGENTS.md", "more.md", "CLAUDE.md"]
+    assert scripted.cpt("show", "@last", "a1").out.count("Use tabs.") == 1
+
+
+def test_long_instructions_are_cut_and_say_so(scripted: Scripted, repository: Path) -> None:
+    (repository / "AGENTS.md").write_text("x" * 100_000)
+    scripted.agent([])
+    system = scripted.cpt("show", "@last", "a1", "--json").json["system"]
+    assert "[34,464 bytes of this file are left out.]" in system
+
+
+def test_explorers_are_not_told_and_a_setting_turns_it_off(scripted: Scripted, repository: Path) -> None:
+    (repository / "AGENTS.md").write_text("Use tabs.")
+    scripted.agent([], options="{agentType: 'explore'}")
+    assert "Use tabs." not in scripted.cpt("show", "@last", "a1", "--json").json["system"]
+    (repository / ".counterpoint").mkdir()
+    (repository / ".counterpoint/config.toml").write_text("instructions = []")
+    scripted.agent([])
+    assert "Use tabs." not in scripted.cpt("show", "@last", "a1", "--json").json["system"]
+
+
+def test_a_skill_is_listed_and_its_body_comes_when_it_is_asked_for(scripted: Scripted) -> None:
+    folder = scripted.cpt.folder / ".claude/skills/brewing"
+    folder.mkdir(parents=True)
+    (folder / "SKILL.md").write_text("---\nname: brewing\ndescription: How to brew.\n---\nBoil water first.\n")
+    (folder / "table.txt").write_text("x")
+    (folder.parent / "broken").mkdir()
+    (folder.parent / "broken/SKILL.md").write_text("no head")
+    ended = scripted.agent([("Skill", {"skill": "brewing"}), ("Skill", {"skill": "brewin"})])
+    assert any("broken/SKILL.md" in line for line in ended.json["log"])
+    shown = scripted.cpt("show", "@last", "a1", "--json").json
+    (skill,) = [tool for tool in shown["tools"] if tool["name"] == "Skill"]
+    assert "- brewing: How to brew." in skill["description"]
+    assert "Boil" not in skill["description"]
+    results = json.dumps(shown["transcript"])
+    assert "Boil water first." in results
+    assert "table.txt" in results
+    assert "did you mean 'brewing'" in results
+
+
+def test_an_agent_type_brings_its_skills_its_rules_and_what_has_no_effect_is_told(scripted: Scripted) -> None:
+    folder = scripted.cpt.folder / ".claude"
+    (folder / "skills/brewing").mkdir(parents=True)
+    (folder / "skills/brewing/SKILL.md").write_text("---\nname: brewing\ndescription: d\n---\nBoil water first.\n")
+    (folder / "agents").mkdir()
+    (folder / "agents/barista.md").write_text(
+        "---\nname: barista\ndescription: d\ntools: Read, Write(cups/**)\nskills: brewing\nhooks: x\n---\nYou brew.\n"
+    )
+    calls = [("Write", {"file_path": name, "content": "x"}) for name in ("cups/a", "other/a")]
+    ended = scripted.agent(calls, "--allow", "Edit", options="{agentType: 'barista'}")
+    assert any("agentType 'barista': hooks have no effect here." in line for line in ended.json["log"])
+    assert (scripted.cpt.folder / "cups/a").exists()
+    assert not (scripted.cpt.folder / "other").exists()
+    system = scripted.cpt("show", "@last", "a1", "--json").json["system"]
+    assert "You brew." in system
+    assert "Boil water first." in system

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -96,7 +97,7 @@ def server(program: Program) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None or DRIVER is None:
+    if (CHROMIUM is None or DRIVER is None) and os.environ.get("COUNTERPOINT_BROWSER") != "must":
         pytest.skip("needs chromium and chromedriver (apt-get install chromium chromium-driver)")
     window = Browser(tmp_path_factory.mktemp("profile"))
     yield window

@@ -96,6 +96,7 @@ class _Agent:
 
     async def run(self) -> AgentResult:
         """The conversation within its time."""
+        self._observer.prompted(self._system, self._specs)
         try:
             async with self._deadline.timeout:
                 return await self._converse()

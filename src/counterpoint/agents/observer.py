@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from counterpoint.events import Fault, Usage, Workspace
-from counterpoint.models.messages import Answer, Request
+from counterpoint.models.messages import Answer, Request, ToolSpec
 from counterpoint.tools.policy import Access
 
 OnRetry = Callable[[Fault, float], None]
@@ -29,6 +29,10 @@ class Observer(Protocol):
 
     def denied(self, access: Access, reason: str) -> None:
         """The rules, or a person, have said no to something that it wanted to do."""
+        ...
+
+    def prompted(self, system: str, tools: list[ToolSpec]) -> None:
+        """What every request of this attempt carries besides the conversation."""
         ...
 
     def worktree_opened(self, path: str, branch: str, base: str) -> None: ...

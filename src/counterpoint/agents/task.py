@@ -41,6 +41,12 @@ class AgentTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Variables that commands see besides the harmless ones."""
     cwd: str = "."
     """The folder whose files its tools reach, and nothing outside of it."""
+    instructed: bool = True
+    """It gets the instructions of project and user (AGENTS.md, CLAUDE.md), where it has tools."""
+    skills: list[str] = field(default_factory=list[str])
+    """Skills whose bodies it gets from the start."""
+    servers: list[str] | None = None
+    """MCP servers whose tools it may have; None: all."""
     isolated: bool = False
     """It works in a git worktree of its own."""
     base: str = ""

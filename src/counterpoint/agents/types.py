@@ -16,7 +16,11 @@ from counterpoint.models.messages import Effort
 
 READ_ONLY = ("Read", "Grep", "Glob", "LS")
 MAX_FILE_BYTES = 256 * 1024
-HONOURED = frozenset({"name", "description", "tools", "disallowedtools", "model", "maxturns", "effort", "color"})
+HONOURED = frozenset({
+    "name", "description", "tools", "disallowedtools", "model", "maxturns", "effort", "color", "skills", "mcpservers",
+    "isolation", "permissionmode", "omitclaudemd", "background",
+})  # fmt: skip
+"""Keys that have an effect, or need none: every agent runs beside the script."""
 FOLDERS = (Path(".counterpoint/agents"), Path(".claude/agents"))
 
 
@@ -32,6 +36,12 @@ class AgentType:
     model: str | None = None
     effort: Effort | None = None
     max_turns: int | None = None
+    instructed: bool = True
+    """Its agents get AGENTS.md and CLAUDE.md."""
+    skills: tuple[str, ...] = ()
+    """Skills that its agents know from the start."""
+    servers: list[str] | None = None
+    """MCP servers whose tools its agents may have; None: all."""
     isolated: bool = False
     """Its agents work in worktrees."""
     read_only: bool = False
@@ -54,6 +64,7 @@ BUILT_IN = {
             ),
             tools=list(READ_ONLY),
             read_only=True,
+            instructed=False,
         ),
         AgentType(
             name="plan",
@@ -64,6 +75,7 @@ BUILT_IN = {
             ),
             tools=list(READ_ONLY),
             read_only=True,
+            instructed=False,
         ),
         AgentType(
             name="reviewer",
@@ -136,9 +148,28 @@ def read_type(path: Path) -> AgentType:
         model=_model(values),
         effort=_effort(values),
         max_turns=_count(values, "maxturns"),
+        instructed=(_one(values, "omitclaudemd") or "").lower() != "true",
+        skills=tuple(_names(values, "skills") or ()),
+        servers=_names(values, "mcpservers"),
+        isolated=_isolation(values),
+        read_only=_one(values, "permissionmode") == "plan",
         source=str(path),
-        unsupported=tuple(sorted(set(values) - HONOURED)),
+        unsupported=_unsupported(values),
     )
+
+
+def _isolation(values: Values) -> bool:
+    given = _one(values, "isolation")
+    if given not in (None, "worktree"):
+        raise FrontMatterError(f"isolation is {given!r}; the only kind is 'worktree'.")
+    return given == "worktree"
+
+
+def _unsupported(values: Values) -> tuple[str, ...]:
+    """Keys without effect; and a mode that would give more than the run's rules, which no definition can."""
+    mode = _one(values, "permissionmode")
+    more = {f"permissionmode {mode}"} if mode not in (None, "plan", "default") else set[str]()
+    return tuple(sorted((set(values) - HONOURED) | more))
 
 
 def _text(path: Path) -> str:

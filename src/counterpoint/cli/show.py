@@ -77,6 +77,9 @@ async def _show_agent(here: Session, view: RunView, text: str, output: Output) -
     for name in ("options", "fault", "usage"):
         if document[name]:
             click.echo(f"{name}: {safe(json.dumps(document[name], ensure_ascii=False))}")
+    if document["system"] is not None:
+        click.echo(f"\n--- system\n{safe(document['system'])}")
+        click.echo(f"\n--- tools\n{safe(', '.join(tool['name'] for tool in document['tools']) or 'none')}")
     click.echo(f"\n--- prompt\n{safe(str(document['prompt']))}")
     for message in document["transcript"]:
         click.echo(f"\n--- {message.get('type')}\n{safe(_message(message))}")

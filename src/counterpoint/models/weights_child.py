@@ -179,7 +179,7 @@ def receive(order: Order) -> None:
 def keep(order: Order, answer: http.client.HTTPResponse) -> None:
     """Adds what arrives to the unfinished file, or begins it anew where the hub begins anew."""
     with order.part.open("ab" if answer.status == http.HTTPStatus.PARTIAL_CONTENT else "wb") as part:
-        while chunk := answer.read(CHUNK):
+        while chunk := answer.read1(CHUNK):
             part.write(chunk)
             part.flush()
             if order.here > order.size:
@@ -272,9 +272,10 @@ def running(command: list[str], folder: Path, complaint: BinaryIO) -> Generator[
 def bytes_in(folder: Path) -> int:
     """Of the largest file below: the one that is being fetched."""
     largest = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            largest = max(largest, path.stat().st_size)
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # pip has taken it away
+                largest = max(largest, Path(parent, name).stat().st_size)
     return largest
 
 

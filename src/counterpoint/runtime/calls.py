@@ -90,6 +90,9 @@ def agent_task(
         sandbox=bounds["sandbox"],
         network=bounds["network"],
         env=list(bounds["env"]),
+        instructed=kind.instructed,
+        skills=list(kind.skills),
+        servers=kind.servers,
         isolated=isolated or base is not None,
         base=base or "",
         uncommitted=bounds["worktree_uncommitted"],
@@ -129,7 +132,10 @@ def _agent_type(opts: dict[str, Any], defaults: Defaults, warnings: list[str]) -
     if name is None:
         return resolve("general-purpose", defaults.types)
     try:
-        return resolve(name, defaults.types)
+        kind = resolve(name, defaults.types)
+        if kind.unsupported:
+            warnings.append(f"agentType {kind.name!r}: {', '.join(kind.unsupported)} have no effect here.")
+        return kind
     except HookError as error:
         if not defaults.general_for_unknown:
             raise

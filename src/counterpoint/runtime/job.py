@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass, field
 
@@ -10,11 +11,13 @@ import msgspec
 from counterpoint.agents.task import AgentTask
 from counterpoint.events import (
     NO_USAGE,
+    AgentPrompted,
     AgentRetried,
     AgentSteered,
     AgentTurned,
     Fault,
     Outcome,
+    PromptSet,
     RequestDone,
     ToolUsed,
     Usage,
@@ -22,6 +25,7 @@ from counterpoint.events import (
     WorkspaceClosed,
     WorkspaceOpened,
 )
+from counterpoint.models.messages import ToolSpec
 from counterpoint.runtime.attempt import Attempt
 from counterpoint.runtime.calls import AgentArg
 from counterpoint.runtime.denials import report_denial
@@ -111,6 +115,14 @@ class JobObserver:
 
     def denied(self, access: Access, reason: str) -> None:
         report_denial(self._attempt, self._job.task.id, access, reason)
+
+    def prompted(self, system: str, tools: list[ToolSpec]) -> None:
+        value, attempt = self._attempt.journal.value, self._attempt
+        said, listed = msgspec.json.encode(system), msgspec.json.encode(tools)
+        digest = hashlib.sha256(said + listed).hexdigest()[:16]
+        if digest not in attempt.view.prompts:
+            attempt.emit(PromptSet(digest, value(said), value(listed)))
+        attempt.emit(AgentPrompted(self._job.task.id, digest))
 
     def worktree_opened(self, path: str, branch: str, base: str) -> None:
         self._attempt.emit(WorkspaceOpened(self._job.task.id, path, branch, base))

@@ -17,12 +17,14 @@ from typing import Any, Literal
 import msgspec
 
 from counterpoint.agents.desk import Workshop
+from counterpoint.agents.instructions import Source
 from counterpoint.agents.task import AgentResult
 from counterpoint.agents.types import AgentType
 from counterpoint.ceilings import ceilings_of
 from counterpoint.errors import ScriptFault, first_error
 from counterpoint.events import (
     AgentMarked,
+    InstructionsLoaded,
     LogWritten,
     PhaseEntered,
     ProviderHeld,
@@ -75,6 +77,8 @@ class Plan:
     bounds: dict[str, Any] = field(default_factory=dict[str, Any])
     """Changes of the run's bounds."""
     types: dict[str, AgentType] = field(default_factory=dict[str, AgentType])
+    instructions: tuple[Source, ...] = ()
+    """Files that agents are told."""
     warnings: tuple[str, ...] = ()
     """What the run's log begins with."""
     changes: dict[str, Change] = field(default_factory=dict[str, Change])
@@ -137,6 +141,8 @@ class Run:
     async def execute(self) -> RunEnded:
         """Runs the script to the end of this attempt, and says how it ended. Raises StoreError."""
         self.attempt.emit(self._started())
+        if self.plan.instructions:
+            self.attempt.emit(InstructionsLoaded(msgspec.to_builtins(list(self.plan.instructions))))
         for warning in self.plan.warnings:
             self.attempt.log(warning, "warning")
         fault: ScriptFault | None = None

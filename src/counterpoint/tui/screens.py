@@ -28,7 +28,7 @@ from counterpoint.view import AgentView, GateView, RunView
 
 PAINT_S = 0.15
 """At most seven repaints a second."""
-AGAIN_S = 3.0
+AGAIN_S = 5.0
 """In this time a key is pressed again that destroys something."""
 NOTE_S = 6.0
 RUNS_S = 2.0
@@ -142,7 +142,7 @@ class RunScreen(_Screen):
         self._chosen: str | None = None
         self._filter = ""
         self._note = ("", 0.0)
-        self._armed = ("", 0.0)
+        self._armed = ("", "", 0.0)
         self._source: list[str] = []
         self._offset = 0
         self._second = 0
@@ -167,7 +167,7 @@ class RunScreen(_Screen):
 
     def _tick(self) -> None:
         second = int(time.monotonic())
-        if self.feed.moves or self._note[0]:
+        if self.feed.moves or self._note[0] or self._armed[0]:
             self._dirty |= second != self._second
         self._second = second
         if self._dirty and self.is_current:
@@ -192,8 +192,7 @@ class RunScreen(_Screen):
     def scene(self) -> Scene:
         feed = self.feed
         width, height = self.size
-        note = self._note[0] if time.monotonic() < self._note[1] else ""
-        self._note = (note, self._note[1])
+        note = self._shown_note()
         return Scene(
             feed.view, feed.timeline, feed.now(), feed.live, width, height, signs=self._door.signs, chosen=self._chosen,
             match=matcher(self._filter, feed.timeline), filter=self._filter, note=note, source=self._source,
@@ -206,6 +205,18 @@ class RunScreen(_Screen):
 
     def on_screen_resume(self) -> None:
         self._dirty = True
+
+    def _shown_note(self) -> str:
+        """A key that waits to be pressed again, else what was said last; both for a while."""
+        now = time.monotonic()
+        _, armed, until = self._armed
+        if now < until:
+            return armed
+        note, until = self._note
+        if now >= until:
+            self._note = ("", 0.0)
+            return ""
+        return note
 
     def say(self, text: str) -> None:
         """A word to the person, in the last line for some seconds."""
@@ -331,12 +342,11 @@ class RunScreen(_Screen):
     def twice(self, key: str, effect: str) -> bool:
         """Whether the key was pressed a second time; the first time says what it will do."""
         now = time.monotonic()
-        armed, until = self._armed
+        armed, _, until = self._armed
         if armed == key and now < until:
-            self._armed = ("", 0.0)
+            self._armed = ("", "", 0.0)
             return True
-        self._armed = (key, now + AGAIN_S)
-        self.say(f"{effect}  Press {key} again.")
+        self._armed = (key, f"{effect}  Press {key} again.", now + AGAIN_S)
         return False
 
     @work
