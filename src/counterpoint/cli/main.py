@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -42,6 +43,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "workflows": ("workflows", "Saved workflows."),
     "agents": ("agents", "Agent types."),
     "models": ("models", "Models and where they come from."),
+    "init": ("init", "Set a repository up: settings and a first workflow."),
+    "doctor": ("doctor", "Look at what this machine has of what runs need."),
     "config": ("config", "Settings, each with its origin."),
     "execute": ("run", ""),
 }
@@ -85,6 +88,12 @@ def program() -> None:
     """
 
 
+def _called() -> str:
+    """The name we were called by, which shells complete: ``counterpoint`` or ``cpt``."""
+    name = Path(sys.argv[0]).stem
+    return name if name == "cpt" else "counterpoint"
+
+
 def main() -> None:
     """Runs the program and exits with the code of the contract."""
     for stream in (sys.stdout, sys.stderr):
@@ -92,7 +101,7 @@ def main() -> None:
         if reconfigure is not None:
             reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        code = program.main(standalone_mode=False)
+        code = program.main(standalone_mode=False, prog_name=_called())
     except BaseException as error:
         code = report(error)
     sys.exit(code if isinstance(code, int) else 0)

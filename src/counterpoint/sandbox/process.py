@@ -82,6 +82,11 @@ class ScriptProcess:
         child._write(limits.encode())
         return child
 
+    @property
+    def pid(self) -> int:
+        """The child's process number."""
+        return self._process.pid
+
     async def __aenter__(self) -> ScriptProcess:
         return self
 
