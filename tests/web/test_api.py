@@ -89,6 +89,30 @@ def test_the_export_is_the_journal(site: Served, program: Program, run_id: str) 
     assert site.request("GET", f"{RUN}/export/jsonl")[2].decode() == program("export", run_id, "--jsonl").out
 
 
+def test_a_trace_has_no_two_slices_of_a_track_that_overlap_and_every_agent(site: Served) -> None:
+    trace = site.get(f"{RUN}/export/perfetto")["traceEvents"]
+    slices = [row for row in trace if row["ph"] == "X" and "agent" in row["args"]]
+    tracks: dict[int, int] = {}
+    for row in sorted(slices, key=lambda row: row["ts"]):
+        assert tracks.get(row["tid"], 0) <= row["ts"]
+        tracks[row["tid"]] = row["ts"] + row["dur"]
+
+    assert {row["args"]["agent"] for row in slices} >= {row["id"] for row in site.get(RUN)["agent_list"]}
+
+
+def test_spans_form_one_tree_and_hold_no_prompt(site: Served) -> None:
+    status, _, body = site.request("GET", f"{RUN}/export/otlp")
+    spans = json.loads(body)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    ids = {span["spanId"] for span in spans}
+
+    assert status == 200
+    assert len(ids) == len(spans)
+    assert [span["name"] for span in spans if "parentSpanId" not in span] == ["recorded"]
+    assert all(span["parentSpanId"] in ids for span in spans if "parentSpanId" in span)
+    assert all(int(span["startTimeUnixNano"]) <= int(span["endTimeUnixNano"]) for span in spans)
+    assert b"Look at part" not in body
+
+
 def test_every_path_is_in_the_description(site: Served) -> None:
     described = set(site.get("/api/openapi.json")["paths"])
 

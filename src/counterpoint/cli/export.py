@@ -17,6 +17,7 @@ from counterpoint.errors import UsageError
 @click.option("--jsonl", "form", flag_value="jsonl", help="The run's events, one JSON object a line.")
 @click.option("--html", "form", flag_value="html", help="The web page with the run inside, as one file.")
 @click.option("--perfetto", "form", flag_value="perfetto", help="A trace for Perfetto: slots, bars, tokens.")
+@click.option("--otlp", "form", flag_value="otlp", help="OpenTelemetry spans, as OTLP JSON.")
 @click.option(
     "--output", "-o", "file", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of stdout."
 )
@@ -29,7 +30,7 @@ async def export(run: str, form: str | None, file: Path | None, output: Output, 
     counterpoint export @last --html -o run.html
     """
     if form is None:
-        raise UsageError("export needs a form.", hint="counterpoint export RUN --html, --jsonl or --perfetto")
+        raise UsageError("export needs a form.", hint="counterpoint export RUN --html, --jsonl, --perfetto or --otlp")
     async with session(state) as here:
         data = await _data(here, await here.client.find(run), form)
     if file is None:
@@ -51,5 +52,9 @@ async def _data(here: Session, run_id: str, form: str) -> bytes:
             from counterpoint.web.perfetto import trace
 
             return trace(await here.client.events(run_id))
+        case "otlp":
+            from counterpoint.web.otlp import spans
+
+            return spans(await here.client.events(run_id))
         case _:
             return b"".join(recorded.line() + b"\n" for recorded in await here.client.events(run_id))

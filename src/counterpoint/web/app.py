@@ -18,7 +18,7 @@ from counterpoint.client import Client
 from counterpoint.errors import CounterpointError, UnknownRunError, UsageError
 from counterpoint.events import RunStatus
 from counterpoint.view import AgentView, RunView
-from counterpoint.web import openapi, perfetto, report, slim, verbs
+from counterpoint.web import openapi, otlp, perfetto, report, slim, verbs
 from counterpoint.web.guard import Guard
 from counterpoint.web.sessions import LASTS_S, Sessions
 from counterpoint.web.watched import Watched, stream
@@ -145,8 +145,11 @@ class Site:
             case "perfetto":
                 data = perfetto.trace(await self.client.events(run_id))
                 kind, name = "application/json", f"{run_id}.perfetto.json"
+            case "otlp":
+                data = otlp.spans(await self.client.events(run_id))
+                kind, name = "application/json", f"{run_id}.otlp.json"
             case _:
-                raise UsageError(f"A run has no form {form!r}.", hint="html, jsonl, perfetto")
+                raise UsageError(f"A run has no form {form!r}.", hint="html, jsonl, perfetto, otlp")
         return Response(data, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
 
     # --- asking --------------------------------------------------------------------------------------------------

@@ -162,7 +162,15 @@ DOCUMENT: dict[str, Any] = {
         ),
         "/api/runs/{run}/export/{form}": _get(
             "The run as a file",
-            [_RUN, {"name": "form", "in": "path", "required": True, "schema": {"enum": ["html", "jsonl", "perfetto"]}}],
+            [
+                _RUN,
+                {
+                    "name": "form",
+                    "in": "path",
+                    "required": True,
+                    "schema": {"enum": ["html", "jsonl", "perfetto", "otlp"]},
+                },
+            ],
             {},
             "*/*",
         ),

@@ -163,7 +163,7 @@ export class RunPane {
       h('table.pairs', null, h('tbody', null, pairs.filter(([, value]) => value !== '' && value !== 0).map(([name, value]) => h('tr', null, h('th', { scope: 'row' }, name), h('td', null, value))))),
       folded(facts.slots, 'slot left empty', 'slots left empty', (slot) => `${slot.hook}[${slot.index}]: ${slot.fault.name}: ${oneLine(slot.fault.message, 120)}`),
       folded(facts.refusals, 'call refused', 'calls refused', (each) => `${each.label ?? ''} ${each.fault.name}: ${oneLine(each.fault.message, 120)}`),
-      this.exports ? [h('h3', null, 'Take it with you'), h('p.buttons', null, ['html', 'jsonl', 'perfetto'].map((form) => h('a.button.quiet', { href: this.exports(form), download: true }, form)))] : null,
+      this.exports ? [h('h3', null, 'Take it with you'), h('p.buttons', null, ['html', 'jsonl', 'perfetto', 'otlp'].map((form) => h('a.button.quiet', { href: this.exports(form), download: true }, form)))] : null,
     ]
   }
 }
