@@ -67,7 +67,9 @@ class Examination:
         if size is not None:
             self._findings.append(size)
             return
-        given = self._without(given, refuse.control_parts(given))
+        controls, spans = refuse.controls(given)
+        self._findings += controls
+        given = given.without(spans)
         given_root = tree.parse_tree(given)
         source = self._without(given, refuse.module_parts(given, given_root, meta_statement(given_root)))
         fault = yield source.text
@@ -126,7 +128,8 @@ def _located(source: Source, root: Node, fault: ScriptFault) -> Generator[str, S
     if fault.name != "SyntaxError":
         return syntax.too_deep(source, root)
     if fault.line is not None and fault.column is not None:
-        return syntax.explained(source, root, Finding(fault.line, fault.column, syntax.sentence(fault)))
+        place = source.place(source.offset(fault.line, fault.column))  # not behind the end of the line
+        return syntax.explained(source, root, Finding(*place, syntax.sentence(fault)))
     for node in syntax.regexes(root):
         wrong = yield f"({tree.text(node)})"
         if wrong is not None:

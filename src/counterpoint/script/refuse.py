@@ -13,7 +13,8 @@ from counterpoint.script.meta import is_meta
 from counterpoint.script.source import Source, Span, units
 
 MAX_UNITS = 524_288
-CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]|\r(?!\n)")
+CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]|\r(?!\n)|\xed[\xa0-\xbf].")
+"""Control characters, and halves of surrogate pairs, which no file can hold."""
 LINE_SEPARATOR = "\u2028".encode()
 MAX_CONTROLS = 100
 """Control characters that are listed; a file that is no text has no end of them."""
@@ -31,19 +32,20 @@ def size_finding(source: Source) -> Finding | None:
     return Finding(1, 1, f"The script is longer than {MAX_UNITS:,} UTF-16 units.", f"It has {length:,}.", rule="size")
 
 
-def control_parts(source: Source) -> list[Part]:
-    """Control characters other than tab and the end of a line; a blank, or another end of a line, is there instead."""
-    parts: list[Part] = []
+def controls(source: Source) -> tuple[list[Finding], list[Span]]:
+    """Control characters other than tab and the end of a line, and where a blank is to stand instead."""
+    findings: list[Finding] = []
+    spans: list[Span] = []
     for match in CONTROL.finditer(source.encoded):
-        place = source.place(match.start())
-        if len(parts) == MAX_CONTROLS:
-            parts.append((Finding(*place, "There are more control characters.", rule="control-character"), (0, 0, b"")))
-            break
-        code = ord(match[0].decode())
-        message, hint = f"The control character U+{code:04X} is not allowed.", f"Write it as \\u{code:04x}."
-        instead = LINE_SEPARATOR if match[0] == b"\r" else b""
-        parts.append((Finding(*place, message, hint, rule="control-character"), (*match.span(), instead)))
-    return parts
+        spans.append((*match.span(), LINE_SEPARATOR if match[0] == b"\r" else b""))
+        if len(findings) > MAX_CONTROLS:
+            continue
+        message, hint = "There are more control characters.", None
+        if len(findings) < MAX_CONTROLS:
+            code = ord(match[0].decode("utf-8", "surrogatepass"))
+            message, hint = f"The control character U+{code:04X} is not allowed.", f"Write it as \\u{code:04x}."
+        findings.append(Finding(*source.place(match.start()), message, hint, rule="control-character"))
+    return findings, spans
 
 
 def module_parts(source: Source, root: Node, meta: Node | None) -> list[Part]:

@@ -63,6 +63,8 @@ class Source:
         for start, end, instead in sorted(spans):
             if start < at:
                 continue  # inside of one that is gone already
+            if b"\n" in self.encoded[start : start + len(instead)]:
+                instead = b""  # a line that ends there must go on ending there
             pieces += [self.encoded[at:start], instead, _blank(self.encoded[start + len(instead) : end])]
             at = end
         pieces.append(self.encoded[at:])
