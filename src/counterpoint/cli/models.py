@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -87,9 +86,8 @@ async def pull(name: str, output: Output, state: Path | None) -> int:
     return 0
 
 
-async def fetch_for(model: Any, output: Output) -> None:
+async def fetch_for(name: str, output: Output) -> None:
     """Fetches a local model's file when it is not there, after asking. Raises UsageError when told not to."""
-    name = str(model.name)
     if weights.installed(name) is not None:
         return
     size = weights.find(name).size / 1e6

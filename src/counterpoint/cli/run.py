@@ -167,13 +167,12 @@ async def _show_end(here: Session, run_id: str, output: Output, *, jsonl: bool) 
 
 
 async def ready(models: Models, spec: str, output: Output) -> None:
-    """Makes sure that the model can answer: one that has to be fetched is fetched, after asking."""
-    model = models.get(spec)
-    prepare = getattr(model, "prepare", None)
-    if prepare is not None:
+    """Makes sure that the model can answer: a local one whose file is not here is fetched, after asking."""
+    provider, _, name = models.get(spec).spec.partition(":")
+    if provider == "local":
         from counterpoint.cli.models import fetch_for
 
-        await fetch_for(model, output)
+        await fetch_for(name, output)
 
 
 def _progress(output: Output, jsonl: bool, view: RunView) -> Progress:
