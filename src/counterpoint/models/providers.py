@@ -7,9 +7,11 @@ can be refused without them is refused when the model is asked for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import importlib.util
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -49,6 +51,10 @@ class Account:
 
     def open(self, name: str) -> Exchange:
         """The way to the model `name`. Slow, for it imports libraries. Raises UsageError."""
+        with self._opening, _importing():
+            return self._open(name)
+
+    def _open(self, name: str) -> Exchange:
         from counterpoint.models import transport, vendors
         from counterpoint.models.exchange import Exchange
         from counterpoint.models.faults import Faults
@@ -57,21 +63,37 @@ class Account:
         faults = Faults(
             f"{provider.name} ({self._address})" if self._given else provider.name, self._key, provider.keys
         )
-        with self._opening:
-            if self._http is None:
-                self._http = transport.client(secure=not self._address.startswith("http:"))
-            access = vendors.Access(provider, self._address, self._given, self._key, self._environ, self._http)
-            try:
-                wired = vendors.wire(access, name)
-            except Exception as error:
-                # What a provider's library wants to be configured, it says in exceptions of many kinds.
-                said = faults.clean(f"{type(error).__name__}: {error}")
-                raise UsageError(f"{provider.name}:{name} cannot be used: {said}") from None
+        if self._http is None:
+            self._http = transport.client(secure=not self._address.startswith("http:"))
+        access = vendors.Access(provider, self._address, self._given, self._key, self._environ, self._http)
+        try:
+            wired = vendors.wire(access, name)
+        except Exception as error:
+            # What a provider's library wants to be configured, it says in exceptions of many kinds.
+            said = faults.clean(f"{type(error).__name__}: {error}")
+            raise UsageError(f"{provider.name}:{name} cannot be used: {said}") from None
         return Exchange(provider, name, wired, faults)
 
     async def close(self) -> None:
         if self._http is not None:
             await self._http.aclose()
+
+
+@contextlib.contextmanager
+def _importing() -> Generator[None]:
+    """Keeps the garbage collector from what is imported here, now and later.
+
+    The libraries are some 200,000 objects that live as long as the process. Looking through them was a quarter of what a
+    run of one agent costs, and it would be done again at each full collection of a run.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 class ProviderModel:
