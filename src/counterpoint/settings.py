@@ -187,8 +187,14 @@ BOUNDS = (
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",
+    "trust_project",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip
+SCRIPT_LIMITS = (
+    "max_items", "max_depth", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending",
+    "max_log_lines",
+)  # fmt: skip
+"""The bounds that a script's own doings can break."""
 
 
 def load(*, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:

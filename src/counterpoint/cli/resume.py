@@ -18,6 +18,8 @@ from counterpoint.client import load_script
 from counterpoint.events import RunStatus
 from counterpoint.models.registry import Models
 from counterpoint.runtime.rehearsal import Rehearsal
+from counterpoint.settings import SCRIPT_LIMITS, Settings
+from counterpoint.view import RunView
 
 
 @click.command()
@@ -51,8 +53,9 @@ async def resume(
         await here.client.refuse_live(run_id)
         edited = await load_script(script, portable=bool(view.bounds.get("portable"))) if script else None
         bounds = _bounds(budget, max_agents=max_agents, concurrency=concurrency, run_timeout_s=max_time)
-        orders = daemon.Orders(script=edited, reuse=reuse, bounds=bounds, waits_for_quota=wait)
         async with session_of(state, view) as there, Models(there.settings) as models:
+            bounds |= _limits_set(there.settings, view)
+            orders = daemon.Orders(script=edited, reuse=reuse, bounds=bounds, waits_for_quota=wait)
             plan = await daemon.rehearse_run(there.store, run_id, models, orders)
             if dry_run:
                 _tell(output, plan)
@@ -79,6 +82,12 @@ def _tell(output: Output, plan: Rehearsal) -> None:
         output.document({"reuse": plan.reuse, "run": plan.run, "more_may_follow": not plan.ends, "saves": saves})
     else:
         click.echo(describe(plan))
+
+
+def _limits_set(settings: Settings, view: RunView) -> dict[str, Any]:
+    """The limits of scripts that somebody has set since: what a run failed by can be raised before it goes on."""
+    set_ = {name: getattr(settings, name) for name in SCRIPT_LIMITS if name in settings.origins}
+    return {name: value for name, value in set_.items() if view.bounds.get(name) != value}
 
 
 def _bounds(budget: tuple[str, ...], **given: float | None) -> dict[str, Any]:
