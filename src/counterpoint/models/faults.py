@@ -84,7 +84,7 @@ class Faults:
     def clean(self, text: str) -> str:
         """The text on one line, bounded, without keys."""
         text = text if self._key is None else text.replace(self._key, "[key]")
-        text = _KEYS.sub("[key]", " ".join(text.split()))
+        text = _KEYS.sub("[key]", " ".join(text[: LONGEST * 20].split()))
         return text if len(text) <= LONGEST else f"{text[:LONGEST].rstrip()}…"
 
     def _words(self, error: BaseException) -> str:

@@ -83,8 +83,8 @@ class Account:
 def _importing() -> Generator[None]:
     """Keeps the garbage collector from what is imported here, now and later.
 
-    The libraries are some 200,000 objects that live as long as the process. Looking through them was a quarter of what a
-    run of one agent costs, and it would be done again at each full collection of a run.
+    The libraries are some 200,000 objects that live as long as the process. Looking through them was a quarter of what
+    a run of one agent costs, and it would be done again at each full collection of a run.
     """
     enabled = gc.isenabled()
     gc.disable()
