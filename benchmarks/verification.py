@@ -274,11 +274,13 @@ async def main() -> int:
     parser.add_argument("--true", type=float, default=0.5, help="part of the claims that is true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--within", type=float, default=0.02, help="farthest that a figure may be from theory")
+    parser.add_argument("--crowd", type=int, choices=range(len(CROWDS)), help="only this crowd of skeptics, from 0")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     started = time.perf_counter()
+    crowds = CROWDS if given.crowd is None else CROWDS[given.crowd : given.crowd + 1]
     rows = [
-        await measure(pattern, rates, given.claims, given.true, given.seed) for rates in CROWDS for pattern in PATTERNS
+        await measure(pattern, rates, given.claims, given.true, given.seed) for rates in crowds for pattern in PATTERNS
     ]
     rounds = [(find, *await converge(find, 400, given.seed)) for find in (0.2, 0.4, 0.7)]
     worst = max(max(abs(row.precision - row.precision_theory), abs(row.recall - row.recall_theory)) for row in rows)

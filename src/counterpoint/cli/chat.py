@@ -34,6 +34,7 @@ from counterpoint.lead.record import Record
 from counterpoint.lead.session import Typed, hands, typed, whole
 from counterpoint.lead.talk import Talk
 from counterpoint.lead.triage import plans, shelf
+from counterpoint.models.catalog import PROVIDERS
 from counterpoint.script.find import find
 
 LOOK_S = 0.5
@@ -119,6 +120,7 @@ class Chat:
         async with asyncio.TaskGroup() as group:
             talking = group.create_task(self._converse())
             looking = group.create_task(self._look_after_runs())
+            group.create_task(asyncio.to_thread(_import_provider, self.here.line.model.spec))
             with contextlib.suppress(EOFError):
                 while True:
                     await self._take(await lines(), group)
@@ -227,6 +229,14 @@ class Chat:
         for view, said in await self.background.ended():
             self.here.output.say(f"\n{footer(view)}")
             await self.turns.put(said)
+
+
+def _import_provider(spec: str) -> None:
+    """Loads the provider's library while the user still types: the first answer would wait seconds for it."""
+    provider = PROVIDERS.get(spec.partition(":")[0])
+    for module in provider.modules if provider else ():
+        with contextlib.suppress(ImportError):  # the first request says what is missing
+            importlib.import_module(module)
 
 
 def _typed_args(text: str) -> bytes | None:

@@ -15,14 +15,15 @@ from typing import Any, cast
 
 import msgspec
 
+from counterpoint.agents import prompts
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.events import Fault, Outcome, Usage
 from counterpoint.lead.scenarios import Level, Scenario
 from counterpoint.models.conform import Dice, conform
 
 CHARS_PER_TOKEN = 4
-SYSTEM_TOKENS = 200
-"""What an agent is told besides its prompt."""
+TOOL_TOKENS = 1200
+"""The descriptions of its tools."""
 MANY = 8
 """Items of a long list, where the schema sets no bound."""
 MOST = 40
@@ -99,6 +100,11 @@ class Cast:
             AgentResult(Outcome.OK, value, usage=usage, model=f"{task.model} (simulated)", turns=turns), seconds
         )
 
+    def _told(self, task: AgentTask) -> str:
+        """What the agent is told besides its prompt."""
+        form = prompts.form(task.schema is not None, "native" if self.plain else "tool", not self.plain)
+        return prompts.system_prompt(form, task.system, None if self.plain or task.tools == [] else task.cwd)
+
     def _value(self, task: AgentTask, dice: Dice) -> bytes:
         if task.schema is None:
             length = 0 if self.scenario.lists == "none" else self._text_length(dice)
@@ -112,7 +118,7 @@ class Cast:
 
     def _consumed(self, task: AgentTask, value: bytes, dice: Dice) -> tuple[Usage, float, int]:
         """Usage, seconds and turns."""
-        read = (len(task.prompt) + len(task.system)) // CHARS_PER_TOKEN + SYSTEM_TOKENS
+        read = (len(task.prompt) + len(self._told(task))) // CHARS_PER_TOKEN + 1
         said = len(value) // CHARS_PER_TOKEN + 1
         if self.plain:
             return Usage(read, 0, said, 1), 0.0, 1
@@ -122,6 +128,7 @@ class Cast:
             return Usage(one.input_tokens, 0, one.output_tokens, one.turns), one.seconds, one.turns
         assumed = ASSUMED[self.scenario.level]
         turns = assumed.turns if task.tools != [] else 1
+        read += TOOL_TOKENS if task.tools != [] else 0
         growth = assumed.turn_tokens * turns * (turns - 1) // 2
         output = said + assumed.thinking_tokens + 80 * (turns - 1)
         usage = Usage(read * turns + growth, 0, output, turns)
@@ -140,7 +147,7 @@ def _drawn(seen: Sequence[Observed], level: Level, dice: Dice) -> Observed:
 
 
 def _prose(prompt: str, dice: Dice, length: int) -> str:
-    words = " ".join(prompt[:200].split())[:80]
+    words = " ".join(prompt[:300].split())[:60]
     text = f"[simulated] {words} ({dice.word()})"
     return text + " and so on" * max(0, (length - len(text)) // 10)
 
@@ -159,6 +166,9 @@ def shape(schema: Any, scenario: Scenario, dice: Dice) -> Any:
     if kind == "array":
         wanted = _items(narrowed, scenario, dice)
         return {**narrowed, "minItems": wanted, "maxItems": wanted}
+    words = cast("list[Any]", narrowed["enum"]) if isinstance(narrowed.get("enum"), list) else []
+    if scenario.choice is not None and words:
+        return {**narrowed, "enum": words[:1] if scenario.choice == "first" else words[-1:]}
     if kind == "boolean" and scenario.says is not None and "const" not in narrowed and "enum" not in narrowed:
         return {**narrowed, "const": scenario.says}
     return narrowed

@@ -22,6 +22,8 @@ READING = frozenset({"Read", "Grep", "Glob", "LS"})
 ENDED_WELL = (RunStatus.COMPLETED, RunStatus.PARTIAL)
 USUAL_START_S, SLOW_START_S, SLOW_AGENT_S = 0.3, 5.0, 0.02
 """What a run's start, and each agent, may take besides the model."""
+MARGIN = 0.1
+"""By which tokens and money may be off: no two answers have one length."""
 MOST_OBSERVED = 500
 """Agents of past runs that are looked at, for each phase."""
 
@@ -140,16 +142,17 @@ def estimate(runs: Sequence[Simulated], past: Past, bounds: Mapping[str, Any]) -
     usual = list(past.runs) or [run.numbers for run in runs if run.scenario.ordinary] or bounding
     known = [*bounding, *past.runs]
 
-    def over(of: Callable[[Numbers], float]) -> Range:
-        values = [of(numbers) for numbers in known]
-        return Range(min(values), statistics.median(of(numbers) for numbers in usual), max(values))
+    def over(of: Callable[[Numbers], float], margin: float = 0.0) -> Range:
+        low = [of(numbers) * (1 - margin) for numbers in bounding] + [of(numbers) for numbers in past.runs]
+        high = [of(numbers) * (1 + margin) for numbers in bounding] + [of(numbers) for numbers in past.runs]
+        return Range(min(low), statistics.median(of(numbers) for numbers in usual), max(high))
 
     unknown_price = any(numbers.usd is None for numbers in known)
     found = Estimate(
         agents=over(lambda n: n.agents),
-        input_tokens=over(lambda n: n.input_tokens),
-        output_tokens=over(lambda n: n.output_tokens),
-        usd=None if unknown_price else over(lambda n: n.usd or 0.0),
+        input_tokens=over(lambda n: n.input_tokens, MARGIN),
+        output_tokens=over(lambda n: n.output_tokens, MARGIN),
+        usd=None if unknown_price else over(lambda n: n.usd or 0.0, MARGIN),
         wall_s=_with_overhead(over(lambda n: n.wall_s), most=max(numbers.agents for numbers in known)),
         phases=_phases(runs),
         runs=tuple(runs),

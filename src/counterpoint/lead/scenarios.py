@@ -20,6 +20,8 @@ class Scenario:
     """How long lists are: findings, items, questions."""
     says: bool | None = None
     """What every yes-or-no question is answered with; None: now this, now that."""
+    choice: Literal["first", "last"] | None = None
+    """Which of the words it may choose from an agent always chooses; None: now this, now that."""
     repeats: bool = False
     """Equal questions get equal answers, so that searches run dry."""
     quotes: float = 0.8
@@ -45,9 +47,13 @@ def scenarios(runs: int) -> list[Scenario]:
     usual = [Scenario(USUAL, seed) for seed in range(1, runs + 1)]
     return [
         *usual,
-        Scenario(NOTHING, lists="none", says=False, quotes=0.0, level="low"),
-        Scenario("every list is long, every answer yes", lists="many", says=True, quotes=1.0, level="high"),
-        Scenario("every list is long, every answer no", lists="many", says=False, quotes=1.0, level="high"),
+        Scenario(NOTHING, lists="none", says=False, choice="last", quotes=0.0, level="low"),
+        Scenario(
+            "every list is long, every answer yes", lists="many", says=True, choice="first", quotes=1.0, level="high"
+        ),
+        Scenario(
+            "every list is long, every answer no", lists="many", says=False, choice="last", quotes=1.0, level="high"
+        ),
         Scenario("always the same answers", repeats=True, level="low"),
         Scenario(FAILING, seed=1, fails=0.15, invalid=0.05),
         Scenario(ALL_FAIL, fails=1.0, level="low"),

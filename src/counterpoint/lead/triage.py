@@ -113,7 +113,7 @@ _COMMON = frozenset({
 
 def _stems(text: str) -> set[str]:
     words = cast("list[str]", _STEM.findall(text.lower()))
-    return {re.sub(r"(ing|ed|es|s)$", "", word)[:8] for word in words if word not in _COMMON}
+    return {re.sub(r"(ing|ed|s)$", "", word).rstrip("e")[:8] for word in words if word not in _COMMON}
 
 
 def offers(task: str, saved: Iterable[Saved], also: dict[str, str] | None = None) -> list[Offer]:
