@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ from counterpoint.script import find as saved
 from counterpoint.script.parse import accept, examine, trust
 from counterpoint.store.journal import Journal
 from counterpoint.store.runs import Store
+from counterpoint.tools import mcp
+from counterpoint.tools.mcp import Server, load_servers
 from counterpoint.view import RunView
 from counterpoint.workers.local import LocalExecutor
 
@@ -106,7 +109,7 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
     for listener in orders.listeners:
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
-    workshop, more = await asyncio.to_thread(_furnish, store, view)
+    workshop, servers, more = await asyncio.to_thread(_furnish, store, view)
     plan = Plan(
         script=orders.script or await recorded_script(journal.read_value, view),
         edited=orders.script is not None,
@@ -135,6 +138,7 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
     day = Day(store, run.budget, view.run_id, view.last_seq)
     await day.look()
     async with (
+        mcp.opened(servers, lambda text: run.attempt.log(text, "warning"), Path(view.cwd)) as workshop.hub,
         _beside(Control(run, store.requests, view.run_id).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
@@ -142,8 +146,8 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
         return await run.execute()
 
 
-def _furnish(store: Store, view: RunView) -> tuple[Workshop, list[str]]:
-    """What the run's agents find here, and what is wrong with files of it."""
+def _furnish(store: Store, view: RunView) -> tuple[Workshop, dict[str, Server], list[str]]:
+    """What the run's agents find here, the MCP servers that they may use, and what is wrong with files of it."""
     cwd = Path(view.cwd)
     skills, wrong = load_skills(cwd)
     names = tuple(view.bounds.get("instructions", ()))
@@ -153,7 +157,13 @@ def _furnish(store: Store, view: RunView) -> tuple[Workshop, list[str]]:
         instructions=load_instructions(cwd, names),
         skills=skills,
     )
-    return workshop, wrong
+    servers, complaints = load_servers(cwd, os.environ)
+    if servers and not view.bounds.get("trust_project"):
+        rules = [*view.bounds.get("allow", ()), *view.bounds.get("ask", ())]
+        if any(rule.startswith("mcp__") for rule in rules):
+            complaints.append(f".mcp.json: {', '.join(sorted(servers))} not started: --trust-project.")
+        servers = {}
+    return workshop, servers, [*wrong, *complaints]
 
 
 async def recorded_script(read_value: ReadValue, view: RunView) -> Script:

@@ -25,9 +25,9 @@ from counterpoint.tools.policy import Permissions, Policy
 from counterpoint.tools.registry import TOOLS, invoke
 from counterpoint.tools.shells import ShellLimits
 
-JAILS: list[jail.Kind] = ["bubblewrap", "landlock"] if jail.available() == "bubblewrap" else ["landlock"]
+JAILS: list[jail.Kind] = ["bubblewrap", "landlock"] if jail.found() == "bubblewrap" else ["landlock"]
 KINDS: list[jail.Kind] = [*JAILS, "none"]
-needs_a_jail = pytest.mark.skipif(jail.available() == "none", reason="this machine has no sandbox")
+needs_a_jail = pytest.mark.skipif(jail.found() == "none", reason="this machine has no sandbox")
 Bash = Callable[..., Awaitable[str]]
 
 
@@ -47,7 +47,7 @@ async def agent(
     """An agent that may run every command, unless the rules say otherwise."""
     policy = Policy.of(Permissions(allow=list(allow), deny=list(deny), read_only=read_only))
     environment = jail.environment(os.environ if environ is None else {**os.environ, **environ})
-    async with shells.opened(kind or jail.available(), environment, limits) as opened:
+    async with shells.opened(kind or jail.found(), environment, limits, jailed=kind != "none") as opened:
         cell = Cell(root, hidden=hidden, network=network)
         context = ToolContext(root, guard=Guard(policy), shells=opened, cell=cell)
 

@@ -6,6 +6,7 @@ A `Workshop` is what all agents of a process share; it opens a desk for each, an
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -25,6 +26,7 @@ from counterpoint.tools import jail, shells
 from counterpoint.tools.base import Tool, ToolContext
 from counterpoint.tools.guard import Ask, Denied, Guard
 from counterpoint.tools.jail import Cell
+from counterpoint.tools.mcp import Hub
 from counterpoint.tools.policy import Permissions, Policy
 
 
@@ -44,7 +46,14 @@ class Workshop:
     """What project and user tell agents that have tools."""
     skills: dict[str, SkillFile] = field(default_factory=dict[str, SkillFile])
 
-    def furnished(self, task: AgentTask, tools: list[Tool]) -> tuple[AgentTask, list[Tool]]:
+    hub: Hub | None = None
+    """MCP servers."""
+
+    async def find(self, name: str) -> Tool | None:
+        """A tool of an MCP server, for the script."""
+        return await self.hub.find(name) if self.hub is not None else None
+
+    async def furnished(self, task: AgentTask, tools: list[Tool]) -> tuple[AgentTask, list[Tool]]:
         """The task with what it is told besides, and its tools with those that are made here."""
         if not tools:
             return task, tools
@@ -53,6 +62,9 @@ class Workshop:
             parts.append(self.instructions.text)
         if self.skills and _wants("Skill", task):
             tools = [*tools, Skill(self.skills)]
+        if self.hub is not None:
+            served = await self.hub.tools(Policy.of(task.permissions), task.servers)
+            tools = [*tools, *(tool for tool in served if _wants_server(tool.spec.name, task))]
         return msgspec.structs.replace(task, system="\n\n".join(filter(None, parts))), tools
 
     @contextlib.asynccontextmanager
@@ -111,6 +123,18 @@ def _wants(name: str, task: AgentTask) -> bool:
     """Whether a tool that is not of the registry is among the task's."""
     named = {tool.partition("(")[0].strip() for tool in task.tools or ()}
     return (task.tools is None or bool({name, "*"} & named)) and not {name, "*"} & set(task.disallowed)
+
+
+def _wants_server(name: str, task: AgentTask) -> bool:
+    """Whether a tool of a server is among the task's: by its name, its server's, or with all others."""
+    if any(_names(disallowed, name) for disallowed in task.disallowed):
+        return False
+    return task.tools is None or any(_names(tool, name) for tool in task.tools)
+
+
+def _names(given: str, name: str) -> bool:
+    plain = given.partition("(")[0].strip()
+    return fnmatch.fnmatchcase(name, plain) or (plain.startswith("mcp__") and name.startswith(f"{plain}__"))
 
 
 async def _set_up(command: str, desk: ToolContext) -> None:

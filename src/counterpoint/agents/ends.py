@@ -56,7 +56,7 @@ def provider_failed(conversation: Conversation, error: ProviderError) -> AgentRe
     return conversation.end(
         Outcome.LIMITED if limited else Outcome.FAILED,
         "ProviderError",
-        error.message,
+        " ".join(filter(None, [error.message, error.hint])),
         kind=error.kind,
         stack="".join(traceback.format_exception(broken)) if broken else "",
         retry_at=retry_at,

@@ -186,7 +186,7 @@ class Run:
             self.fleet.open(group)
             self._set_time_cap()
             self._merges = Merges(self.attempt, group, self._workshop, self.fleet.agent_of_call)
-            self._tools = ScriptTools(self.attempt, group, self._use_tool, self._counter)
+            self._tools = ScriptTools(self.attempt, group, self._use_tool, self._counter, self._workshop.find)
             self._driver = group.create_task(self._drive_to_the_end(script))
 
     def _set_time_cap(self) -> None:

@@ -33,6 +33,10 @@ Counter = Callable[[Denied], AbstractAsyncContextManager[ToolContext]]
 """Opens the place where one tool call of the script is made."""
 
 
+FindTool = Callable[[str], Awaitable[Tool | None]]
+"""Finds a tool that is not built in."""
+
+
 async def use_tool(name: str, input: dict[str, Any], folder: Path) -> str:
     """Calls the tool of this name; it can only read."""
     return await invoke(tool_named(name), input, ToolContext(root=folder))
@@ -49,8 +53,11 @@ def tool_named(name: str) -> Tool:
 class ScriptTools:
     """The tool calls of one attempt's script."""
 
-    def __init__(self, attempt: Attempt, group: asyncio.TaskGroup, use: UseTool | None, counter: Counter) -> None:
+    def __init__(
+        self, attempt: Attempt, group: asyncio.TaskGroup, use: UseTool | None, counter: Counter, find: FindTool
+    ) -> None:
         self._attempt = attempt
+        self._find = find
         self._counter = counter
         self._group = group
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,7 +83,7 @@ class ScriptTools:
     async def _answer(self, asked: _Ask) -> str:
         if self._use is not None:
             return await self._use(asked.name, asked.input, self._attempt.cwd)
-        tool = tool_named(asked.name)
+        tool = await self._find(asked.name) or tool_named(asked.name)
         async with self._counter(lambda access, reason: report_denial(self._attempt, "", access, reason)) as context:
             return await invoke(tool, asked.input, context)
 

@@ -194,6 +194,13 @@ class Policy:
             return False
         return any(rule.speaks_of(access) for rule in (*self.allow, *self.ask))
 
+    def names_host(self, access: Access) -> bool:
+        """Whether an allow rule names just this host: the way to addresses of private networks."""
+        return any(
+            rule.speaks_of(access) and (rule.inside or "").removeprefix("domain:").strip().lower() == access.subject
+            for rule in self.allow
+        )
+
     def unrestricted(self, access: Access) -> bool:
         """Whether a rule allows everything of its tool."""
         return any(rule.speaks_of(access) and not rule.particular for rule in self.allow)

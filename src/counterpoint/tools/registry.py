@@ -16,16 +16,31 @@ from counterpoint.tools.policy import Access, Kind, split
 from counterpoint.tools.schema import problems
 from counterpoint.tools.search import Grep
 from counterpoint.tools.shell import Bash, BashOutput, KillShell
+from counterpoint.tools.todo import TodoWrite
+from counterpoint.tools.web import WebFetch
 
 TOOLS: dict[str, Tool] = {
-    tool.spec.name: tool for tool in (Read(), Grep(), Glob(), LS(), Write(), Edit(), Bash(), BashOutput(), KillShell())
+    tool.spec.name: tool
+    for tool in (
+        Read(),
+        Grep(),
+        Glob(),
+        LS(),
+        Write(),
+        Edit(),
+        Bash(),
+        BashOutput(),
+        KillShell(),
+        TodoWrite(),
+        WebFetch(),
+    )
 }
 ALIASES = {
     "view": "Read", "cat": "Read", "list": "LS", "search": "Grep", "rg": "Grep", "find": "Glob", "multiedit": "Edit",
     "killbash": "KillShell", "shell": "Bash",
 }  # fmt: skip
 ELSEWHERE = frozenset({
-    "NotebookEdit", "NotebookRead", "PowerShell", "WebFetch", "WebSearch", "TodoWrite", "TodoRead", "Skill",
+    "NotebookEdit", "NotebookRead", "PowerShell", "WebSearch", "TodoRead", "Skill",
     "ToolSearch", "EnterWorktree", "ExitWorktree", "Monitor", "TaskStop", "SendMessage", "Artifact", "Agent", "Task",
     "Workflow", "SlashCommand", "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "StructuredOutput",
 })  # fmt: skip
@@ -108,7 +123,13 @@ def missing(names: Iterable[str] | None) -> list[str]:
 
 def offers(tool: Tool, context: ToolContext) -> bool:
     """Whether a model is told of a tool: not where every call of it would be denied."""
-    kinds: dict[str, Kind] = {"Write": "write", "Edit": "write", "Bash": "command", "KillShell": "command"}
+    kinds: dict[str, Kind] = {
+        "Write": "write",
+        "Edit": "write",
+        "Bash": "command",
+        "KillShell": "command",
+        "WebFetch": "host",
+    }
     kind = kinds.get(tool.spec.name)
     if kind is None:
         return tool.spec.name != "BashOutput" or offers(TOOLS["Bash"], context)

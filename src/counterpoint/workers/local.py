@@ -37,7 +37,7 @@ class LocalExecutor:
             return AgentResult(Outcome.FAILED, fault=Fault("ProviderError", error.message, kind="rejected"))
         tools = select(task.tools, task.disallowed) if model.tools else []
         try:
-            task, tools = self._workshop.furnished(task, list(tools))
+            task, tools = await self._workshop.furnished(task, list(tools))
             async with self._workshop.room(task, observer) as (here, desk):
                 return await run_agent(here, model, self._sender(task, model, observer), tools, observer, history, desk)
         except HookError as error:

@@ -1,0 +1,270 @@
+"""Tools of MCP servers: one client a server for all agents, started when the first agent comes that may use it.
+
+Servers stand in ``.mcp.json``. They are programs of the user's choice and run as such, with the harmless part of the
+environment and what their entry gives them. What they say (names, descriptions, schemas, answers) is hostile: bounded,
+checked, and shown to agents as data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from counterpoint.errors import ToolError, first_error
+from counterpoint.models.messages import ToolSpec
+from counterpoint.tools import jail
+from counterpoint.tools.base import Access, Action, ToolContext
+from counterpoint.tools.policy import Policy
+from counterpoint.tools.schema import well_formed
+
+if TYPE_CHECKING:
+    from mcp import Client
+
+START_S = 30.0
+CALL_S = 300.0
+MAX_TOOLS = 100
+"""Of one server."""
+MAX_DESCRIPTION = 2000
+MAX_SCHEMA = 20_000
+MAX_ANSWER = 100_000
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+_ODD = re.compile(r"[^A-Za-z0-9_-]")
+
+
+class Server(msgspec.Struct, frozen=True):
+    """One entry of ``mcpServers``."""
+
+    command: str = ""
+    args: list[str] = []
+    env: dict[str, str] = {}
+    url: str = ""
+    headers: dict[str, str] = {}
+    type: str = ""
+
+
+class _File(msgspec.Struct, rename="camel"):
+    mcp_servers: dict[str, Server] = {}
+
+
+def load_servers(cwd: Path, environ: Mapping[str, str]) -> tuple[dict[str, Server], list[str]]:
+    """The servers of ``.mcp.json`` between a folder and its repository's root, the nearest winning; and complaints."""
+    found: dict[str, Server] = {}
+    wrong: list[str] = []
+    for folder in (cwd, *cwd.parents):
+        path = folder / ".mcp.json"
+        if path.is_file():
+            try:
+                entries = msgspec.json.decode(path.read_bytes(), type=_File).mcp_servers
+                for name, server in entries.items():
+                    found.setdefault(_ODD.sub("_", name), _expanded(server, environ))
+            except (OSError, msgspec.DecodeError, KeyError) as error:
+                wrong.append(f"{path}: {error}")
+        if (folder / ".git").exists():
+            break
+    return found, wrong
+
+
+def _expanded(server: Server, environ: Mapping[str, str]) -> Server:
+    """Raises KeyError for a variable that is not set and has no default."""
+
+    def text(value: str) -> str:
+        return _VARIABLE.sub(
+            lambda found: environ[found[1]] if found[2] is None else environ.get(found[1], found[2]), value
+        )
+
+    return Server(
+        command=text(server.command),
+        args=[text(arg) for arg in server.args],
+        env={name: text(value) for name, value in server.env.items()},
+        url=text(server.url),
+        headers={name: text(value) for name, value in server.headers.items()},
+        type=server.type,
+    )
+
+
+@dataclass(slots=True, eq=False)
+class _Connection:
+    """A server under way."""
+
+    ready: asyncio.Future[Client]
+    tools: list[McpTool] | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Hub:
+    """All servers of a run; made by `opened`."""
+
+    def __init__(
+        self, group: asyncio.TaskGroup, servers: Mapping[str, Server], warn: Callable[[str], None], cwd: Path
+    ) -> None:
+        self._group = group
+        self._servers = servers
+        self._warn = warn
+        self._cwd = cwd
+        self._connections: dict[str, _Connection] = {}
+        self._stop = asyncio.Event()
+
+    async def tools(self, policy: Policy, servers: Iterable[str] | None = None) -> list[McpTool]:
+        """The tools that rules could allow, of these servers or all; only such servers are started."""
+        wanted = set(self._servers) if servers is None else set(servers)
+        found: list[McpTool] = []
+        for name in sorted(wanted & set(self._servers)):
+            if _could(policy, name):
+                found += [tool for tool in await self._tools_of(name) if policy.may(tool.access)]
+        return found
+
+    async def find(self, name: str) -> McpTool | None:
+        """The tool of this full name."""
+        for server in self._servers:
+            if name.startswith(f"mcp__{server}__"):
+                return next((tool for tool in await self._tools_of(server) if tool.spec.name == name), None)
+        return None
+
+    def close(self) -> None:
+        self._stop.set()
+
+    async def _tools_of(self, name: str) -> list[McpTool]:
+        connection = self._connections.get(name)
+        if connection is None:
+            connection = self._connections[name] = _Connection(asyncio.get_running_loop().create_future())
+            self._group.create_task(self._serve(name, connection.ready))
+        async with connection.lock:
+            if connection.tools is None:
+                connection.tools = await self._listed(name, connection)
+        return connection.tools
+
+    async def _serve(self, name: str, ready: asyncio.Future[Client]) -> None:
+        """Holds the client: it has to be left by the task that entered it."""
+        try:
+            async with _client(self._servers[name], self._cwd) as client:
+                if not ready.done():
+                    ready.set_result(client)
+                await self._stop.wait()
+        except Exception as error:  # a server that fails costs its tools, and not the run
+            if ready.done():
+                self._warn(f"The MCP server {name} has ended: {first_error(error)}")
+            else:
+                ready.set_exception(ToolError(str(first_error(error))))
+        finally:
+            if not ready.done():
+                ready.cancel()
+
+    async def _listed(self, name: str, connection: _Connection) -> list[McpTool]:
+        try:
+            async with asyncio.timeout(START_S):
+                client = await asyncio.shield(connection.ready)
+                listed = (await client.list_tools()).tools
+        except Exception as error:  # as above
+            self._warn(f"The MCP server {name} could not be started; its tools are missing: {first_error(error)}")
+            return []
+        tools = [tool for each in listed[:MAX_TOOLS] if (tool := self._made(name, client, each)) is not None]
+        if len(listed) > MAX_TOOLS:
+            self._warn(f"The MCP server {name} has {len(listed)} tools; the first {MAX_TOOLS} are used.")
+        return tools
+
+    def _made(self, server: str, client: Client, tool: Any) -> McpTool | None:
+        name = f"mcp__{server}__{_ODD.sub('_', tool.name)}"[:64]
+        given: dict[str, Any] = tool.input_schema
+        schema: dict[str, Any] = {"type": "object", "properties": {}, **given}
+        try:
+            if len(msgspec.json.encode(schema)) > MAX_SCHEMA:
+                raise ValueError(f"its schema is longer than {MAX_SCHEMA} bytes")
+            well_formed(schema)
+        except Exception as error:  # whatever is wrong with a stranger's schema
+            self._warn(f"The tool {name} is left out: {error}")
+            return None
+        reads = bool(tool.annotations and tool.annotations.read_only_hint)
+        return McpTool(ToolSpec(name, (tool.description or "")[:MAX_DESCRIPTION], schema), client, tool.name, reads)
+
+
+@dataclass(frozen=True, slots=True)
+class McpTool:
+    """One tool of a server."""
+
+    spec: ToolSpec
+    client: Client
+    name: str
+    """As the server calls it."""
+    reads: bool
+    """The server says that it changes nothing. It may lie: what is at stake is what a rule has allowed."""
+    read_only: bool = False
+
+    @property
+    def access(self) -> Access:
+        return Access(self.spec.name, "query" if self.reads else "call")
+
+    async def prepare(self, input: dict[str, Any], context: ToolContext) -> Action:
+        return Action((self.access,), lambda: self._call(input))
+
+    async def _call(self, input: dict[str, Any]) -> str:
+        try:
+            answer = await self.client.call_tool(self.name, input, read_timeout_seconds=CALL_S)
+        except Exception as error:  # a server can fail in every way
+            raise ToolError(f"{self.spec.name} failed: {str(first_error(error))[:2000]}") from error
+        text = "\n".join(_shown(part) for part in answer.content)
+        over = len(text) - MAX_ANSWER
+        if over > 0:
+            text = f"{text[:MAX_ANSWER]}\n[… {over:,} more characters are left out; ask for less.]"
+        return f"[The server says that this is an error.]\n{text}" if answer.is_error else text
+
+
+def _shown(part: Any) -> str:
+    text = getattr(part, "text", None)
+    return text if isinstance(text, str) else f"[{getattr(part, 'type', 'something')} that cannot be shown as text]"
+
+
+def _could(policy: Policy, server: str) -> bool:
+    """Whether a rule speaks of a server, or of a tool of it."""
+    any_tool = Access(f"mcp__{server}__*", "query")
+    return any(
+        rule.speaks_of(any_tool) or rule.tool.startswith(f"mcp__{server}__") for rule in (*policy.allow, *policy.ask)
+    )
+
+
+@asynccontextmanager
+async def opened(servers: Mapping[str, Server], warn: Callable[[str], None], cwd: Path) -> AsyncGenerator[Hub]:
+    """The servers' hub; what it has started has ended when the block is left."""
+    failure: Exception | None = None
+    async with asyncio.TaskGroup() as group:
+        hub = Hub(group, servers, warn, cwd)
+        try:
+            yield hub
+        except Exception as error:  # a task group would wrap it
+            failure = error
+        finally:
+            hub.close()
+    if failure is not None:
+        raise failure
+
+
+@asynccontextmanager
+async def _client(server: Server, cwd: Path) -> AsyncGenerator[Client]:
+    try:
+        from mcp import Client, StdioServerParameters
+        from mcp.client.stdio import stdio_client
+        from mcp.client.streamable_http import (
+            create_mcp_http_client,  # pyright: ignore[reportPrivateImportUsage] # its own place is more private still
+            streamable_http_client,
+        )
+    except ImportError:
+        raise ToolError("MCP servers need the library mcp: pip install 'counterpoint[mcp]'") from None
+    if server.url:
+        async with (
+            create_mcp_http_client(headers=server.headers) as http,
+            Client(streamable_http_client(server.url, http_client=http)) as client,
+        ):
+            yield client
+        return
+    environment = {**jail.environment(os.environ), **server.env}
+    parameters = StdioServerParameters(command=server.command, args=server.args, env=environment, cwd=cwd)
+    with Path(os.devnull).open("w") as nowhere:  # noqa: ASYNC230 (it never waits)
+        async with Client(stdio_client(parameters, errlog=nowhere)) as client:
+            yield client
