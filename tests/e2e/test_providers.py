@@ -155,7 +155,7 @@ def test_a_retry_after_holds_back_every_agent(cpt: Program, fake: Fake):
 @pytest.mark.parametrize(
     ("reply", "says"),
     [
-        (Fails(401, f"Incorrect API key provided: {KEY}."), "refuses the key"),
+        (Fails(401, f"Incorrect API key provided: {KEY}."), "Check OPENAI_COMPATIBLE_API_KEY"),
         (Fails(429, "Come back tomorrow.", headers={"retry-after": "7200"}), "Come back tomorrow"),
         (Fails(429, "You exceeded your current quota.", "insufficient_quota"), "quota is used up"),
     ],
