@@ -7,8 +7,8 @@ from tests.e2e.conftest import Ended, Program
 
 
 def limited(cpt: Program, text: str, **bounds: str) -> Ended:
-    return cpt("run", cpt.script(text), "--model", "sim", "--json", "--concurrency", "50",
-               **{f"COUNTERPOINT_{name.upper()}": value for name, value in bounds.items()})  # fmt: skip
+    environment = {f"COUNTERPOINT_{name.upper()}": value for name, value in bounds.items()}
+    return cpt("run", cpt.script(text), "--model", "sim", "--json", timeout=60, **environment)
 
 
 @pytest.mark.parametrize(
@@ -99,43 +99,45 @@ def test_halves_of_characters_become_the_sign_for_them(cpt: Program):
     assert cpt("show", "@last", "--json").json["agent_list"][0]["label"] == "l\ufffd"
 
 
-@pytest.mark.parametrize(
-    "options",
-    ["null", "[1, 2]", "'label'", "{label: {a: 1}}", "{label: Symbol()}", "{label: ''}", "{phase: [1]}", "{phase: null}",
-     "{model: 7}", "{model: {}}", "{effort: []}", "{tools: 'Read'}", "{tools: {}}", "{disallowedTools: 5}",
-     "{timeoutMs: 'x'}", "{timeoutMs: -1}", "{stallMs: NaN}", "{maxTurns: 1e999}", "{maxTurns: 0.5}", "{retries: -3}",
-     "{key: {a: [1]}}", "{key: null}", "{cwd: 5}", "{schema: null}", "{isolation: null}", "{agentType: 7}",
-     "{__proto__: {label: 'x'}}"],
-)  # fmt: skip
-def test_options_of_the_wrong_kind_do_no_harm(cpt: Program, options: str):
-    ended = cpt.run(f"return typeof await agent('x', {options})")
-    assert ended.code == 0, ended.out + ended.err
-    assert ended.json["result"] == "string"
+ODD_OPTIONS = """
+    null | [1, 2] | 'label' | {label: {a: 1}} | {label: Symbol()} | {label: ''} | {phase: [1]} | {phase: null}
+    {model: 7} | {model: {}} | {effort: []} | {tools: 'Read'} | {tools: {}} | {disallowedTools: 5} | {timeoutMs: 'x'}
+    {timeoutMs: -1} | {stallMs: NaN} | {maxTurns: 1e999} | {maxTurns: 0.5} | {retries: -3} | {key: {a: [1]}}
+    {key: null} | {cwd: 5} | {schema: null} | {isolation: null} | {agentType: 7} | {__proto__: {label: 'x'}}
+"""
 
 
-@pytest.mark.parametrize(
-    ("call", "name"),
-    [
-        ("agent('x', {schema: 5})", "SchemaError"),
-        ("agent('x', {schema: []})", "SchemaError"),
-        ("agent('x', {schema: {type: 'object', properties: 7}})", "SchemaError"),
-        ("agent('x', {isolation: 'vm'})", "WorkspaceError"),
-        ("agent('x', {from: 7})", "WorkspaceError"),
-        ("agent('x', {cwd: '../..'})", "WorkspaceError"),
-        ("agent('x', {cwd: 'nowhere'})", "WorkspaceError"),
-        ("workflow()", "WorkflowError"),
-        ("workflow(7)", "WorkflowError"),
-        ("workflow({scriptPath: 5})", "WorkflowError"),
-        ("workflow({scriptPath: '/etc/passwd'})", "WorkflowError"),
-        ("counterpoint.tool('Nothing', {})", "ToolError"),
-        ("counterpoint.tool(null)", "ToolError"),
-        ("counterpoint.tool('Read', 5)", "TypeError"),
-    ],
-)
-def test_what_is_asked_wrongly_rejects_and_can_be_caught(cpt: Program, call: str, name: str):
-    ended = cpt.run(f"try {{ await {call} }} catch (e) {{ return e.name }}")
+def test_options_of_the_wrong_kind_do_no_harm(cpt: Program):
+    options = [row.strip() for line in ODD_OPTIONS.strip().splitlines() for row in line.split("|")]
+    calls = ", ".join(f"() => agent('x', {option})" for option in options)
+    ended = cpt.run(f"return (await parallel([{calls}])).map((text) => typeof text)")
     assert ended.code == 0, ended.out + ended.err
-    assert ended.json["result"] == name
+    assert ended.json["result"] == ["string"] * len(options)
+
+
+WRONG_CALLS = {
+    "agent('x', {schema: 5})": "SchemaError",
+    "agent('x', {schema: []})": "SchemaError",
+    "agent('x', {schema: {type: 'object', properties: 7}})": "SchemaError",
+    "agent('x', {isolation: 'vm'})": "WorkspaceError",
+    "agent('x', {from: 7})": "WorkspaceError",
+    "agent('x', {cwd: '../..'})": "WorkspaceError",
+    "agent('x', {cwd: 'nowhere'})": "WorkspaceError",
+    "workflow()": "WorkflowError",
+    "workflow(7)": "WorkflowError",
+    "workflow({scriptPath: 5})": "WorkflowError",
+    "workflow({scriptPath: '/etc/passwd'})": "WorkflowError",
+    "counterpoint.tool('Nothing', {})": "ToolError",
+    "counterpoint.tool(null)": "ToolError",
+    "counterpoint.tool('Read', 5)": "TypeError",
+}
+
+
+def test_what_is_asked_wrongly_rejects_and_can_be_caught(cpt: Program):
+    calls = ", ".join(f"{call}.catch((e) => e.name)" for call in WRONG_CALLS)
+    ended = cpt.run(f"return await Promise.all([{calls}])")
+    assert ended.code == 0, ended.out + ended.err
+    assert dict(zip(WRONG_CALLS, ended.json["result"], strict=True)) == WRONG_CALLS
     assert ended.json["agents"]["total"] == 0
 
 
