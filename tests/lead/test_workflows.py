@@ -276,3 +276,12 @@ def test_the_guides_example_is_a_clean_and_sound_workflow(cpt: Program, tmp_path
     assert cpt("check", cpt.script(text, "guide")).code == 0
     ended = cpt("simulate", cpt.script(text, "guide"), "--args", '{"file": "s.py"}', "--model", "sim", "--json")
     assert ended.code == 0, ended.out
+
+
+def test_arguments_that_do_not_fit_what_a_workflow_declares_are_refused_before_anything_starts(cpt: Program):
+    ended = cpt("run", "bug-hunt", "--args", '{"rounds": "many"}', "--model", "sim")
+    assert ended.code == 2
+    assert "$.rounds" in ended.err
+    assert "It takes: path" in ended.err
+    assert cpt("run", "deep-research", "--model", "sim").code == 2
+    assert cpt("ps", "--all", "--json").json["runs"] == []

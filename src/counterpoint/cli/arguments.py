@@ -6,13 +6,15 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from counterpoint.ceilings import read_ceiling
 from counterpoint.cli.text import safe
 from counterpoint.errors import UsageError
+from counterpoint.script import Script
+from counterpoint.tools.schema import problems
 
 
 def read_args(text: str | None) -> bytes | None:
@@ -89,3 +91,30 @@ class Duration(click.ParamType[float]):
         if match is None or float(match[1]) == 0:
             self.fail(f"{value!r} is no time; give for example 45s, 90m or 2h.", param, ctx)
         return float(match[1]) * _SECONDS[match[2]]
+
+
+def check_args(script: Script, args: bytes | None) -> bytes | None:
+    """The arguments, where they fit the schema that the script declares as ``meta.args``.
+
+    A text is never checked: scripts take one as a short form. Raises UsageError with what is wrong and what it takes.
+    """
+    given: Any = script.meta.raw.get("args")
+    value: Any = json.loads(args) if args is not None else {}
+    if not isinstance(given, dict) or isinstance(value, str):
+        return args
+    schema = cast("dict[str, Any]", given)
+    try:
+        wrong = problems(schema, value)
+    except ValueError:
+        return args  # a schema that is none is the script's mistake, and says nothing of the arguments
+    if wrong:
+        message = f"The arguments of {script.meta.name} do not fit: {'; '.join(wrong[:5])}."
+        raise UsageError(message, hint=_takes(schema.get("properties")))
+    return args
+
+
+def _takes(given: Any) -> str | None:
+    properties = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    described: dict[str, Any] = {name: rules for name, rules in properties.items() if isinstance(rules, dict)}
+    parts = [f"{name} ({rules.get('description') or rules.get('type', 'any')})" for name, rules in described.items()]
+    return safe(f"It takes: {', '.join(parts)}.") if parts else None

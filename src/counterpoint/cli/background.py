@@ -8,6 +8,7 @@ from typing import Any
 
 from counterpoint.background import execute_apart
 from counterpoint.cli.approval import Approved, Proposal, approve
+from counterpoint.cli.arguments import check_args
 from counterpoint.cli.leading import Office, read_decided_args
 from counterpoint.cli.plan import authored, refuse_small
 from counterpoint.cli.receipts import me
@@ -70,6 +71,7 @@ class Background:
     async def propose(self, script: Script, args: bytes | None, why: str) -> str:
         """Asks for a yes, and starts the run in a process of its own."""
         here = self.here
+        check_args(script, args)
         estimate = await here.estimate(script, args)
         approved = await approve(here, Proposal(script, args, estimate, why), ask=self.ask)
         if not isinstance(approved, Approved):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 
 from counterpoint import daemon
 from counterpoint.cli.approval import Approved, Proposal, approve
-from counterpoint.cli.arguments import read_budgets
+from counterpoint.cli.arguments import check_args, read_budgets
 from counterpoint.cli.leading import Office, office, read_decided_args
 from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.cli.permissions import permission_options
@@ -75,7 +76,8 @@ async def _carry_out(here: Office, task: str, decision: Decision, talk: Talk) ->
         case "answer":
             return _answered(here, decision)
         case "agent":
-            approved = Approved(await _one_agent(here, decision.prompt), "the task itself")
+            script, args = await asyncio.to_thread(load, ONE_AGENT), msgspec.json.encode({"task": decision.prompt})
+            return await _run(here, script, args, "the task itself", decision, talk)
         case "saved":
             script = await load_script(find(decision.name, here.folder, names_only=True))
             approved = await _approved(here, script, read_decided_args(decision.args), decision)
@@ -86,10 +88,12 @@ async def _carry_out(here: Office, task: str, decision: Decision, talk: Talk) ->
             approved = await _approved(here, attempt.script, None, decision)
     if not isinstance(approved, Approved):
         return _not_approved(here, approved)
-    return await _run(here, approved, decision, talk)
+    proposal = approved.proposal
+    return await _run(here, proposal.script, proposal.args, approved.by, decision, talk)
 
 
 async def _approved(here: Office, script: Script, args: bytes | None, decision: Decision) -> Approved | str:
+    check_args(script, args)
     why = " ".join(filter(None, (decision.reason, decision.gain, decision.cost)))
     return await approve(here, Proposal(script, args, await here.estimate(script, args), why))
 
@@ -105,12 +109,6 @@ def _not_approved(here: Office, refusal: str) -> int:
     return UNASKED
 
 
-async def _one_agent(here: Office, task: str) -> Proposal:
-    script = load(ONE_AGENT)
-    args = msgspec.json.encode({"task": task})
-    return Proposal(script, args, await here.estimate(script, args))
-
-
 def _answered(here: Office, decision: Decision) -> int:
     if here.output.json:
         here.output.document({
@@ -123,14 +121,16 @@ def _answered(here: Office, decision: Decision) -> int:
     return 0
 
 
-async def _run(here: Office, approved: Approved, decision: Decision, talk: Talk) -> int:
+async def _run(
+    here: Office, script: Script, args: bytes | None, approved_by: str, decision: Decision, talk: Talk
+) -> int:
     """Runs what was approved, and lets the lead answer from what came back."""
-    proposal, client = approved.proposal, here.here.client
+    client = here.here.client
     run_id = await client.submit(
-        proposal.script, settings=here.here.settings, models=here.models, cwd=here.folder, args=proposal.args,
+        script, settings=here.here.settings, models=here.models, cwd=here.folder, args=args,
         version=VERSION,
     )  # fmt: skip
-    here.record.add("run", run_id=run_id, approved_by=approved.by)
+    here.record.add("run", run_id=run_id, approved_by=approved_by)
     ended = await carry_out(here.here, run_id, here.models, here.output)
     view = await client.view(run_id)
     result = await client.value(run_id, view.result)
@@ -141,7 +141,7 @@ async def _run(here: Office, approved: Approved, decision: Decision, talk: Talk)
     here.record.add("answered", run_id=run_id, answer=answer)
     if here.output.json:
         here.output.document({
-            "session": here.record.id, "way": decision.way, "reason": decision.reason, "approved_by": approved.by,
+            "session": here.record.id, "way": decision.way, "reason": decision.reason, "approved_by": approved_by,
             "run_id": run_id, "answer": answer or None, "run": await client.document(view),
             "lead": {**msgspec.to_builtins(here.line.usage), "context_before": before,
                      "context_after": talk.context},

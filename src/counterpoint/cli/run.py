@@ -16,7 +16,7 @@ import msgspec
 
 from counterpoint import daemon
 from counterpoint.background import Given, execute_apart
-from counterpoint.cli.arguments import Duration, read_args, read_budgets
+from counterpoint.cli.arguments import Duration, check_args, read_args, read_budgets
 from counterpoint.cli.ending import print_result, print_summary
 from counterpoint.cli.notices import noticing
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
@@ -76,6 +76,7 @@ async def run(
     args = read_args(args_)
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
         text = await load_script(find(script, script_folder(script, folder)), portable=here.settings.portable)
+        args = check_args(text, args)
         await ready(models, models.default(here.settings.model), output)
         settings = in_force(here.settings, folder, output)
         run_id = await here.client.submit(

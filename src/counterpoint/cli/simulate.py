@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from counterpoint.cli.arguments import read_args, read_budgets
+from counterpoint.cli.arguments import check_args, read_args, read_budgets
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.run import script_folder
 from counterpoint.cli.text import count, duration, money, one_line, safe
@@ -56,7 +56,8 @@ async def simulate(
     flags |= read_budgets(budget)
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
         text = await load_script(find(script, script_folder(script, folder)), portable=here.settings.portable)
-        found = await estimated(here.client, text, here.settings, models, folder, read_args(args_), runs=runs)
+        args = check_args(text, read_args(args_))
+        found = await estimated(here.client, text, here.settings, models, folder, args, runs=runs)
         shape = shape_of(text.source, text.meta)
         if svg is not None:
             await asyncio.to_thread(svg.write_text, picture.svg(text.meta.name, shape, found.phases), encoding="utf-8")
