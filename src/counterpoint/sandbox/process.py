@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 PRELUDES = [HERE / "js" / name for name in ("web.js", "locale.js", "patterns.js", "prelude.js")]
 ENGINE = "quickjs-ng/0.17"
 """What runs the scripts; texts of errors and stacks depend on it."""
-GRACE_S = 2.0
+GRACE_S = 5.0
 """Over the time that a turn may take, before a child that does not answer is killed."""
 BUSY = 1 if sys.platform == "win32" else 6
 """How often `sync_s` a turn may take where the system itself counts a process's own time: the machine may be busy."""
