@@ -28,6 +28,8 @@ from counterpoint.store.runs import RunRow, Store
 from counterpoint.view import AgentView, RunView
 
 SCHEMA_VERSION = 1
+WORKSPACE = ("branch", "base", "commit", "files", "insertions", "deletions", "path", "patch_bytes")
+"""What an agent's document says of its worktree, besides the patch."""
 WATCH_S = 0.1
 START_S = 10.0
 """How long a run may take to find a process that executes it."""
@@ -228,7 +230,7 @@ class Client:
 
     async def agent_document(self, view: RunView, agent: AgentView) -> dict[str, Any]:
         """Everything that is known of one agent: its row, the exact prompt, what was said, what came out."""
-        return {
+        document = {
             **agent_row(agent),
             "prompt": await self.value(view.run_id, agent.prompt),
             **await self._sent(view, agent),
@@ -237,6 +239,11 @@ class Client:
             "raw": await self.value(view.run_id, agent.raw),
             "transcript": await self.transcript(view.run_id, agent.id),
         }
+        if agent.workspace is not None:
+            made = agent.workspace
+            document["workspace"] = {name: getattr(made, name) for name in WORKSPACE}
+            document["workspace"]["patch"] = await self.value(view.run_id, made.patch)
+        return document
 
 
 def _refuse_unknown_price(model: Model, settings: Settings) -> None:

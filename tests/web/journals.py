@@ -101,6 +101,9 @@ def story(agents: int, spans: int) -> list[tuple[float, Event]]:
         prompt = value('Try to refute the claim below.\n\n# Claim\nThe "lock" is missing\nhere\n\n# Evidence\nnone')
         told.tell(again + 2 + n / 10, e.AgentQueued(name, name, prompt, f"verify {n + 1}/3", "Doubt", {}, "sim:x"))
         told.tell(again + 3 + n / 10, e.AgentStarted(name))
+        if refuted:
+            patch = value("diff --git a/x.py b/x.py\n@@ -1 +1 @@\n-old\n+new <b>\n")
+            told.tell(again + 3.5, e.WorkspaceClosed(name, "agents/x", "b1", "c1", ["x.py"], 1, 1, "/tmp/x", patch, 60))
         answer = value({"refuted": refuted, "reason": "so it is"})
         told.tell(again + 4 + n / 10, e.AgentFinished(name, Outcome.OK, answer, usage=told.usage(), seconds=1.0))
     told.tell(again + 5, e.ProviderHeld("sim", again + 9, "slow down"))

@@ -204,6 +204,16 @@ def test_a_line_of_a_megabyte_is_shown_in_part_and_more_on_demand(
     assert page.wait("document.querySelector('.agent-body pre').textContent.length") == 120_000
 
 
+def test_what_an_agent_changed_is_shown_as_a_diff(page: Browser, server: Served, recording: str) -> None:
+    show(page, server, f"{recording}?agent=a9000")
+    page.click(".inspector [role=tab]", "Diff")
+
+    assert page.wait("document.querySelector('.diff .added')?.textContent") == "+new <b>\n"
+    assert page.run("return document.querySelector('.diff .removed').textContent") == "-old\n"
+    show(page, server, f"{recording}?agent=a1")
+    page.wait("document.querySelector('.inspector [data-tab=diff]')?.hidden")
+
+
 def test_history_can_be_scrubbed_and_played(page: Browser, server: Served, program: Program, recording: str) -> None:
     show(page, server, f"{recording}?seq=50")
     page.wait("document.querySelector('.flags').textContent.includes('event 50')")

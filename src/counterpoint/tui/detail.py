@@ -9,7 +9,7 @@ from rich.text import Text
 
 from counterpoint.tui.paint import CHOSEN, DIM, Scene, agent_lines, fit, footer, padded, rule, wrapped
 
-TABS = ("transcript", "prompt", "result", "usage")
+TABS = ("transcript", "prompt", "result", "diff", "usage")
 SHOWN = 200_000
 """Characters of one text that are shown; `show --json` has the rest."""
 KEYS = "Tab next part  j k PgUp PgDn g G  s steer  r retry  x skip  Esc back"
@@ -40,6 +40,8 @@ class AgentText:
                 said = [("", ""), ("What the agent said", "bold"), (_json(document["raw"]), "")]
                 value = [("What the script received", "bold"), (_json(document["value"]), "")]
                 return value + (said if document["raw"] is not None else [])
+            case "diff":
+                return _diff(document.get("workspace"))
             case "usage":
                 names = ("usage", "seconds", "turns", "attempt", "model", "line")
                 return [(f"{name}: {_json(document[name])}", "") for name in names]
@@ -59,6 +61,17 @@ def agent_screen(scene: Scene, texts: AgentText, tab: str) -> list[Text]:
     place = Text(f" line {min(scene.offset + 1, len(body))} of {len(body)}   {KEYS}", DIM)
     last = footer(scene) if scene.note else place
     return fit([*head, tabs, rule("", scene.width), *padded(shown, room), last], scene)
+
+
+DIFF = {"+": "green", "-": "red", "@": "magenta", "d": "bold"}
+
+
+def _diff(made: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if made is None:
+        return [("It has left nothing in a worktree.", DIM)]
+    patch = made["patch"] or f"git diff {made['base']}..{made['commit']}"
+    head = f"{made['branch']}  +{made.get('insertions', 0)} -{made.get('deletions', 0)}  {made.get('path', '')}"
+    return [(head, "bold"), *((line, DIFF.get(line[:1], "")) for line in _cut(patch).split("\n"))]
 
 
 def _message(message: dict[str, Any]) -> list[tuple[str, str]]:

@@ -35,6 +35,7 @@ class AgentView {
     this.startedAt = this.finishedAt = null
     this.seconds = this.turns = this.tools = this.retries = 0
     this.doing = ''
+    this.workspace = null
   }
 
   get usage() {
@@ -317,6 +318,10 @@ const HANDLERS = {
     agent.finishedAt = agent.lastAt = at
     agent.seconds = event.seconds ?? 0
     agent.turns = event.turns ?? 1
+  },
+
+  workspace_closed(view, event) {
+    view.agents.get(event.agent).workspace = event
   },
 
   agent_reused(view, event) {

@@ -25,7 +25,7 @@ export function jsonText(value) {
   return longText(typeof value === 'string' ? value : JSON.stringify(value, null, 2) ?? 'undefined')
 }
 
-const AGENT_TABS = [['live', 'Transcript'], ['prompt', 'Prompt'], ['result', 'Result'], ['usage', 'Usage'], ['raw', 'Raw']]
+const AGENT_TABS = [['live', 'Transcript'], ['prompt', 'Prompt'], ['result', 'Result'], ['diff', 'Diff'], ['usage', 'Usage'], ['raw', 'Raw']]
 
 export class AgentPane {
   // `load(id)` gives an agent's document; `act(verb, agent)` asks something of the run.
@@ -52,6 +52,7 @@ export class AgentPane {
       this.loadedAt = ''
     }
     this.refresh(agent)
+    for (const each of this.tabs.children) if (each.dataset.tab === 'diff') each.hidden = !agent.workspace
     for (const each of this.tabs.children) each.setAttribute('aria-selected', String(each.dataset.tab === this.tab))
     this.head.show([agent.id, state, agent.label, agent.doing, agent.attempt, agent.turns, agent.tools, live, agent.state === 'finished' ? 0 : Math.round(now)], agent, state, now, live)
     this.body.show([agent.id, this.tab, this.loadedAt, state, Boolean(this.detail)], agent)
@@ -104,6 +105,8 @@ export class AgentPane {
       case 'result':
         return [agent.outcome ? h('h3', null, 'What the script received') : h('p.calm', null, 'No result yet.'), agent.outcome ? jsonText(detail.value) : null,
           detail.raw !== null && detail.raw !== undefined ? [h('h3', null, 'What the agent said'), jsonText(detail.raw)] : null]
+      case 'diff':
+        return diff(detail.workspace)
       case 'usage':
         return usageTable(agent)
       case 'raw':
@@ -112,6 +115,18 @@ export class AgentPane {
         return detail.transcript.length ? h('ol.transcript', null, detail.transcript.map(message)) : h('p.calm', null, agent.state === 'queued' ? 'It waits for a free slot.' : 'Nothing has been said.')
     }
   }
+}
+
+const DIFF_LINES = 4000
+
+function diff(made) {
+  if (!made) return h('p.calm', null, 'It has left nothing in a worktree.')
+  const facts = h('p.facts', null, h('code', null, made.branch), ` · ${plural(made.files?.length ?? 0, 'file')} · `, h('b.ink-ok', null, `+${made.insertions ?? 0}`), ' ', h('b.ink-failed', null, `−${made.deletions ?? 0}`), made.path ? ` · ${oneLine(made.path, 120)}` : '')
+  if (!made.patch) return [facts, h('ul.plain', null, (made.files ?? []).map((file) => h('li', null, h('code', null, oneLine(file, 160))))), h('p.calm', null, `The patch is ${made.patch_bytes ? 'too long for the journal' : 'empty'}: git diff ${made.base}..${made.commit}`)]
+  const lines = made.patch.split('\n')
+  const kinds = { '+': 'added', '-': 'removed', '@': 'place', d: 'file' }
+  return [facts, h('pre.text.diff', { tabindex: '0' }, lines.slice(0, DIFF_LINES).map((line) => h('span', { class: kinds[line[0]] ?? '' }, `${line.slice(0, 2000)}\n`))),
+    lines.length > DIFF_LINES ? h('p.calm', null, `${lines.length - DIFF_LINES} more lines: git diff ${made.base}..${made.commit}`) : null]
 }
 
 function message(said) {
