@@ -17,6 +17,7 @@ from counterpoint.ceilings import ceilings_of
 from counterpoint.errors import RunIsLiveError, StoreError, UsageError
 from counterpoint.events import GateAnswered, Recorded, RunCreated, RunEnded, RunStatus, Usage, Value
 from counterpoint.limits import limits
+from counterpoint.models.local import LocalModel
 from counterpoint.models.messages import Model
 from counterpoint.models.registry import Models
 from counterpoint.sandbox.process import ENGINE, Limits, ScriptProcess
@@ -82,7 +83,7 @@ class Client:
             base_url=settings.base_url,
             phases=[{"title": phase.title, "detail": phase.detail} for phase in script.meta.phases],
             simulated=model.simulated,
-            bounds=settings.bounds(),
+            bounds=_bounds(model, settings),
             version=f"{version} {ENGINE}",
         )
         await self._store.create_run(created, large)
@@ -244,6 +245,13 @@ class Client:
             document["workspace"] = {name: getattr(made, name) for name in WORKSPACE}
             document["workspace"]["patch"] = await self.value(view.run_id, made.patch)
         return document
+
+
+def _bounds(model: Model, settings: Settings) -> dict[str, Any]:
+    """The settings that shape the run. A local model serves one agent at a time: unless told otherwise, the others wait
+    in the run's queue, where no clock runs for them, rather than in the model's."""
+    unasked = isinstance(model, LocalModel) and "concurrency" not in settings.origins
+    return settings.bounds() | ({"concurrency": 1} if unasked else {})
 
 
 def _refuse_unknown_price(model: Model, settings: Settings) -> None:
