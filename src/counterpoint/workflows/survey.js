@@ -38,22 +38,32 @@ const SCHEMA = {
 // Only rows with a number are of the file; the others are remarks of the tool.
 const rows = (numbered) => numbered.split('\n').filter((row) => /^ *\d+\t/.test(row)).map((row) => row.replace(/^ *\d+\t/, ''))
 
-// Prose without its markup, which a small model takes for the matter.
+// Prose without its markup and examples, which a small model takes for the matter.
 const readable = (line) => line
-  .replace(/^ *(```|~~~).*$|^[ |:-]+$/, '')
+  .replace(/^[ |:-]+$/, '')
   .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
   .replace(/[`*|]/g, '')
   .replace(/^ *#+ */, '')
   .replace(/[ \t]+/g, ' ')
   .trim()
 
+function withoutExamples(lines) {
+  let inside = false
+  return lines.map((line) => {
+    const fence = /^ *(```|~~~)/.test(line)
+    if (fence) inside = !inside
+    return fence || inside ? '' : line
+  })
+}
+
 // Whether no sentence goes on from the line above: after a blank line; a heading, row or item, and what follows one.
-const STANDS_ALONE = /^ *(#|\||```|~~~|$)/
+const STANDS_ALONE = /^ *(#|\||$)/
 const begins = (line, above) => STANDS_ALONE.test(line) || STANDS_ALONE.test(above ?? '') || /^ *([-*+]|\d+\.) /.test(line)
 
 async function load(path) {
-  const lines = rows(String(await counterpoint.tool('Read', { file_path: path })))
+  const all = rows(String(await counterpoint.tool('Read', { file_path: path })))
   const prose = PROSE.test(path)
+  const lines = prose ? withoutExamples(all) : all
   const plain = prose ? lines.map(readable) : lines
   const words = plain.flatMap((line, i) => (line.match(/\S+/g) ?? []).map(
     (word, n) => ({ word, bare: bare(word), first: n === 0 && (!prose || begins(lines[i], lines[i - 1])) }),
@@ -96,8 +106,8 @@ function sentence(words, from, to) {
   return `${begun(from) ? '' : '… '}${words.slice(from, to).map(({ word }) => word).join(' ')}${ended(to) ? '' : ' …'}`
 }
 
-// The first sentence, and no half of one.
-const firstSentence = (text) => text.trim().match(/^.*?[.!?](?=\s|$)/s)?.[0] ?? text.trim()
+// Whole sentences from the start, enough to say something, and no half of one.
+const shortened = (text) => text.trim().match(/^.{40,}?[.!?](?=\s|$)/s)?.[0] ?? text.trim()
 
 // A summary is in the model's own words; but one that shares none of its longer words with the file is of something else.
 function speaksOf(summary, file) {
@@ -109,7 +119,7 @@ function examine(file, answer) {
   const keywords = [...new Set(answer.keywords.map((word) => word.trim()))]
   const missing = keywords.filter((word) => !holds(word, file))
   return {
-    file: file.path, lines: file.length, summary: speaksOf(answer.summary, file) ? firstSentence(answer.summary) : null,
+    file: file.path, lines: file.length, summary: speaksOf(answer.summary, file) ? shortened(answer.summary) : null,
     keywords: keywords.filter((word) => !missing.includes(word)), missing, quote: findQuote(answer.quote, file), answer,
   }
 }
