@@ -24,6 +24,7 @@ PROMPTS = {
     "author": (1, "0d63"),
     "chat": (1, "5cbc"),
     "repair": (1, "4851"),
+    "small": (1, "bcc4"),
     "triage": (1, "dbd0"),
     "write": (1, "6678"),
 }

@@ -108,8 +108,10 @@ class Chat:
         here = self.here
         person = here.output.input and sys.stdin.isatty()
         self.background = Background.of(here, self._ask if person else None)
-        said = prompt("chat").fill(cwd=str(here.folder), workflows=shelf(here.saved))
         own = hands(self.background)
+        said = prompt("small").text
+        if plans(here.line.model.spec):
+            said = prompt("chat").fill(cwd=str(here.folder), workflows=shelf(here.saved))
         self.talk = Talk(here.line, said, here.folder, own, record=here.record.message, watch=here.watch)
         self.talk.messages = whole(here.record.messages())
 

@@ -61,9 +61,9 @@ async def do(
     folder = (cwd or Path.cwd()).resolve()
     about = {"command": "do", "task": task}
     async with office(state, folder, output, lead=lead, about=about, **flags, **read_budgets(budget)) as here:
-        await ready(here.models, here.model, output)
         if not plans(here.line.model.spec):
             return await _without_plan(here, task)
+        await ready(here.models, here.model, output)
         talk = Talk(here.line, system(folder, here.saved), folder, record=here.record.message, watch=here.watch)
         decision = await triage(task, talk)
         here.record.add("decided", **msgspec.to_builtins(decision))
@@ -177,6 +177,7 @@ async def _without_plan(here: Office, task: str) -> int:
             click.echo(_offer(offer))
     if not fitting:
         here.output.say("No saved workflow fits these words; see them all with: counterpoint workflows list")
+    here.output.say(f"As one agent it does what it can: counterpoint run one-agent --args '\"TASK\"' --model {spec}")
     return UNASKED
 
 

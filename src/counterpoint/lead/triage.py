@@ -117,7 +117,10 @@ def _stems(text: str) -> set[str]:
 
 
 def offers(task: str, saved: Iterable[Saved], also: dict[str, str] | None = None) -> list[Offer]:
-    """The saved workflows that share words with a task, the best first; `also` has more text on some, by name."""
+    """The saved workflows that share at least half as many words with a task as the best one does, the best first.
+
+    `also` has more text on some, by name.
+    """
     wanted = _stems(task)
     found: list[Offer] = []
     for one in saved:
@@ -128,4 +131,6 @@ def offers(task: str, saved: Iterable[Saved], also: dict[str, str] | None = None
         score = len(shared) + 2 * len(wanted & name)
         if score:
             found.append(Offer(one, score, tuple(sorted(shared))))
-    return sorted(found, key=lambda offer: (-offer.score, offer.saved.name))
+    best = max((offer.score for offer in found), default=0)
+    near = [offer for offer in found if offer.score * 2 >= best]
+    return sorted(near, key=lambda offer: (-offer.score, offer.saved.name))
