@@ -329,7 +329,10 @@ def read_events(connection: Connection, run_id: str, after: int) -> list[Recorde
     )
     events = [Recorded(seq, at, _decode(body, seq)) for seq, at, body in rows]
     if events and events[-1].seq != after + len(events):
-        raise JournalFormatError(f"The journal of run {run_id} is damaged: events are missing.")
+        raise JournalFormatError(
+            f"The journal of run {run_id} is damaged: events are missing.",
+            hint="Restore the run's folder from a copy; the other runs are not affected.",
+        )
     return events
 
 
