@@ -197,7 +197,7 @@ class RunPage {
       const past = history.at(state.seq)
       return { view: past.view, timeline: past.timeline, now: past.view.lastAt, cursor: past.view.lastAt }
     }
-    if (this.live === false) history.view.interrupt()
+    history.view.gone = this.live === false
     const moves = this.live && !history.view.ended
     return { view: history.view, timeline: history.timeline, now: moves ? Math.max(Date.now() / 1000, history.view.lastAt) : history.view.lastAt, cursor: null }
   }

@@ -30,7 +30,7 @@ export function stateOf(agent, doing = 'model') {
 }
 
 export function needs(view, now) {
-  const moving = !view.ended && view.status !== 'interrupted'
+  const moving = !view.ended && !view.gone
   return [
     ...gates(view),
     ...script(view),

@@ -52,7 +52,7 @@ export class RunView {
     Object.assign(this, {
       runId: '', name: '', description: '', script: '', model: '', cwd: '', simulated: false, version: '', bounds: {},
       status: 'running', message: '', attempt: 0, result: null, args: null, error: null, reused: 0, createdAt: 0, startedAt: null,
-      endedAt: null, pausedUntil: null, activeS: 0, lastSeq: 0, lastAt: 0,
+      endedAt: null, pausedUntil: null, activeS: 0, lastSeq: 0, lastAt: 0, gone: false,
     })
     this.agents = new Map()
     this.phases = new Map()
@@ -75,15 +75,17 @@ export class RunView {
     return this.endedAt !== null
   }
 
-  // Whoever looks knows that no process is behind the run: nothing that looks alive is.
-  interrupt() {
-    if (!this.ended) {
-      this.status = 'interrupted'
-      this.message = `Its process ended: counterpoint resume ${this.runId}`
-    }
+  // Whoever looks knows whether a process is behind the run; where none is, nothing that looks alive is.
+  get interrupted() {
+    return this.gone && !this.ended
+  }
+
+  get shownMessage() {
+    return this.interrupted ? `Its process ended: counterpoint resume ${this.runId}` : this.message
   }
 
   shownStatus() {
+    if (this.interrupted) return 'interrupted'
     if (this.status !== 'running' || !this.openGates().length) return this.status
     for (const agent of this.agents.values()) if (agent.called && agent.state !== 'finished') return this.status
     return 'waiting'
@@ -142,7 +144,7 @@ export class RunView {
       run_id: this.runId,
       name: this.name,
       status: this.shownStatus(),
-      message: this.message,
+      message: this.shownMessage,
       error: this.error,
       agents: this.counts(),
       coverage: this.coverage(),

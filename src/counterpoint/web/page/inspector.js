@@ -158,7 +158,7 @@ export class RunPane {
     if (this.node.firstChild !== this.part.node) this.node.replaceChildren(this.part.node)
     const facts = {
       description: view.description, script: view.script, cwd: view.cwd, model: view.model, attempt: view.attempt, created: view.createdAt, version: view.version, bounds: view.bounds,
-      message: view.message, error: view.error, requests: [...view.requests.values()].slice(-12).reverse(), status: view.shownStatus(), live, outcome,
+      message: view.shownMessage, error: view.error, requests: [...view.requests.values()].slice(-12).reverse(), status: view.shownStatus(), live, outcome,
       slots: view.slotFailures, refusals: view.refusals,
     }
     this.part.show(facts, facts)
