@@ -11,7 +11,7 @@
   const isArray = Array.isArray, S = String, evaluate = eval, construct = Reflect.construct, apply = Reflect.apply
   const rejected = P.reject.bind(P), resolved = P.resolve.bind(P), isFinite_ = Number.isFinite
   const then = uncurry(P.prototype.then), join = uncurry(Array.prototype.join), exec = uncurry(RegExp.prototype.exec)
-  const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapDelete = uncurry(Map.prototype.delete), mapHas = uncurry(Map.prototype.has), mapForEach = uncurry(Map.prototype.forEach)
+  const mapGet = uncurry(Map.prototype.get), mapSet = uncurry(Map.prototype.set), mapDelete = uncurry(Map.prototype.delete), mapHas = uncurry(Map.prototype.has)
   const mapEach = uncurry(Map.prototype.forEach), mapSize = uncurry(getOwnPropertyDescriptor(Map.prototype, 'size').get)
   const weakGet = uncurry(WeakMap.prototype.get), weakSet = uncurry(WeakMap.prototype.set)
   const setHas = uncurry(Set.prototype.has), setAdd = uncurry(Set.prototype.add), setDelete = uncurry(Set.prototype.delete)
@@ -320,7 +320,7 @@
       mapSet(seen, mark(result), nth + 1)
       refs[refs.length] = ordered[nth < ordered.length ? nth : ordered.length - 1]
     }
-    mapForEach(seen, (count, key) => {
+    mapEach(seen, (count, key) => {
       if (count < mapGet(byText, key).length) warn(`merge(): more agents than given have answered '${slice(key, 0, 60)}'; the first were taken. Give labels instead.`, w)
     })
     return refs
