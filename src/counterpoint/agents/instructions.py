@@ -78,7 +78,8 @@ class _Reader:
             return
         self._seen.add(real)
         size = real.stat().st_size
-        data = real.open("rb").read(self._room + 1)[: self._room]
+        with real.open("rb") as file:
+            data = file.read(self._room)
         self._room -= len(data)
         text = _COMMENT.sub("", data.decode("utf-8", "replace")).strip()
         left = f"\n[{size - len(data):,} bytes of this file are left out.]" if size > len(data) else ""

@@ -22,8 +22,8 @@ from counterpoint.events import NO_USAGE, Usage
 from counterpoint.workers.executor import Claim
 
 BUDGET_EXCEEDED = "BudgetExceededError"
-FIRST_ESTIMATE = 4096
-"""Tokens reserved for an answer where there is plenty, and before any answer was seen."""
+UNBOUND = 1_000_000_000
+"""Tokens, where a ceiling does not bound them."""
 SIGN_S = 20.0
 """How often whoever waits here shows that it does."""
 MARGIN = 1.25
@@ -226,9 +226,9 @@ class Budget:
     def _grant(self, claim: Claim) -> Grant | Meter:
         """What the claim gets now, or the ceiling it has to wait for. Raises HookError where that would not help."""
         meters = self._over(claim.agent, claim.phase)
-        usual = self._sum // self._answers if self._answers else FIRST_ESTIMATE
-        enough = int(self._longest * MARGIN) + 1 if self._answers else FIRST_ESTIMATE
-        amount = max(FIRST_ESTIMATE, enough)
+        usual = self._sum // self._answers if self._answers else claim.usual
+        enough = int(self._longest * MARGIN) + 1 if self._answers else claim.usual
+        amount = max(claim.usual, enough)
         for meter in meters:
             fits = self._fits(meter, claim)
             if fits <= 0 or (fits < usual and meter.reserved > 0):
@@ -250,9 +250,9 @@ class Budget:
         question = claim.cost(Usage(input_tokens=claim.input_tokens))
         both = claim.cost(Usage(input_tokens=claim.input_tokens, output_tokens=1_000_000))
         if question is None or both is None or both <= 0:
-            return FIRST_ESTIMATE if left > 0 else 0  # unknown, or free: money does not bound it
+            return UNBOUND if left > 0 else 0  # unknown, or free: money does not bound it
         each = (both - question) / 1_000_000
-        return math.floor((left - question) / each) if each > 0 else FIRST_ESTIMATE * (left > question)
+        return math.floor((left - question) / each) if each > 0 else UNBOUND * (left > question)
 
     def _exceeded(self, meter: Meter, phase: str | None) -> HookError:
         share = self._share(meter, phase)

@@ -23,6 +23,8 @@ class Claim:
     phase: str | None
     input_tokens: int
     cost: Cost
+    usual: int = 4096
+    """Output tokens that such a request may well want, thinking included."""
 
 
 class Grant(Protocol):

@@ -11,7 +11,7 @@ from counterpoint.agents.loop import Observer, OnRetry, Send, run_agent
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.errors import HookError, UsageError
 from counterpoint.events import Fault, Outcome
-from counterpoint.models.messages import Answer, Message, Model, Request
+from counterpoint.models.messages import Answer, Effort, Message, Model, Request
 from counterpoint.models.registry import Models
 from counterpoint.tools.registry import select
 from counterpoint.workers.executor import Allowance, Claim
@@ -19,6 +19,10 @@ from counterpoint.workers.prefix import Prefixes
 
 BYTES_PER_TOKEN = 3
 """Of text, at least: a claim must not be smaller than what the provider will count."""
+USUAL_TOKENS: dict[Effort | None, int] = {
+    None: 4096, "low": 4096, "medium": 8192, "high": 16_384, "xhigh": 32_768, "max": 65_536,
+}  # fmt: skip
+"""What an answer may well take: a model that thinks hard must have room to say something in the end."""
 
 
 class LocalExecutor:
@@ -59,7 +63,8 @@ class LocalExecutor:
         async def within_budget(request: Request, on_retry: OnRetry) -> Answer:
             if not self._allowance.bounded:
                 return await limited(request, on_retry)
-            claim = Claim(task.id, task.phase, input_tokens(request), model.cost)
+            usual = USUAL_TOKENS[request.effort]
+            claim = Claim(task.id, task.phase, input_tokens(request), model.cost, usual)
             grant = await self._allowance.reserve(claim, _Patience(observer, request))
             observer.waits("the model")
             used = None
