@@ -206,6 +206,29 @@ async def test_a_process_that_says_what_none_says_is_ended(code: str, name: str,
     assert message in str(turn.fault)
 
 
+OLD_ENGINE = """
+class Context:
+    def eval(self, code):
+        raise ValueError("TypeError: not a function\\n    at <input>")
+    def set_memory_limit(self, limit): ...
+    def set_max_stack_size(self, size): ...
+"""
+
+
+async def test_another_engine_under_the_same_name_is_said_to_be_the_wrong_one(tmp_path: Path):
+    (tmp_path / "_quickjs.py").write_text(OLD_ENGINE)
+    preludes = map(str, process.PRELUDES)
+    stranger = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", "-B", str(CHILD), str(tmp_path), *preludes,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert stranger.stdin is not None
+    stranger.stdin.write(b'{"sync_s": 1, "heap": 1000000, "stack": 1000000}\n')
+    async with ScriptProcess(stranger, Limits()) as child:
+        turn = await child.settle([])
+    assert "quickjs and quickjs-ng overwrite each other" in str(turn.fault)
+
+
 async def test_the_process_is_gone_when_its_script_broke_a_limit():
     child = await ScriptProcess.spawn(Limits(sync_s=0.2))
     before = len(script_processes(os.getpid())) if sys.platform == "linux" else 0

@@ -290,6 +290,8 @@ MACHINES = {"x86_64": (0xC000003E, 317, 0), "aarch64": (0xC00000B7, 277, 1)}
 
 def forbid_system_calls() -> None:
     """A seccomp filter for every thread: the calls above are allowed, every other one fails with EPERM."""
+    if struct.calcsize("P") != 8:  # other numbers, whatever the kernel calls the machine
+        return
     architecture, seccomp, column = MACHINES[os.uname().machine]
     allowed = [numbers[column] for numbers in SYSTEM_CALLS.values()]
     load_word, jump_if_equal, ret = 0x20, 0x15, 0x06
@@ -307,9 +309,13 @@ def forbid_system_calls() -> None:
 
 def serve(quickjs: Any, prelude: str, limits: dict[str, Any]) -> None:
     """Reads lines to the end of the input."""
-    engine = Engine(quickjs, prelude, limits)
-    lock_down(limits)
     source, target = sys.stdin.buffer, sys.stdout.buffer
+    try:
+        engine = Engine(quickjs, prelude, limits)
+    except Exception as error:
+        answer(target, json.dumps({"end": {"fault": wrong_engine(error)}}) + "\n")
+        os._exit(1)
+    lock_down(limits)
     for line in source:
         init = json.loads(line)
         if "check" not in init:
@@ -319,6 +325,15 @@ def serve(quickjs: Any, prelude: str, limits: dict[str, Any]) -> None:
     for line in source:
         answer(target, engine.turn(partial(engine.take, line.decode("utf-8"))))
     os._exit(0)
+
+
+def wrong_engine(error: Exception) -> Fault:
+    said = str(error).partition("\n")[0]
+    return {
+        "name": "ScriptCrashedError",
+        "message": f"The JavaScript engine that is installed is not the one that scripts need ({said}). "
+        "The packages quickjs and quickjs-ng overwrite each other: uninstall both, then install quickjs-ng.",
+    }
 
 
 def answer(target: BinaryIO, lines: str) -> None:
