@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import Program
+from tests.web.conftest import end_runs
 from tests.web.journals import record
 from textual.pilot import Pilot
 
@@ -34,8 +35,10 @@ await parallel(Array.from({length: 4}, (_, n) => () => agent(`Task ${n}`, {label
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
-    return Program(tmp_path_factory.mktemp("top"))
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    made = Program(tmp_path_factory.mktemp("top"))
+    yield made
+    end_runs(made)
 
 
 @pytest.fixture(scope="module")

@@ -69,8 +69,13 @@ class Served:
         return self.process.stdout.readline().strip()
 
     def stop(self) -> None:
+        if self.process.poll() is not None:
+            return
         self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=20)
+        try:
+            self.process.communicate(timeout=20)
+        finally:
+            self.process.kill()
 
 
 def start(program: Program, port: int = 0) -> Served:
@@ -83,9 +88,18 @@ def start(program: Program, port: int = 0) -> Served:
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """One state for the tests of a file."""
-    return Program(tmp_path_factory.mktemp("faces"))
+    made = Program(tmp_path_factory.mktemp("faces"))
+    yield made
+    end_runs(made)
+
+
+def end_runs(program: Program) -> None:
+    """Stops what a test that failed has left behind in the background."""
+    for run in program("ps", "--json").json["runs"]:
+        if run["status"] in ("running", "waiting"):
+            program("stop", run["run_id"])
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -58,6 +59,13 @@ FLOW = (
 )
 
 
+@pytest.fixture
+def leaving() -> Iterator[contextlib.ExitStack]:
+    """What is to be ended with the test, however that ends."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
 def show(page: Browser, server: Served, link: str) -> None:
     """Goes to a place of the page, as somebody who follows a link."""
     page.open("about:blank")
@@ -100,8 +108,11 @@ def test_the_timeline_draws_10000_bars_of_300_agents_in_one_frame(
     assert inked > 10_000
 
 
-def test_the_page_goes_on_when_the_server_was_started_again(page: Browser, program: Program) -> None:
+def test_the_page_goes_on_when_the_server_was_started_again(
+    page: Browser, program: Program, leaving: contextlib.ExitStack
+) -> None:
     first = start(program)
+    leaving.callback(first.stop)
     page.open(first.url)
     page.wait("document.querySelector('.brand')")
     process = program.start("run", program.script(FLOW, "live"), "--model", SLOW, "--jsonl")
@@ -112,6 +123,7 @@ def test_the_page_goes_on_when_the_server_was_started_again(page: Browser, progr
     first.stop()
     page.wait("document.body.innerText.includes('reconnecting')")
     second = start(program, first.port)
+    leaving.callback(second.stop)
     page.wait("!document.body.innerText.includes('reconnecting')")
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
@@ -120,7 +132,6 @@ def test_the_page_goes_on_when_the_server_was_started_again(page: Browser, progr
     assert [event["seq"] for event in page.run("return counterpoint.events()")] == list(
         range(1, page.run("return counterpoint.ready") + 1)
     )
-    second.stop()
 
 
 def test_a_question_is_answered_in_a_form_made_from_its_schema(page: Browser, server: Served, program: Program) -> None:
