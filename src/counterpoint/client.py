@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -104,7 +105,15 @@ class Client:
         """All runs, the newest first."""
         rows = await self._store.runs()
         statuses = await self._store.statuses(row.run_id for row in rows)
-        return [_summary(row, statuses[row.run_id]) for row in rows]
+        summaries = [_summary(row, statuses[row.run_id]) for row in rows]
+        return [await self._looked_at(summary) for summary in summaries]
+
+    async def _looked_at(self, summary: Summary) -> Summary:
+        """A run that goes on may be waiting for a person: only all of its events say so."""
+        if summary.status is not RunStatus.RUNNING:
+            return summary
+        view = RunView.of(await self._store.reader(summary.run_id).read())
+        return dataclasses.replace(summary, status=view.shown_status())
 
     async def view(self, run_id: str) -> RunView:
         """The run as its journal has it now."""

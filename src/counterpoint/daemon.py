@@ -21,6 +21,7 @@ from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
 from counterpoint.runtime.control import Control
 from counterpoint.runtime.day import Day
+from counterpoint.runtime.effects import differing, warning
 from counterpoint.runtime.job import Change
 from counterpoint.runtime.rehearsal import ReadValue, Rehearsal, rehearse
 from counterpoint.runtime.replay import Reuse
@@ -110,6 +111,7 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
     workshop, servers, more = await asyncio.to_thread(_furnish, store, view)
+    left = await differing(view) if view.attempt and orders.reuse != "none" else []
     plan = Plan(
         script=orders.script or await recorded_script(journal.read_value, view),
         edited=orders.script is not None,
@@ -118,7 +120,7 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
         changes=orders.changes,
         bounds=orders.bounds,
         types=types,
-        warnings=(*warnings, *more),
+        warnings=(*warnings, *more, *([warning(left)] if left else [])),
         instructions=tuple(workshop.instructions.sources),
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,

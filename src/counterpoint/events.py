@@ -362,6 +362,19 @@ class AgentReused(Event, frozen=True, tag="agent_reused"):
     """How many new answers the script had heard in this attempt before this one."""
 
 
+class FileChanged(Event, frozen=True, tag="file_changed"):
+    """An agent changed a file of the shared working tree: its result holds only where the file is as it left it.
+
+    SHA-256 of the bytes before (empty: there was no file) and after; `diff` for people.
+    """
+
+    agent: str
+    path: str
+    before: str
+    after: str
+    diff: Value | None = None
+
+
 class WorkspaceOpened(Event, frozen=True, tag="workspace_opened"):
     """The agent has a worktree and a branch of its own."""
 
@@ -524,6 +537,7 @@ AnyEvent = (
     | AgentSteered
     | AgentFinished
     | AgentReused
+    | FileChanged
     | WorkspaceOpened
     | WorkspaceClosed
     | AgentMarked

@@ -24,6 +24,7 @@ from counterpoint.events import (
     BoundsChanged,
     CallRefused,
     Fault,
+    FileChanged,
     GateAnswered,
     GateOpened,
     InstructionsLoaded,
@@ -93,6 +94,8 @@ class AgentView:
     prompted: str = ""
     """Digest of its system prompt and tools, in `RunView.prompts`."""
     workspace: WorkspaceClosed | None = None
+    files: dict[str, str] = field(default_factory=dict[str, str])
+    """Files of the shared tree that it changed, with the SHA-256 that it left them with."""
     """What it has left in its worktree."""
     denied: int = 0
     """Tool calls that it was not allowed to make."""
@@ -223,11 +226,11 @@ class RunView:
 
     def apply(self, recorded: Recorded) -> None:
         """Takes one event. Events that change nothing shown here are passed over."""
-        self.last_seq = recorded.seq
-        self.last_at = recorded.at
         handler = _HANDLERS.get(type(recorded.event))
         if handler is not None:
             handler(self, recorded.event, recorded.at)
+        self.last_seq = recorded.seq
+        self.last_at = recorded.at
 
     # --- what is asked of it ---------------------------------------------------------------------------------------
 
@@ -460,6 +463,12 @@ def _instructions_loaded(view: RunView, event: InstructionsLoaded, at: float) ->
     view.instructions = event.files
 
 
+def _file_changed(view: RunView, event: FileChanged, at: float) -> None:
+    for agent in view.agents.values():
+        agent.files.pop(event.path, None)  # whoever wrote last answers for the file
+    view.agents[event.agent].files[event.path] = event.after
+
+
 def _workspace_closed(view: RunView, event: WorkspaceClosed, at: float) -> None:
     view.agents[event.agent].workspace = event
 
@@ -539,6 +548,7 @@ _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     AgentTurned: _agent_turned,
     ToolUsed: _tool_used,
     ToolDenied: _tool_denied,
+    FileChanged: _file_changed,
     WorkspaceClosed: _workspace_closed,
     PromptSet: _prompt_set,
     AgentPrompted: _agent_prompted,

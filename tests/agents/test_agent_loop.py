@@ -27,7 +27,7 @@ from counterpoint.models.messages import (
     ToolTurn,
     UserTurn,
 )
-from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
+from counterpoint.tools.base import Action, FileChange, Tool, ToolContext, ToolError
 from counterpoint.tools.policy import Access
 from counterpoint.tools.registry import select
 
@@ -105,6 +105,9 @@ class Watcher:
 
     def prompted(self, system: str, tools: list[ToolSpec]) -> None:
         pass
+
+    def changed(self, change: FileChange) -> None:
+        raise AssertionError(change)
 
     def worktree_opened(self, path: str, branch: str, base: str) -> None:
         pass

@@ -171,3 +171,18 @@ def test_an_agent_that_was_cut_off_goes_on_from_its_transcript(cpt: Program, fak
     assert "the secret word" in json.dumps(fake.asked[2].body)
     assert after.json["usage"]["output_tokens"] == 7 + 10
     assert after.json["usage"]["requests"] == 2
+
+
+def test_a_resume_says_which_files_are_not_as_a_reused_agent_left_them(cpt: Program, fake: Fake):
+    writes = [("Write", {"file_path": "made.txt", "content": "by an agent"})]
+    fake.will(Says(calls=writes), Says("done"), Fails(400))
+    flow = "const first = await agent('write it'); return [first, await agent('then')]"
+    assert run(cpt, fake, flow, "--allow", "Write(*)").json["result"] == ["done", None]
+    agent = cpt("show", "@last", "--json").json["agent_list"][0]["id"]
+    assert cpt("resume", "@last", "--dry-run", "--json").json["differing"] == []
+    (cpt.folder / "made.txt").write_text("by somebody else")
+    assert cpt("resume", "@last", "--dry-run", "--json").json["differing"] == [{"agent": agent, "file": "made.txt"}]
+    after = cpt("resume", "@last", "--json")
+    assert "made.txt (a1)" in after.err
+    assert any("made.txt" in line for line in after.json["log"])
+    assert (after.code, after.json["agents"]["reused"]) == (0, 1)

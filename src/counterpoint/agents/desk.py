@@ -76,7 +76,7 @@ class Workshop:
         """
         if not task.isolated:
             async with self._desk(task, observer.denied, ()) as desk:
-                yield task, desk
+                yield task, replace(desk, changed=observer.changed)
             return
         worktree = await open_worktree(task, self.worktrees / task.id)
         repository = worktree.repository

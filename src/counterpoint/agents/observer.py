@@ -7,6 +7,7 @@ from typing import Protocol
 
 from counterpoint.events import Fault, Usage, Workspace
 from counterpoint.models.messages import Answer, Request, ToolSpec
+from counterpoint.tools.base import FileChange
 from counterpoint.tools.policy import Access
 
 OnRetry = Callable[[Fault, float], None]
@@ -33,6 +34,10 @@ class Observer(Protocol):
 
     def prompted(self, system: str, tools: list[ToolSpec]) -> None:
         """What every request of this attempt carries besides the conversation."""
+        ...
+
+    def changed(self, change: FileChange) -> None:
+        """It has changed a file of the tree that it shares with others."""
         ...
 
     def worktree_opened(self, path: str, branch: str, base: str) -> None: ...

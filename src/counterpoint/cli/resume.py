@@ -13,10 +13,11 @@ from counterpoint.cli.arguments import Duration, read_budgets
 from counterpoint.cli.options import Output, asynchronous, common, session, session_of
 from counterpoint.cli.receipts import ask
 from counterpoint.cli.run import attend, ready
-from counterpoint.cli.text import count, money
+from counterpoint.cli.text import count, money, safe
 from counterpoint.client import load_script
 from counterpoint.events import RunStatus
 from counterpoint.models.registry import Models
+from counterpoint.runtime.effects import warning
 from counterpoint.runtime.rehearsal import Rehearsal
 from counterpoint.settings import SCRIPT_LIMITS, Settings
 from counterpoint.view import RunView
@@ -61,6 +62,8 @@ async def resume(
                 _tell(output, plan)
                 return 0
             output.say(describe(plan))
+            if plan.differing:
+                output.say(safe(warning(plan.differing)))
             await ready(models, view.model, output)
             if detach:
                 execute_apart(there.store, run_id, Given(str(Path.cwd() / script) if script else None, reuse, bounds))
@@ -79,9 +82,15 @@ def describe(plan: Rehearsal) -> str:
 def _tell(output: Output, plan: Rehearsal) -> None:
     if output.json:
         saves = {"tokens": plan.saves.input_tokens + plan.saves.output_tokens, "usd": plan.saves.usd}
-        output.document({"reuse": plan.reuse, "run": plan.run, "more_may_follow": not plan.ends, "saves": saves})
-    else:
-        click.echo(describe(plan))
+        differing = [{"agent": agent, "file": path} for agent, path in plan.differing]
+        output.document(
+            {"reuse": plan.reuse, "run": plan.run, "more_may_follow": not plan.ends, "saves": saves,
+             "differing": differing}
+        )  # fmt: skip
+        return
+    click.echo(describe(plan))
+    if plan.differing:
+        click.echo(safe(warning(plan.differing)))
 
 
 def _limits_set(settings: Settings, view: RunView) -> dict[str, Any]:

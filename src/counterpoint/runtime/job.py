@@ -16,6 +16,7 @@ from counterpoint.events import (
     AgentSteered,
     AgentTurned,
     Fault,
+    FileChanged,
     Outcome,
     PromptSet,
     RequestDone,
@@ -29,6 +30,7 @@ from counterpoint.models.messages import ToolSpec
 from counterpoint.runtime.attempt import Attempt
 from counterpoint.runtime.calls import AgentArg
 from counterpoint.runtime.denials import report_denial
+from counterpoint.tools.base import FileChange
 from counterpoint.tools.policy import Access
 
 
@@ -123,6 +125,10 @@ class JobObserver:
         if digest not in attempt.view.prompts:
             attempt.emit(PromptSet(digest, value(said), value(listed)))
         attempt.emit(AgentPrompted(self._job.task.id, digest))
+
+    def changed(self, change: FileChange) -> None:
+        diff = self._attempt.journal.value(msgspec.json.encode(change.diff)) if change.diff else None
+        self._attempt.emit(FileChanged(self._job.task.id, change.path, change.before, change.after, diff))
 
     def worktree_opened(self, path: str, branch: str, base: str) -> None:
         self._attempt.emit(WorkspaceOpened(self._job.task.id, path, branch, base))

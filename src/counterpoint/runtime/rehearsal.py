@@ -20,6 +20,7 @@ from counterpoint.events import NO_USAGE, Recorded, RunEnded, RunStatus, Usage, 
 from counterpoint.models.messages import Message
 from counterpoint.models.registry import Models
 from counterpoint.runtime.children import FindWorkflow
+from counterpoint.runtime.effects import differing
 from counterpoint.runtime.run import Plan, Run
 
 
@@ -32,6 +33,8 @@ class Rehearsal:
     ends: bool
     """Whether the script ends without running anything."""
     saves: Usage
+    differing: list[tuple[str, str]]
+    """Agent and file, for each file of the shared tree that is not as a reused agent left it."""
 
 
 ReadValue = Callable[[Value], Awaitable[bytes]]
@@ -98,7 +101,7 @@ async def rehearse(
         waits = group.create_task(run.attempt.deliveries.waiting.wait())
         await asyncio.wait((attempt, waits), return_when=asyncio.FIRST_COMPLETED)
         waits.cancel()
-        found = _look(run, ends=attempt.done())
+        found = await _look(run, ends=attempt.done())
         run.end(RunEnded(RunStatus.STOPPED))
     return found
 
@@ -107,10 +110,10 @@ async def _use_no_tool(name: str, input: dict[str, Any], folder: Path) -> str:
     return await _never()
 
 
-def _look(run: Run, *, ends: bool) -> Rehearsal:
+async def _look(run: Run, *, ends: bool) -> Rehearsal:
     called = [agent for agent in run.view.agents.values() if agent.called]
     reused = [agent for agent in called if agent.good]
     saves = NO_USAGE
     for agent in reused:
         saves = saves + agent.usage
-    return Rehearsal(len(reused), len(called) - len(reused), ends, saves)
+    return Rehearsal(len(reused), len(called) - len(reused), ends, saves, await differing(run.view))

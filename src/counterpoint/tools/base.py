@@ -14,7 +14,18 @@ from counterpoint.tools.jail import Cell
 from counterpoint.tools.policy import Access
 from counterpoint.tools.shells import Shells
 
-__all__ = ["Access", "Action", "DeniedError", "Guard", "Stamp", "Tool", "ToolContext", "ToolError", "ToolLimits"]
+__all__ = [
+    "Access",
+    "Action",
+    "DeniedError",
+    "FileChange",
+    "Guard",
+    "Stamp",
+    "Tool",
+    "ToolContext",
+    "ToolError",
+    "ToolLimits",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +61,21 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True)
+class FileChange:
+    """What a tool made of one file. SHA-256 of its bytes; empty `before`: there was none."""
+
+    path: str
+    """Relative to the root where it lies below it."""
+    before: str
+    after: str
+    diff: str
+
+
+def _unheard(change: FileChange) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
 class ToolContext:
     """On whose behalf a tool works, and where. Relative paths start at `root`; only the roots can be reached."""
 
@@ -66,6 +92,8 @@ class ToolContext:
     """Its commands; None: it can run none."""
     blind: bool = False
     """It may write over files without having read them: a script has no memory to be wrong."""
+    changed: Callable[[FileChange], None] = _unheard
+    """Is called, on the event loop, with each change of a file."""
     alive: Callable[[], None] = _nothing
     """Is called while a tool works, so that long work is not taken for a stall."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import hashlib
 import os
 import weakref
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from counterpoint.models.messages import ToolSpec
-from counterpoint.tools.base import Action, Stamp, ToolContext, ToolError
+from counterpoint.tools.base import Action, FileChange, Stamp, ToolContext, ToolError
 from counterpoint.tools.confine import Place, opened, place, replace, stamp
 from counterpoint.tools.files import object_schema
 from counterpoint.tools.threads import in_thread
@@ -36,9 +37,23 @@ def _lock(path: Path) -> asyncio.Lock:
     return found
 
 
-async def _changing(spot: Place, context: ToolContext, change: Callable[[], str]) -> str:
+Changed = tuple[str, FileChange]
+"""What the agent is told, and what was done."""
+
+
+async def _changing(spot: Place, context: ToolContext, change: Callable[[], Changed]) -> str:
     async with _lock(spot.path):
-        return await in_thread(lambda _: change(), context.limits.seconds)
+        told, done = await in_thread(lambda _: change(), context.limits.seconds)
+        context.changed(done)
+    return told
+
+
+def _done(spot: Place, before: bytes | None, after: bytes, diff: str) -> FileChange:
+    return FileChange(spot.shown, _sha(before) if before is not None else "", _sha(after), diff)
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 # --- Write -------------------------------------------------------------------------------------------------------
@@ -73,7 +88,7 @@ class Write:
         )
 
 
-def _write(spot: Place, data: bytes, context: ToolContext) -> str:
+def _write(spot: Place, data: bytes, context: ToolContext) -> Changed:
     before, expected = None, context.seen.get(spot.path)
     if expected is not None or (context.blind and spot.path.exists()):
         before, version = _content(spot)
@@ -81,8 +96,10 @@ def _write(spot: Place, data: bytes, context: ToolContext) -> str:
     context.seen[spot.path] = replace(spot, data, expected)
     lines = data.count(b"\n") + (not data.endswith(b"\n") and bool(data))
     if before is None:
-        return f"Wrote {spot.shown}: new, {lines:,} line{'s' * (lines != 1)}."
-    return f"Wrote {spot.shown}:\n{_diff(before, data.decode(), spot)}"
+        told = f"Wrote {spot.shown}: new, {lines:,} line{'s' * (lines != 1)}."
+        return told, _done(spot, None, data, "")
+    diff = _diff(before, data.decode(), spot)
+    return f"Wrote {spot.shown}:\n{diff}", _done(spot, before.encode(), data, diff)
 
 
 # --- Edit --------------------------------------------------------------------------------------------------------
@@ -139,15 +156,17 @@ def _edits(input: dict[str, Any]) -> list[dict[str, Any]]:
     return [one]
 
 
-def _edit(spot: Place, edits: list[dict[str, Any]], context: ToolContext) -> str:
+def _edit(spot: Place, edits: list[dict[str, Any]], context: ToolContext) -> Changed:
     before, version = _content(spot)
     if context.seen.get(spot.path, version) != version:
         raise ToolError(f"{spot.shown!r} has changed since you read it, so nothing was changed. Read it again.")
     text = before
     for number, edit in enumerate(edits, 1):
         text = _replaced(text, edit, f"edit {number} of {len(edits)}" if len(edits) > 1 else "the edit", spot)
-    context.seen[spot.path] = replace(spot, _encoded(text), version)
-    return f"Edited {spot.shown}:\n{_diff(before, text, spot)}"
+    data = _encoded(text)
+    context.seen[spot.path] = replace(spot, data, version)
+    diff = _diff(before, text, spot)
+    return f"Edited {spot.shown}:\n{diff}", _done(spot, before.encode(), data, diff)
 
 
 def _replaced(text: str, edit: dict[str, Any], which: str, spot: Place) -> str:
