@@ -141,6 +141,13 @@ def test_what_is_asked_wrongly_rejects_and_can_be_caught(cpt: Program):
     assert ended.json["agents"]["total"] == 0
 
 
+def test_a_label_of_any_length_can_be_shown(cpt: Program):
+    cpt.run("await agent('x', {label: 'l'.repeat(1e6), phase: 'p'.repeat(1e6)})")
+    (agent,) = cpt("show", "@last", "--json").json["agent_list"]
+    assert len(agent["label"]) == 500
+    assert len(agent["phase"]) < 600
+
+
 def test_null_is_an_argument_and_a_text_that_holds_json_is_warned_about(cpt: Program):
     assert cpt.run("return args", "--args", "null").json["result"] is None
     assert cpt.run("return [args === null, typeof args]", "--args", "null").json["result"] == [True, "object"]

@@ -114,7 +114,8 @@ def test_workflows_are_offered_by_the_words_that_they_share_with_the_task():
         Saved("review", Path("b"), "bundled", "Review the files of a folder"),
         Saved("broken", Path("c"), "project", "Review everything", error="it is broken"),
     ]
-    assert [offer.saved.name for offer in offers("Please review these files", saved)] == ["review", "survey"]
+    assert [offer.saved.name for offer in offers("Please review these files", saved)] == ["review"]
+    assert [offer.saved.name for offer in offers("Look at each file in a folder", saved)] == ["survey", "review"]
     assert offers("bake bread", saved) == []
 
 

@@ -29,8 +29,8 @@ def test_the_estimate_holds_what_the_run_then_uses(cpt: Program):
     """
     estimate = simulated(cpt, text)
     run = cpt.run(text).json
-    used = {**run["usage"], "agents": run["agents"]["total"], "wall_s": run["duration_s"]}
-    for name in ("agents", "input_tokens", "output_tokens", "usd", "wall_s"):
+    used = {**run["usage"], "agents": run["agents"]["total"]}
+    for name in ("agents", "input_tokens", "output_tokens", "usd"):
         assert estimate[name]["low"] <= used[name] <= estimate[name]["high"], name
     ranges = {phase["title"]: phase["agents"] for phase in estimate["phases"]}
     for phase in run["phases"]:

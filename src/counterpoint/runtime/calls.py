@@ -20,6 +20,9 @@ from counterpoint.tools.policy import Permissions, Policy, RuleError
 from counterpoint.tools.registry import canonical, missing, restrictions, select
 
 LABEL_LENGTH = 60
+"""Of a label that is made of the prompt."""
+MOST_OF_A_LABEL = 500
+"""Characters of a given label that are kept."""
 
 
 class AgentArg(msgspec.Struct, frozen=True):
@@ -46,7 +49,9 @@ class Defaults:
 def label_of(arg: AgentArg) -> str:
     """The label given, else the first words of the prompt."""
     label = arg.opts.get("label")
-    return label if isinstance(label, str) and label else " ".join(arg.prompt[:400].split())[:LABEL_LENGTH]
+    if isinstance(label, str) and label:
+        return label[:MOST_OF_A_LABEL]
+    return " ".join(arg.prompt[:400].split())[:LABEL_LENGTH]
 
 
 def agent_task(

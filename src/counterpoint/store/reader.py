@@ -134,20 +134,39 @@ class JournalReader:
             )
 
 
+FILES = ("journal.db", "journal.db-wal", "journal.db-journal")
+
+
 @contextlib.contextmanager
 def _readable(path: Path) -> Generator[Path]:
-    """The journal, or a copy of it where SQLite would have to make a file beside it and cannot."""
-    if can_write(path.parent) or path.with_name("journal.db-shm").exists() or not _has_log(path):
+    """The journal; or a copy of it, where SQLite would first have to mend or to make something beside it, and may not.
+
+    That is so when the writer was killed while it opened or closed the file, and where nobody can write the folder.
+    """
+    if not _must_be_copied(path):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="counterpoint-") as folder:
-        for name in ("journal.db", "journal.db-wal"):
+        for name in FILES:
             with contextlib.suppress(FileNotFoundError):
                 shutil.copy(path.with_name(name), folder)
-        yield Path(folder) / path.name
+        copy = Path(folder) / path.name
+        with contextlib.closing(connect(copy, "journal")) as connection:
+            _look_at(connection)
+        yield copy
 
 
-def _has_log(path: Path) -> bool:
-    """Whether the file's header says that it is written by way of a log (WAL)."""
-    with path.open("rb") as file:
-        return file.read(20)[18:] == b"\2\2"
+def _must_be_copied(path: Path) -> bool:
+    if can_write(path.parent) and not path.with_name("journal.db-journal").exists():
+        return False
+    try:
+        with contextlib.closing(connect(path, "read")) as connection:
+            _look_at(connection)
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorname.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN"))
+    return False
+
+
+def _look_at(connection: sqlite3.Connection) -> None:
+    """Reads something, so that SQLite does what it has to do first."""
+    connection.execute("PRAGMA user_version").fetchone()
