@@ -119,10 +119,10 @@ class Chat:
         """Until the user leaves."""
         self._greet()
         lines = _lines()
+        await asyncio.to_thread(_import_provider, self.here.line.model.spec)
         async with asyncio.TaskGroup() as group:
             talking = group.create_task(self._converse())
             looking = group.create_task(self._look_after_runs())
-            group.create_task(asyncio.to_thread(_import_provider, self.here.line.model.spec))
             with contextlib.suppress(EOFError):
                 while True:
                     await self._take(await lines(), group)
@@ -234,7 +234,10 @@ class Chat:
 
 
 def _import_provider(spec: str) -> None:
-    """Loads the provider's library while the user still types: the first answer would wait seconds for it."""
+    """Loads the provider's library while the user still types: the first answer would wait seconds for it.
+
+    Nothing else goes on meanwhile: two threads that import one package at once may each see the other's half.
+    """
     provider = PROVIDERS.get(spec.partition(":")[0])
     for module in provider.modules if provider else ():
         with contextlib.suppress(ImportError):  # the first request says what is missing
