@@ -109,7 +109,7 @@ async def test_an_output_without_end_is_bounded_and_counted(root: Path) -> None:
 async def test_a_command_beyond_its_time_is_ended_with_all_it_has_started(root: Path, kind: jail.Kind) -> None:
     async with agent(root, kind=kind) as bash:
         answer = await bash("echo begun; (setsid sleep 7431 &) ; sleep 7431", timeout=400)
-        assert answer == "begun\n[Ended: it took longer than 0.4 seconds.]"
+        assert answer.endswith("[Ended: it took longer than 0.4 seconds.]")
         assert await gone("7431")
 
 
@@ -148,19 +148,17 @@ async def test_the_end_of_an_agent_ends_its_commands(root: Path, kind: jail.Kind
     assert await gone("7434")
 
 
-async def test_a_cancelled_agent_leaves_nothing(root: Path) -> None:
-    begun = asyncio.Event()
-
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8, 13, 30, 100])
+async def test_an_agent_that_is_cancelled_at_any_moment_leaves_nothing(root: Path, kind: jail.Kind, steps: int) -> None:
     async def work() -> None:
-        async with agent(root) as bash:
+        async with agent(root, kind=kind) as bash:
             await bash("sleep 7435", run_in_background=True)
-            begun.set()
             await bash("sleep 7435")
 
     task = asyncio.ensure_future(work())
-    await begun.wait()
-    while not running("7435"):
-        await asyncio.sleep(0.01)
+    for _ in range(steps):
+        await asyncio.sleep(0.001)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -156,6 +156,8 @@ def _descendants(of: int) -> list[int]:
 def _become(libc: ctypes.CDLL, order: Order, arguments: list[str]) -> None:
     try:
         os.setsid()
+        if sys.platform == "linux":  # should the supervisor itself be killed
+            _call(libc.prctl, PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if order.lifeline >= 0:

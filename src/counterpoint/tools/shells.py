@@ -108,28 +108,21 @@ class Shells:
         self._started += 1
         shell = Shell(f"bash_{self._started}", command, _nameless_file())
         ours, theirs = _pipe()
+        cell = replace(cell, processes=self._limits.processes)
+        arguments = jail.shut_in([_shell_program(), "-c", command], cell, self.kind, theirs)
+        spawning = asyncio.ensure_future(_spawned(arguments, cell, self._environment, theirs))
         try:
-            process = await asyncio.create_subprocess_exec(
-                *jail.shut_in(
-                    [_shell_program(), "-c", command],
-                    replace(cell, processes=self._limits.processes),
-                    self.kind,
-                    theirs,
-                ),
-                cwd=cell.root,
-                env=self._environment,
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=STDOUT,
-                pass_fds=(theirs,),
-                start_new_session=True,
-            )
+            process = await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            os.close(ours)  # what was being started ends at once, since nobody would know of it
+            process = await spawning
+            await process.communicate()
+            os.close(shell.output)
+            raise
         except OSError as error:
             os.close(ours)
             os.close(shell.output)
             raise ToolError(f"The command could not be started: {error}.") from error
-        finally:
-            os.close(theirs)
         self._shells[shell.id] = shell
         self._group.create_task(self._follow(shell, process, ours, alive))
         return shell
@@ -218,6 +211,22 @@ async def _take_down(process: Process, lifeline: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+async def _spawned(arguments: list[str], cell: Cell, environment: dict[str, str], lifeline: int) -> Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *arguments,
+            cwd=cell.root,
+            env=environment,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=STDOUT,
+            pass_fds=(lifeline,),
+            start_new_session=True,
+        )
+    finally:
+        os.close(lifeline)
 
 
 @contextlib.asynccontextmanager
