@@ -25,6 +25,9 @@ if TYPE_CHECKING:  # what these import takes too long to be imported here
 
     from counterpoint.models.exchange import Exchange
 
+_imports = threading.Lock()
+"""Libraries are loaded by one thread at a time: two of them that import each other's halves find them unfinished."""
+
 
 class Account:
     """One provider at one address with one key: the connections that its models share. To be closed."""
@@ -41,7 +44,6 @@ class Account:
         _require_address(provider, self._address)
         _require_key(provider, self._key)
         _require_settings(provider, environ)
-        self._opening = threading.Lock()
         self._http: httpx2.AsyncClient | None = None
 
     @property
@@ -51,7 +53,7 @@ class Account:
 
     def open(self, name: str) -> Exchange:
         """The way to the model `name`. Slow, for it imports libraries. Raises UsageError."""
-        with self._opening, _importing():
+        with _imports, _importing():
             return self._open(name)
 
     def _open(self, name: str) -> Exchange:
@@ -114,7 +116,8 @@ class ProviderModel:
     def cost(self, usage: Usage) -> float | None:
         """What that usage costs in US dollars; None where the price is unknown."""
         if self._cost is None:
-            from counterpoint.models.prices import cost_of
+            with _imports:
+                from counterpoint.models.prices import cost_of
 
             self._cost = cost_of(self.account.provider.prices, self._name)
         return self._cost(usage)
