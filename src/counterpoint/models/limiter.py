@@ -27,7 +27,7 @@ FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 LATER = 0.1
 """Part of a Retry-After that may be added to it, up to a second, so that not all clients of a key come back at once."""
-BURST = 16
+BURST = 4
 """Requests that go out before the loop looks for answers again: a refusal of the first is heard before the last."""
 SIGN_S = 20.0
 """How often whoever waits here shows that it does."""
