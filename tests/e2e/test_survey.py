@@ -176,6 +176,8 @@ def test_the_real_local_model_goes_the_whole_way(kitchen: Program) -> None:
     assert document["usage"]["output_tokens"] > 20
     assert document["usage"]["usd"] == 0
     assert len(ended.err.splitlines()) <= 4, "nothing of the engine's own log is shown"
+    created = kitchen("export", "@last", "--jsonl").lines[0]
+    assert created["bounds"]["concurrency"] == 1, "the others wait in the run's queue"
 
 
 def test_without_the_file_of_the_model_nothing_starts(kitchen: Program, tmp_path: Path) -> None:

@@ -137,9 +137,11 @@ async def test_a_file_comes_from_the_hub_with_a_note_of_its_origin_and_licence(d
     assert "Source: the model hub" in notice
 
 
-async def test_progress_never_goes_back_and_ends_with_all_bytes(desk: Desk) -> None:
+@pytest.mark.parametrize("source", ["hub", "registry"])
+async def test_progress_never_goes_back_and_ends_with_all_bytes(desk: Desk, source: str) -> None:
+    desk.publish()
     async with hub() as there:
-        await desk.fetch(there.address)
+        await desk.fetch(there.address if source == "hub" else NOWHERE)
 
     done = [bytes_ for bytes_, _, _ in desk.told]
     assert done == sorted(done)

@@ -56,8 +56,8 @@ async def test_what_never_ends_is_ended_and_the_limit_is_named(script: str):
     assert "max_sync_s = 0.3; raise it with COUNTERPOINT_MAX_SYNC_S" in played.fault.message
 
 
-async def test_a_loop_is_placed_in_the_script():
-    played = await under_limits("const a = 1\n\n  while (true) { Math.abs(a) }")
+async def test_the_function_that_never_ends_is_named_by_its_line():
+    played = await under_limits("const a = 1\n\nfunction spin() { while (true) {} }\nspin()")
     assert played.fault is not None
     assert played.fault.line == 3
 

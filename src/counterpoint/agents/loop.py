@@ -152,6 +152,7 @@ class _Agent:
             must_call=form == "tool" and (len(self._specs) == 1 or self._repairs > 0),
             effort=task.effort,
             identity=task.key,
+            label=task.label,
             heard=self._deadline.progress,
         )
         try:

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> None:
     folder, model, context, threads = arguments
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    sys.path.insert(0, folder)
+    sys.path.append(folder)
     try:
         engine = load(model, int(context), int(threads))
     except (ImportError, RuntimeError) as error:

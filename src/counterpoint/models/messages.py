@@ -83,6 +83,8 @@ class Request(Struct, frozen=True):
     """So much of the first user turn's text begins the prompts of other agents too: worth a prefix cache."""
     identity: str = ""
     """Key of the agent, for models that answer by it (``sim``) and for the provider's own logs."""
+    label: str = ""
+    """The agent's label, for models that a test has scripted."""
     heard: Callable[[], None] | None = None
     """To be called while the request waits for its turn, or its answer arrives: that is no stall."""
 

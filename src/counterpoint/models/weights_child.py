@@ -56,6 +56,8 @@ class Order:
     folder: str
     url: str
     notice: str
+    told: int = 0
+    """Bytes that we said are here, of this source."""
 
     @property
     def final(self) -> Path:
@@ -72,7 +74,8 @@ class Order:
 
     def tell(self, what: str, more: int = 0) -> None:
         """Says how much is here; `more` bytes are on their way to the unfinished file."""
-        say({"bytes": min(self.here + more, self.size), "what": what})
+        self.told = max(self.told, min(self.here + more, self.size))
+        say({"bytes": self.told, "what": what})
 
 
 Source = Callable[[Order], str]
@@ -113,6 +116,7 @@ def fetch(order: Order) -> str:
     reasons: list[str] = []
     for source in (from_hub, from_registry):
         check_room(order)
+        order.told = 0
         try:
             where = source(order)
             check(order)

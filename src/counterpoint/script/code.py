@@ -61,6 +61,7 @@ class Code:
         self._parents: dict[int, Node] = {}
         self._bindings: dict[int, Binding] = {}
         self._writes: dict[int, list[Node]] = {}
+        self._values: dict[int, Node | None] = {}
         used = self._lay_out()
         for node, scope in used:
             self._resolve(node, scope)
@@ -127,11 +128,15 @@ class Code:
         return Finding(line, column, message, hint, severity="warning", rule=rule)
 
     def _value(self, name: Node) -> Node | None:
+        """What a constant is; None for what is no constant."""
         binding = self.binding(name)
-        if binding is None or binding.declarator is None or self.writes(binding):
+        if binding is None or binding.declarator is None:
             return None
-        value = tree.field(binding.declarator, "value")
-        return None if value is not None and value.type == "object" and self._is_changed(binding) else value
+        if binding.node.id not in self._values:
+            value = tree.field(binding.declarator, "value")
+            changed = value is not None and value.type == "object" and self._is_changed(binding)
+            self._values[binding.node.id] = None if changed or self.writes(binding) else value
+        return self._values[binding.node.id]
 
     def _is_changed(self, binding: Binding) -> bool:
         """Whether members of the object of this name are written to."""

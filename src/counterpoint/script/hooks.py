@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from tree_sitter import Node
 
+from counterpoint.errors import nearest
 from counterpoint.script import tree
 from counterpoint.script.code import Code
 
@@ -37,7 +39,7 @@ _LANGUAGE = """
     structuredClone undefined unescape
 """
 LANGUAGE = frozenset(_LANGUAGE.split())
-KNOWN = LANGUAGE | HOOKS | {"args", "budget", "counterpoint", "meta"}
+KNOWN = LANGUAGE | HOOKS | {"args", "budget", "counterpoint", "meta", "await"}
 ABSENT = {
     "require": "Scripts have no modules; agents have tools.",
     "process": "Scripts do not see the machine: pass what they need in args.",
@@ -55,6 +57,10 @@ ABSENT = {
     "AbortController": "A run is stopped from outside; timeoutMs bounds an agent.",
 }
 """Names that people expect and that are not there, and what to do instead."""
+
+
+MANY = 500
+LISTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,16 @@ def members(code: Code, node: Node) -> Iterator[tuple[str, Node, Node]]:
             name = key_text(key)
             if key is not None and name is not None and value is not None:
                 yield name, key, value
+
+
+def near(name: str, known: Collection[str]) -> str:
+    """What `nearest` says, where the names are not so many that looking at each would take long."""
+    return nearest(name, known) if len(known) <= MANY else ""
+
+
+def listed(names: Collection[str]) -> str:
+    """The names, as many as anybody reads."""
+    return ", ".join(islice(names, LISTED)) + (", …" if len(names) > LISTED else "")
 
 
 def key_text(key: Node | None) -> str | None:

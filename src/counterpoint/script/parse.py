@@ -9,8 +9,6 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tree_sitter import Node
-
 from counterpoint.errors import Finding, ScriptFault, ScriptRefused, UsageError
 from counterpoint.script import refuse, syntax, tree, typescript
 from counterpoint.script.meta import Meta, meta_statement, read_meta
@@ -19,8 +17,11 @@ from counterpoint.script.source import Source
 
 MAX_BYTES = 4 * refuse.MAX_UNITS
 """Of a file: more cannot be a script, for a UTF-16 unit has at most three bytes of UTF-8."""
-MAX_ERRORS = 20
-"""Syntax errors that are looked for in one text."""
+MAX_ERRORS = 50
+"""Syntax errors that are looked for in one text, fewer in a long one."""
+LEAST_ERRORS = 4
+PATIENCE = 2_000_000
+"""Characters that are looked at again for them."""
 
 Asks = Generator[str, ScriptFault | None, None]
 """Asks an engine whether texts are the body of a function, and is sent what it has against each."""
@@ -70,52 +71,52 @@ class Examination:
         controls, spans = refuse.controls(given)
         self._findings += controls
         given = given.without(spans)
-        given_root = tree.parse_tree(given)
-        source = self._without(given, refuse.module_parts(given, given_root, meta_statement(given_root)))
+        root = tree.parse_tree(given)
+        names = refuse.imported(root)
+        source = self._without(given, refuse.module_parts(given, root, meta_statement(root)))
         fault = yield source.text
         if fault is not None and (parts := typescript.parts_of_broken(source, tree.parse_tree(source))):
             source = self._without(source, parts)
             fault = yield source.text
-        root = tree.parse_tree(source)
-        stray = syntax.stray_bracket(source, root) if fault is None else None
-        self._findings += [stray] if stray is not None else []
-        if fault is not None:
-            yield from self._syntax(source, root, fault)
-        elif stray is None:
-            names = refuse.imported(given_root)
+        parsed = syntax.Parsed(source)
+        stray = syntax.stray_bracket(parsed) if fault is None else None
+        if stray is not None:
+            self._findings.append(stray)
+        elif fault is not None:
+            yield from self._syntax(parsed, fault)
+        else:
             self.clean = source.text + (f"\nvar {', '.join(names)}" if names else "")
-        self._meta(source, root)
+        self._meta(parsed)
         if self._portable:
-            self._findings += portable_findings(source, root)
+            self._findings += portable_findings(source, parsed.root)
 
     def _without(self, source: Source, parts: list[refuse.Part]) -> Source:
         self._findings += [finding for finding, _ in parts]
         return source.without(span for _, span in parts)
 
-    def _syntax(self, source: Source, root: Node, fault: ScriptFault | None) -> Asks:
+    def _syntax(self, parsed: syntax.Parsed, fault: ScriptFault | None) -> Asks:
         """Finds one syntax error after the other: the statement of each is taken out before the next question."""
         last = -1
-        for _ in range(MAX_ERRORS):
+        for _ in range(min(MAX_ERRORS, max(LEAST_ERRORS, PATIENCE // len(self.text)))):
             if fault is None:
                 return
-            found = yield from _located(source, root, fault)
-            offset = source.offset(found.line, found.column)
+            found = yield from _located(parsed, fault)
+            offset = parsed.source.offset(found.line, found.column)
             if offset <= last:
                 return  # not behind what was taken out, so perhaps of our making
             self._findings.append(found)
-            span = syntax.broken_statement(source, root, offset)
+            span = syntax.broken_statement(parsed, offset)
             if span is None:
                 return
             last = max(offset, span[1])
-            source = source.without([span])
-            root = tree.parse_tree(source)
-            fault = yield source.text
+            parsed = syntax.Parsed(parsed.source.without([span]))
+            fault = yield parsed.source.text
 
-    def _meta(self, source: Source, root: Node) -> None:
-        self.meta, wrong = read_meta(source, root)
+    def _meta(self, parsed: syntax.Parsed) -> None:
+        self.meta, wrong = read_meta(parsed.source, parsed.root)
         misplaced = any(finding.rule == "meta" for finding in self._findings)
-        broken = self.clean is None and META.search(source.text)
-        if meta_statement(root) is not None or not (misplaced or broken):
+        broken = self.clean is None and META.search(parsed.source.text)
+        if meta_statement(parsed.root) is not None or not (misplaced or broken):
             self._findings += wrong
 
 
@@ -123,18 +124,28 @@ META = re.compile(r"\bexport\s+const\s+meta\b")
 """Where this is somewhere and still no statement, the syntax error has it."""
 
 
-def _located(source: Source, root: Node, fault: ScriptFault) -> Generator[str, ScriptFault | None, Finding]:
-    """The finding of a fault; of a regular expression the engine does not say where it is."""
+def _located(parsed: syntax.Parsed, fault: ScriptFault) -> Generator[str, ScriptFault | None, Finding]:
+    """The finding of a fault."""
     if fault.name != "SyntaxError":
-        return syntax.too_deep(source, root)
-    if fault.line is not None and fault.column is not None:
-        place = source.place(source.offset(fault.line, fault.column))  # not behind the end of the line
-        return syntax.explained(source, root, Finding(*place, syntax.sentence(fault)))
-    for node in syntax.regexes(root):
-        wrong = yield f"({tree.text(node)})"
-        if wrong is not None:
-            return Finding(*source.place(node.start_byte), f"The regular expression is wrong: {wrong.message}.")
-    return Finding(1, 1, syntax.sentence(fault))
+        return syntax.too_deep(parsed)
+    if fault.line is None or fault.column is None:
+        return (yield from _regex(parsed)) or Finding(1, 1, syntax.sentence(fault))
+    source = parsed.source
+    place = source.place(source.offset(fault.line, fault.column))  # not behind the end of the line
+    return syntax.explained(parsed, Finding(*place, syntax.sentence(fault)))
+
+
+def _regex(parsed: syntax.Parsed) -> Generator[str, ScriptFault | None, Finding | None]:
+    """The first regular expression that is wrong: the engine says that there is one, and not where."""
+    nodes = syntax.regexes(parsed)
+    low, high, fault = 0, len(nodes), None
+    while low < high:
+        middle = (low + high) // 2
+        wrong = yield f"[{', '.join(map(tree.text, nodes[low : middle + 1]))}]"
+        low, high, fault = (low, middle, wrong) if wrong is not None else (middle + 1, high, fault)
+    if fault is None:
+        return None
+    return Finding(*parsed.source.place(nodes[low].start_byte), f"The regular expression is wrong: {fault.message}.")
 
 
 Ask = Callable[[str], ScriptFault | None]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from tree_sitter import Node
 
-from counterpoint.errors import Finding, nearest
+from counterpoint.errors import Finding
 from counterpoint.script import tree
 from counterpoint.script.code import Code
-from counterpoint.script.hooks import Call, is_whole, members
+from counterpoint.script.hooks import Call, is_whole, listed, members, near
 from counterpoint.script.meta import Meta, meta_statement
 
 Title = tuple[str, Node]
@@ -19,7 +19,7 @@ def doubts(code: Code, calls: dict[int, Call], meta: Meta | None) -> Iterator[Fi
     """Titles that do not match, in both directions, where the script declares phases at all."""
     if meta is None or not meta.phases:
         return
-    declared = [phase.title for phase in meta.phases]
+    declared = dict.fromkeys(phase.title for phase in meta.phases)
     if any(isinstance(phase, str) for phase in meta.raw["phases"]):
         statement = meta_statement(code.root) or code.root
         yield code.doubt(
@@ -29,8 +29,8 @@ def doubts(code: Code, calls: dict[int, Call], meta: Meta | None) -> Iterator[Fi
     titles = [(title, node) for node in uses if (title := code.text_of(node)) is not None]
     for title, node in titles:
         if title not in declared:
-            message = f"The phase {title!r} is not in meta.phases{nearest(title, declared)}."
-            yield code.doubt(node, message, f"Declared: {', '.join(declared)}.", "phases")
+            message = f"The phase {title!r} is not in meta.phases{near(title, declared)}."
+            yield code.doubt(node, message, f"Declared: {listed(declared)}.", "phases")
     told = len(titles) == len(uses) and not any(call.name == "workflow" for call in calls.values())
     if told:  # else a title is computed, or may be that of another workflow
         yield from _unused(code, declared, {title for title, _ in titles})
@@ -56,7 +56,7 @@ def _phases_of_options(code: Code, given: Node) -> Iterator[Node]:
     yield from (value for name, _, value in members(code, options) if name == "phase")
 
 
-def _unused(code: Code, declared: list[str], used: set[str]) -> Iterator[Finding]:
+def _unused(code: Code, declared: Collection[str], used: set[str]) -> Iterator[Finding]:
     statement = meta_statement(code.root)
     if statement is None:
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 from tree_sitter import Node
@@ -66,8 +67,9 @@ def _takes(pattern: Node, member: str) -> bool:
 
 def _findings_of_ours(code: Code) -> Iterator[Finding]:
     hint = f"Guard it: if (typeof {OURS} !== 'undefined') {{ … }}"
+    early: dict[int, int] = {}
     for name in code.free:
-        if tree.text(name) == OURS and not _is_asked_for(code, name) and not _guarded(code, name):
+        if tree.text(name) == OURS and not _is_asked_for(code, name) and not _guarded(code, name, early):
             yield _finding(code, name, OURS, hint)
 
 
@@ -77,7 +79,7 @@ def _is_asked_for(code: Code, name: Node) -> bool:
     return parent is not None and parent.type == "unary_expression" and _operator(parent) == "typeof"
 
 
-def _guarded(code: Code, name: Node) -> bool:
+def _guarded(code: Code, name: Node, early: dict[int, int]) -> bool:
     """Whether `typeof counterpoint` decides that this place is reached only where the global is there."""
     inner = name
     for outer in code.ancestors(name):
@@ -91,7 +93,7 @@ def _guarded(code: Code, name: Node) -> bool:
             left, operator = tree.field(outer, "left"), _operator(outer)
             if left is not None and operator in ("&&", "||") and _implies(code, left, operator == "&&"):
                 return True
-        elif outer.type in ("statement_block", "program") and _left_early(code, outer, inner):
+        elif outer.type in ("statement_block", "program") and _left_early(code, outer, inner, early):
             return True
         inner = outer
     return False
@@ -126,17 +128,20 @@ def _asks(code: Code, node: Node) -> bool:
     return _operator(node) == "typeof" and code.is_free(argument, OURS)
 
 
-def _left_early(code: Code, block: Node, statement: Node) -> bool:
-    """Whether an earlier statement of the block leaves it where the global is absent."""
-    for earlier in tree.named(block):
-        if earlier.start_byte >= statement.start_byte:
-            return False
-        condition, consequence = tree.field(earlier, "condition"), tree.field(earlier, "consequence")
-        if earlier.type != "if_statement" or condition is None or consequence is None:
-            continue
-        if tree.field(earlier, "alternative") is None and _leaves(consequence) and _implies(code, condition, False):
-            return True
-    return False
+def _left_early(code: Code, block: Node, statement: Node, early: dict[int, int]) -> bool:
+    """Whether an earlier statement of the block leaves it where the global is absent; `early` keeps where that is."""
+    if block.id not in early:
+        guards = (node.end_byte for node in tree.named(block) if _leaves_without(code, node))
+        early[block.id] = next(guards, sys.maxsize)
+    return early[block.id] <= statement.start_byte
+
+
+def _leaves_without(code: Code, node: Node) -> bool:
+    """Whether a statement goes away where the global is absent."""
+    condition, consequence = tree.field(node, "condition"), tree.field(node, "consequence")
+    if node.type != "if_statement" or condition is None or consequence is None:
+        return False
+    return tree.field(node, "alternative") is None and _leaves(consequence) and _implies(code, condition, False)
 
 
 LEAVING = frozenset({"return_statement", "throw_statement", "continue_statement", "break_statement"})

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from counterpoint.errors import Finding, nearest
+from counterpoint.errors import Finding
 from counterpoint.script import tree
 from counterpoint.script.code import Code
-from counterpoint.script.hooks import Call, is_whole, members
+from counterpoint.script.hooks import Call, is_whole, listed, members, near
 
 TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 BOUNDS = (("minItems", "maxItems"), ("minLength", "maxLength"), ("minimum", "maximum"),
@@ -97,7 +97,7 @@ def _type(code: Code, parts: Members) -> Iterator[Finding]:
     kind = parts.get("type")
     text = code.text_of(kind[1]) if kind is not None else None
     if kind is not None and text is not None and text not in TYPES:
-        message = f"{text!r} is no type of JSON Schema{nearest(text, TYPES)}."
+        message = f"{text!r} is no type of JSON Schema{near(text, TYPES)}."
         yield code.doubt(kind[1], message, f"The types are {', '.join(sorted(TYPES))}.", "schema")
 
 
@@ -113,12 +113,12 @@ def _required(code: Code, schema: Node, parts: Members) -> Iterator[Finding]:
         return
     if not is_whole(schema) or "patternProperties" in parts or any(name in parts for name in LISTS):
         return
-    names = [name for name, _, _ in members(code, properties)]
+    names = dict.fromkeys(name for name, _, _ in members(code, properties))
     for item in tree.named(required):
         name = code.text_of(item)
         if name is not None and name not in names:
-            message = f"{name!r} is required and not among the properties{nearest(name, names)}."
-            yield code.doubt(item, message, f"Properties: {', '.join(names) or 'none'}.", "schema")
+            message = f"{name!r} is required and not among the properties{near(name, names)}."
+            yield code.doubt(item, message, f"Properties: {listed(names) or 'none'}.", "schema")
 
 
 def _bounds(code: Code, parts: Members) -> Iterator[Finding]:

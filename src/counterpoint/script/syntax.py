@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import replace
-from itertools import islice
+from functools import cached_property
 
 from tree_sitter import Node
 
@@ -16,7 +16,6 @@ PAIRS = {"(": ")", "[": "]", "{": "}", "${": "}"}
 WHOLE = frozenset({"string", "regex"})
 DEEP = 200
 """Open brackets at which a text that is nested too deeply is pointed at."""
-MAX_REGEXES = 1000
 STATEMENTS = frozenset({
     "lexical_declaration", "variable_declaration", "expression_statement", "return_statement", "throw_statement",
     "function_declaration", "class_declaration", "if_statement", "for_statement", "for_in_statement", "while_statement",
@@ -88,9 +87,21 @@ class Tokens:
         return None, opened
 
 
-def explained(source: Source, root: Node, found: Finding) -> Finding:
+class Parsed:
+    """A text with its tree."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.root = tree.parse_tree(source)
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        return Tokens(self.root)
+
+
+def explained(parsed: Parsed, found: Finding) -> Finding:
     """The finding where the token that is meant begins, with a hint where one helps."""
-    tokens = Tokens(root)
+    source, tokens = parsed.source, parsed.tokens
     offset = source.offset(found.line, found.column)
     stray, opened = tokens.unmatched()
     if stray is not None and not opened and stray.start_byte <= offset:
@@ -106,14 +117,12 @@ def explained(source: Source, root: Node, found: Finding) -> Finding:
     return replace(found, hint=_hint(source, tokens, offset))
 
 
-def stray_bracket(source: Source, root: Node) -> Finding | None:
+def stray_bracket(parsed: Parsed) -> Finding | None:
     """A bracket that would close what stands around the script."""
-    if not root.has_error:
+    if not parsed.root.has_error:
         return None
-    stray, opened = Tokens(root).unmatched()
-    if stray is None or opened:
-        return None
-    return _stray(source, stray)
+    stray, opened = parsed.tokens.unmatched()
+    return _stray(parsed.source, stray) if stray is not None and not opened else None
 
 
 def tree_says(text: str) -> ScriptFault | None:
@@ -134,32 +143,32 @@ def sentence(fault: ScriptFault) -> str:
     return f"{fault.message[:1].upper()}{fault.message[1:]}."
 
 
-def regexes(root: Node) -> list[Node]:
-    """The regular expressions, as many as can be asked about."""
-    return list(islice((node for node in tree.walk(root) if node.type == "regex"), MAX_REGEXES))
+def regexes(parsed: Parsed) -> list[Node]:
+    """The regular expressions, of which the engine says only that one is wrong."""
+    return [node for node in parsed.tokens.all if node.type == "regex"]
 
 
-def too_deep(source: Source, root: Node) -> Finding:
+def too_deep(parsed: Parsed) -> Finding:
     """What is said of a text that has more nesting than an engine has stack."""
     depth = 0
     place = (1, 1)
-    for node in Tokens(root).all:
+    for node in parsed.tokens.all:
         depth += (node.type in PAIRS) - (node.type in PAIRS.values())
         if depth == DEEP:
-            place = source.place(node.start_byte)
+            place = parsed.source.place(node.start_byte)
             break
     return Finding(*place, "The script is nested too deeply.", "Keep what is nested in variables or functions.")
 
 
-def broken_statement(source: Source, root: Node, offset: int) -> Span | None:
+def broken_statement(parsed: Parsed, offset: int) -> Span | None:
     """The innermost statement around a place, to be taken out; None where that would break what is around it."""
-    node = root.descendant_for_byte_range(offset, offset)
+    node: Node | None = parsed.root.descendant_for_byte_range(offset, offset)
     while node is not None and not (node.type in STATEMENTS or node.is_error):
         node = node.parent
     inside = node is not None and node.parent is not None and node.start_byte < offset < node.end_byte
     if node is not None and inside and Tokens(node).balanced():
         return node.start_byte, node.end_byte, b";"
-    return _broken_line(source, Tokens(root), offset)
+    return _broken_line(parsed.source, parsed.tokens, offset)
 
 
 def _broken_line(source: Source, tokens: Tokens, offset: int) -> Span | None:
