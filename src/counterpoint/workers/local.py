@@ -42,8 +42,11 @@ class LocalExecutor:
         tools = select(task.tools, task.disallowed) if model.tools else []
         try:
             task, tools = await self._workshop.furnished(task, list(tools))
+            send = self._sender(task, model, observer)
+            if not tools and not task.isolated:  # nothing that it could do needs a place to do it in
+                return await run_agent(task, model, send, tools, observer, history)
             async with self._workshop.room(task, observer) as (here, desk):
-                return await run_agent(here, model, self._sender(task, model, observer), tools, observer, history, desk)
+                return await run_agent(here, model, send, tools, observer, history, desk)
         except HookError as error:
             return AgentResult(Outcome.FAILED, fault=Fault(error.name, error.message))
 
