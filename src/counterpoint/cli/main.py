@@ -95,7 +95,7 @@ def _called() -> str:
 
 
 def collect_seldom() -> None:
-    """Agents by the thousand make many objects and hardly a cycle: looking for cycles less often saves a fifth of CPU."""
+    """Agents by the thousand make many objects and hardly a cycle: looking for cycles seldom saves a fifth of CPU."""
     gc.set_threshold(20_000, 20, 10)
 
 
