@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "budget": ("control", "Change the budget of a run that goes on."),
     "top": ("top", "Watch runs and steer them, in the terminal."),
     "serve": ("serve", "Serve the web page and the HTTP API."),
+    "mcp": ("mcp", "Serve MCP, for editors and other agents."),
     "replay": ("replay", "Show a run again, from its journal."),
     "demo": ("demo", "A large run with simulated agents, to look at."),
     "workflows": ("workflows", "Saved workflows."),
