@@ -47,9 +47,9 @@ def test_every_accident_is_answered_with_places_in_the_text(cpt: Program):
     assert ended.json["files"] == len(texts)
     rows: list[dict[str, Any]] = [*ended.json["errors"], *ended.json["warnings"]]
     for row in rows:
-        lines = texts[int(Path(row["file"]).stem)].removeprefix("\ufeff").split("\n")
+        lines: list[str] = texts[int(Path(row["file"]).stem)].removeprefix("\ufeff").split("\n")
         assert 1 <= row["line"] <= len(lines), row
-        assert 1 <= row["column"] <= len(lines[row["line"] - 1].encode("utf-16-le")) // 2 + 1, row
+        assert 1 <= row["column"] <= len(lines[int(row["line"]) - 1].encode("utf-16-le")) // 2 + 1, row
 
 
 def test_what_is_shown_of_them_cannot_act_on_a_terminal(cpt: Program):
