@@ -248,12 +248,13 @@ async def opened(servers: Mapping[str, Server], warn: Callable[[str], None], cwd
 @asynccontextmanager
 async def _client(server: Server, cwd: Path) -> AsyncGenerator[Client]:
     try:
-        from mcp import Client, StdioServerParameters
         from mcp.client.stdio import stdio_client
         from mcp.client.streamable_http import (
             create_mcp_http_client,  # pyright: ignore[reportPrivateImportUsage] # its own place is more private still
             streamable_http_client,
         )
+
+        from mcp import Client, StdioServerParameters
     except ImportError:
         raise ToolError("MCP servers need the library mcp: pip install 'counterpoint[mcp]'") from None
     if server.url:
