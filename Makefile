@@ -1,7 +1,7 @@
 # Commands of this repository. Each recipe runs in the environment of PYTHON: `make check PYTHON=/other/bin/python`.
 
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
-SOURCES := $(wildcard src tests benchmarks)
+SOURCES := $(wildcard src tests benchmarks action)
 
 .PHONY: help check test format bench
 

@@ -6,6 +6,7 @@ shape, where providers give keys one. Neither finds a password in prose: what is
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
@@ -22,13 +23,14 @@ _SHAPES = re.compile(
     | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
     | (?<![A-Za-z0-9_-])AIza[A-Za-z0-9_-]{30,50}
     | (?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,4096}\.eyJ[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{8,4096}
-    | -----BEGIN\ [A-Z ]{0,40}PRIVATE\ KEY-----(?:[^-]|-(?!----)){0,20000}-----END\ [A-Z ]{0,40}PRIVATE\ KEY-----
+    | -----BEGIN\ [A-Z ]{0,40}PRIVATE\ KEY-----(?:[^-"]|-(?!----)){0,20000}-----END\ [A-Z ]{0,40}PRIVATE\ KEY-----
     | (?<=[Bb]earer\ )[A-Za-z0-9._~+/=-]{16,4096}
-    | (?<=://)[^\s/:@]{1,100}:[^\s/:@]{1,200}(?=@)
+    | (?<=://)[^\s/:@"'\\<>,{}]{1,100}:[^\s/:@"'\\<>,{}]{1,200}(?=@)
     """,
     re.VERBOSE,
 )
-"""None of them looks further than the secret is long, or twice at the same place: texts may be hostile."""
+"""None of them looks further than the secret is long, or twice at the same place: texts may be hostile. None goes
+across a quotation mark: a whole JSON document may be searched, and is one afterwards."""
 
 
 class Redaction:
@@ -36,7 +38,9 @@ class Redaction:
 
     def __init__(self, environ: Mapping[str, str], more: Iterable[str] = ()) -> None:
         known = {value for name, value in environ.items() if _NAMES.search(name)} | set(more)
-        values = sorted((value for value in known if len(value) >= SHORTEST), key=len, reverse=True)
+        long = {value for value in known if len(value) >= SHORTEST}
+        escaped = {json.dumps(value, ensure_ascii=False)[1:-1] for value in long}
+        values = sorted(long | escaped, key=len, reverse=True)
         self._values = re.compile("|".join(map(re.escape, values))) if values else None
 
     def text(self, text: str) -> str:

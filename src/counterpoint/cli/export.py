@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.errors import UsageError
+from counterpoint.redaction import Redaction
 
 
 @click.command()
@@ -18,6 +20,7 @@ from counterpoint.errors import UsageError
 @click.option("--html", "form", flag_value="html", help="The web page with the run inside, as one file.")
 @click.option("--perfetto", "form", flag_value="perfetto", help="A trace for Perfetto: slots, bars, tokens.")
 @click.option("--otlp", "form", flag_value="otlp", help="OpenTelemetry spans, as OTLP JSON.")
+@click.option("--sarif", "form", flag_value="sarif", help="The findings that it returned, for code scanning.")
 @click.option(
     "--output", "-o", "file", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of stdout."
 )
@@ -30,9 +33,13 @@ async def export(run: str, form: str | None, file: Path | None, output: Output, 
     counterpoint export @last --html -o run.html
     """
     if form is None:
-        raise UsageError("export needs a form.", hint="counterpoint export RUN --html, --jsonl, --perfetto or --otlp")
+        raise UsageError(
+            "export needs a form.", hint="counterpoint export RUN --html, --jsonl, --perfetto, --otlp or --sarif"
+        )
     async with session(state) as here:
         data = await _data(here, await here.client.find(run), form)
+    # An export leaves the machine: keys and tokens in prompts and tool results do not.
+    data = Redaction(os.environ).text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
     if file is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -56,5 +63,9 @@ async def _data(here: Session, run_id: str, form: str) -> bytes:
             from counterpoint.web.otlp import spans
 
             return spans(await here.client.events(run_id))
+        case "sarif":
+            from counterpoint.cli.sarif import sarif
+
+            return sarif(await here.client.document(await here.client.view(run_id)))
         case _:
             return b"".join(recorded.line() + b"\n" for recorded in await here.client.events(run_id))
