@@ -131,6 +131,8 @@ class Settings:
 
     origins: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
     """Field → where its value comes from; a field that is absent has its default."""
+    withheld: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
+    """Field → the project's file that sets it, which may not without `trust_project`."""
 
     def __post_init__(self) -> None:
         self._check_range("concurrency", 1, 1000)
@@ -197,6 +199,11 @@ SCRIPT_LIMITS = (
 """The bounds that a script's own doings can break."""
 
 
+WIDENING = ("allow", "network", "sandbox", "trust_project", "approve", "base_url")
+"""What a project's file may set only where the user trusts the project: what agents may do, and whom keys go to.
+Otherwise whoever can write into a folder, an agent's command among others, could loosen the rules of the next run."""
+
+
 def load(*, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
     """Settings in force for `cwd`. `flags` hold only what was given; `environ` defaults to the process's own.
 
@@ -216,32 +223,44 @@ def load(*, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[
                 values[name] = value
             origins[name] = origin
 
-    for path in config_files(cwd):
-        take(_read_file(path), str(path))
-    take(_read_environment(environ), "environment")
-    for name in flags or {}:
+    given = {k: v for k, v in (flags or {}).items() if v is not None}
+    for name in given:
         if name not in _fields():
             raise SettingsError(f"There is no setting {name!r}{nearest(name, _fields())}.")
-    take({k: v for k, v in (flags or {}).items() if v is not None}, "flag")
-    return Settings(**values, origins=origins)
+    users, projects = _users_file(), _projects_file(cwd)
+    surroundings = _read_environment(environ)
+    if users is not None:
+        take(_read_file(users), str(users))
+    trusted = {**values, **surroundings, **given}.get("trust_project", False)
+    withheld: dict[str, str] = {}
+    if projects is not None:
+        found = _read_file(projects)
+        withheld = {name: str(projects) for name in WIDENING if name in found and not trusted}
+        take({name: value for name, value in found.items() if name not in withheld}, str(projects))
+    take(surroundings, "environment")
+    take(given, "flag")
+    return Settings(**values, origins=origins, withheld=withheld)
 
 
-def config_files(cwd: Path) -> list[Path]:
-    """The files that are read, the user's first, the nearest project's last."""
-    files = [Path(platformdirs.user_config_dir("counterpoint")) / "config.toml"]
+def _users_file() -> Path | None:
+    path = Path(platformdirs.user_config_dir("counterpoint")) / "config.toml"
+    return path if path.is_file() else None
+
+
+def _projects_file(cwd: Path) -> Path | None:
+    """The nearest one, up to the repository's root."""
     for folder in [cwd, *cwd.parents]:
         candidate = folder / ".counterpoint" / "config.toml"
         if candidate.is_file():
-            files.append(candidate)
-            break
+            return candidate
         if (folder / ".git").exists():
-            break
-    return [path for path in files if path.is_file()]
+            return None
+    return None
 
 
 def _fields() -> dict[str, Any]:
     hints = get_type_hints(Settings)
-    return {f.name: hints[f.name] for f in dataclasses.fields(Settings) if f.name != "origins"}
+    return {f.name: hints[f.name] for f in dataclasses.fields(Settings) if f.name not in ("origins", "withheld")}
 
 
 def _read_file(path: Path) -> dict[str, Any]:

@@ -109,16 +109,22 @@ def test_a_rule_allows_what_it_says_and_the_diff_is_in_the_transcript(scripted: 
     assert "-hello\n+goodbye" in json.dumps(shown["transcript"]).replace("\\n", "\n")
 
 
-@pytest.mark.parametrize("where", ["settings", "environment", "claude, trusted", "claude, the user's"])
+@pytest.mark.parametrize(
+    "where", ["settings, trusted", "settings, the user's", "environment", "claude, trusted", "claude, the user's"]
+)
 def test_rules_come_from_settings_the_environment_and_claude_codes_files(scripted: Scripted, where: str) -> None:
     folder, home = scripted.cpt.folder, scripted.cpt.folder / "home"
     arguments: tuple[str, ...] = ()
     environment: dict[str, str] = {}
     claude = json.dumps({"permissions": {"allow": ["Edit(src/**)"], "defaultMode": "acceptEdits"}})
     match where:
-        case "settings":
+        case "settings, trusted":
             (folder / ".counterpoint").mkdir()
             (folder / ".counterpoint/config.toml").write_text('allow = ["Edit(src/**)"]\n')
+            arguments = ("--trust-project",)
+        case "settings, the user's":
+            (home / "config/counterpoint").mkdir(parents=True)
+            (home / "config/counterpoint/config.toml").write_text('allow = ["Edit(src/**)"]\n')
         case "environment":
             environment = {"COUNTERPOINT_ALLOW": "Edit(docs/**), Edit(src/**)"}
         case "claude, trusted":
@@ -131,6 +137,20 @@ def test_rules_come_from_settings_the_environment_and_claude_codes_files(scripte
     ended = scripted.agent([WRITE], *arguments, **environment)
     assert ended.code == 0, ended.err
     assert (folder / "src/a.txt").exists(), ended.err
+
+
+def test_a_project_cannot_loosen_anything_by_its_own_settings(scripted: Scripted) -> None:
+    folder = scripted.cpt.folder
+    (folder / ".counterpoint").mkdir()
+    loose = (
+        'allow = ["Edit"]\nsandbox = "off"\nbase_url = "http://127.0.0.1:9"\ntrust_project = true\nconcurrency = 3\n'
+    )
+    (folder / ".counterpoint/config.toml").write_text(loose)
+    ended = scripted.agent([WRITE])
+    assert not (folder / "src/a.txt").exists()
+    for name in ("allow", "sandbox", "base_url", "trust_project"):
+        assert f"{name} of {folder}/.counterpoint/config.toml is not in force: --trust-project." in ended.err
+    assert scripted.cpt("config", "--json").json["concurrency"]["value"] == 3
 
 
 def test_a_project_cannot_allow_itself_anything_by_claude_codes_file_but_it_can_forbid(scripted: Scripted) -> None:

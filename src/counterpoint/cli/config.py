@@ -20,7 +20,7 @@ def config(output: Output, state: Path | None) -> int:
     chosen = settings.load(cwd=Path.cwd(), flags={"state": state})
     rows: dict[str, dict[str, Any]] = {}
     for field in dataclasses.fields(chosen):
-        if field.name != "origins":
+        if field.name not in ("origins", "withheld"):
             value = getattr(chosen, field.name)
             shown = str(value) if isinstance(value, Path) else dict(value) if field.name == "aliases" else value
             rows[field.name] = {"value": shown, "origin": chosen.origins.get(field.name, "default")}

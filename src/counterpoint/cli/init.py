@@ -16,7 +16,7 @@ CONFIG = """# Settings of this repository; `counterpoint config` shows all that 
 # concurrency = 16
 # budget_tokens = 500_000
 # budgets = ["$20/day", "50k/agent"]
-# allow = ["Edit(src/**)", "Bash(make test)"]     # what agents may do besides reading
+# allow = ["Edit(src/**)", "Bash(make test)"]     # besides reading; in force with --trust-project
 
 # [aliases]                                       # what scripts mean by these names
 # small = "openai-compatible:NAME"

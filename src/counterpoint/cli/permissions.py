@@ -55,6 +55,8 @@ def in_force(settings: Settings, cwd: Path, output: Output) -> Settings:
     for rule in (*settings.allow, *settings.ask, *settings.deny):
         check_rule(rule)
     found = project.rules_of(cwd, trusted=settings.trust_project)
+    for name, path in settings.withheld.items():
+        output.say(f"{name} of {path} is not in force: --trust-project.")
     for note in found.notes:
         output.say(note)
     settings = dataclasses.replace(
