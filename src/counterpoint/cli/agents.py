@@ -8,7 +8,7 @@ import click
 
 from counterpoint.agents.types import BUILT_IN, load_types
 from counterpoint.cli.options import Output, common
-from counterpoint.cli.text import one_line, safe
+from counterpoint.text import one_line, safe
 
 
 @click.group()

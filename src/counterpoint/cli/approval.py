@@ -20,11 +20,11 @@ import click
 from counterpoint.ceilings import read_ceiling
 from counterpoint.cli.leading import Office
 from counterpoint.cli.simulate import rendered
-from counterpoint.cli.text import safe
 from counterpoint.lead.author import shown as finding_shown
 from counterpoint.lead.estimate import Estimate
 from counterpoint.script import Script
 from counterpoint.script.shape import shape_of
+from counterpoint.text import safe
 
 ASKED = "[y]es, [n]o, [e]dit, [v]iew the script, [a]lways for this workflow"
 

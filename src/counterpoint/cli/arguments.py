@@ -11,9 +11,9 @@ from typing import Any, cast
 import click
 
 from counterpoint.ceilings import read_ceiling
-from counterpoint.cli.text import safe
 from counterpoint.errors import UsageError
 from counterpoint.script import Script
+from counterpoint.text import safe
 from counterpoint.tools.schema import problems
 
 

@@ -13,7 +13,6 @@ from counterpoint.cli.leading import Office, read_decided_args
 from counterpoint.cli.plan import authored, refuse_small
 from counterpoint.cli.receipts import me
 from counterpoint.cli.simulate import rendered
-from counterpoint.cli.text import count, duration, money, one_line
 from counterpoint.client import load_script
 from counterpoint.errors import UsageError
 from counterpoint.lead.author import AuthorError
@@ -21,6 +20,7 @@ from counterpoint.lead.notice import notice, returned
 from counterpoint.script import Script
 from counterpoint.script.find import find
 from counterpoint.script.shape import shape_of
+from counterpoint.text import count, duration, money, one_line
 from counterpoint.version import VERSION
 from counterpoint.view import RunView
 

@@ -25,7 +25,6 @@ from counterpoint.cli.leading import Office, office
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.permissions import permission_options
 from counterpoint.cli.run import ready
-from counterpoint.cli.text import one_line, safe
 from counterpoint.client import load_script
 from counterpoint.errors import CounterpointError
 from counterpoint.lead.notice import footer
@@ -36,6 +35,7 @@ from counterpoint.lead.talk import Talk
 from counterpoint.lead.triage import plans, shelf
 from counterpoint.models.catalog import PROVIDERS
 from counterpoint.script.find import find
+from counterpoint.text import one_line, safe
 
 LOOK_S = 0.5
 """How often runs are looked after."""

@@ -10,7 +10,7 @@ import click
 
 from counterpoint import settings
 from counterpoint.cli.options import Output, common
-from counterpoint.cli.text import safe
+from counterpoint.text import safe
 
 
 @click.command()

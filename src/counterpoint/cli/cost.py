@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from counterpoint.cli.options import Output, asynchronous, common, session
-from counterpoint.cli.text import count, money, one_line
 from counterpoint.events import NO_USAGE, Usage
+from counterpoint.text import count, money, one_line
 from counterpoint.view import AgentView, RunView
 
 DEAREST = 10

@@ -17,7 +17,6 @@ from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.cli.permissions import permission_options
 from counterpoint.cli.plan import authored
 from counterpoint.cli.run import carry_out, ready
-from counterpoint.cli.text import one_line, safe
 from counterpoint.client import load_script
 from counterpoint.events import RunStatus
 from counterpoint.lead.author import AuthorError
@@ -27,6 +26,7 @@ from counterpoint.lead.talk import Talk
 from counterpoint.lead.triage import Decision, Offer, offers, plans, system, triage
 from counterpoint.script import Script
 from counterpoint.script.find import BUNDLED, Saved, find, load
+from counterpoint.text import one_line, safe
 from counterpoint.version import VERSION
 
 ONE_AGENT = BUNDLED / "one-agent.js"

@@ -18,10 +18,10 @@ import click
 
 from counterpoint import settings
 from counterpoint.cli.options import Output, asynchronous, common
-from counterpoint.cli.text import safe
 from counterpoint.errors import CounterpointError
 from counterpoint.models.catalog import PROVIDERS
 from counterpoint.settings import Settings
+from counterpoint.text import safe
 
 ROOM_MB = 500
 """Free disk below which journals of long runs may not fit."""

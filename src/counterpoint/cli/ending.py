@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from counterpoint.cli.options import Output
-from counterpoint.cli.text import count, duration, money, one_line, safe
 from counterpoint.events import RunStatus
+from counterpoint.text import count, duration, money, one_line, safe
 from counterpoint.view import AgentView, RunView
 
 SHOWN = 10

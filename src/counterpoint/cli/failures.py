@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from counterpoint.cli.text import safe
 from counterpoint.errors import CounterpointError, Finding, JournalFullError, ProviderError, ScriptRefused, UsageError
+from counterpoint.text import safe
 
 
 def report(error: BaseException) -> int:

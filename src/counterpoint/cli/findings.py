@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from counterpoint.cli.text import safe
 from counterpoint.errors import Finding
 from counterpoint.script.report import render
+from counterpoint.text import safe
 
 COLORS = {"error": "red", "warning": "yellow"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from counterpoint.cli.options import Output, common
-from counterpoint.cli.text import safe
+from counterpoint.text import safe
 
 CONFIG = """# Settings of this repository; `counterpoint config` shows all that there are, and what holds.
 # Flags and COUNTERPOINT_... variables go before them.

@@ -12,7 +12,6 @@ from typing import Any
 from counterpoint.cli.options import Output, Session, session
 from counterpoint.cli.permissions import in_force
 from counterpoint.cli.simulate import estimated
-from counterpoint.cli.text import count, money, safe
 from counterpoint.client import examine
 from counterpoint.errors import Finding, UsageError
 from counterpoint.lead.author import Attempt, Desk
@@ -24,6 +23,7 @@ from counterpoint.script import Script
 from counterpoint.script.check import doubts
 from counterpoint.script.find import Saved, listing
 from counterpoint.script.meta import Meta
+from counterpoint.text import count, money, safe
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from counterpoint.cli.options import Output, asynchronous, common, session
-from counterpoint.cli.text import safe
 from counterpoint.events import LogWritten, Recorded, RunEnded
+from counterpoint.text import safe
 
 
 @click.command()

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from counterpoint.cli.options import Output, asynchronous, common
-from counterpoint.cli.text import safe
 from counterpoint.errors import UsageError, WeightsError
 from counterpoint.models import weights
 from counterpoint.models.local import LocalModel
 from counterpoint.models.providers import Account
 from counterpoint.models.registry import PROVIDERS, Provider
+from counterpoint.text import safe
 
 
 @click.group()

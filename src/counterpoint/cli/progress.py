@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import click
 
 from counterpoint import attention
-from counterpoint.cli.text import count, duration, money, one_line, safe
 from counterpoint.events import (
     AgentFinished,
     AgentRetried,
@@ -22,6 +21,7 @@ from counterpoint.events import (
     RunPaused,
     ScriptErrorRaised,
 )
+from counterpoint.text import count, duration, money, one_line, safe
 from counterpoint.view import AgentView, RunView
 
 LINES = 300

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from counterpoint.cli.options import Output, asynchronous, common, session
-from counterpoint.cli.text import duration, one_line
 from counterpoint.events import RunStatus
+from counterpoint.text import duration, one_line
 
 ENDED = (RunStatus.COMPLETED, RunStatus.STOPPED, RunStatus.FAILED)
 SHOWN = 20

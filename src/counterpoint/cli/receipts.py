@@ -8,8 +8,8 @@ import socket
 from typing import Any
 
 from counterpoint.cli.options import Output, Session
-from counterpoint.cli.text import safe
 from counterpoint.errors import UsageError
+from counterpoint.text import safe
 from counterpoint.view import RequestView
 
 RECEIPT_S = 5.0

@@ -13,13 +13,13 @@ from counterpoint.cli.arguments import Duration, read_budgets
 from counterpoint.cli.options import Output, asynchronous, common, session, session_of
 from counterpoint.cli.receipts import ask
 from counterpoint.cli.run import attend, ready
-from counterpoint.cli.text import count, money, safe
 from counterpoint.client import load_script
 from counterpoint.events import RunStatus
 from counterpoint.models.registry import Models
 from counterpoint.runtime.effects import warning
 from counterpoint.runtime.rehearsal import Rehearsal
 from counterpoint.settings import SCRIPT_LIMITS, Settings
+from counterpoint.text import count, money, safe
 from counterpoint.view import RunView
 
 

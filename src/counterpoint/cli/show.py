@@ -11,9 +11,9 @@ import click
 from counterpoint.cli.ending import print_summary
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.cli.progress import phase_lines
-from counterpoint.cli.text import count, duration, money, one_line, safe
 from counterpoint.errors import UsageError
 from counterpoint.limits import Limit, limits
+from counterpoint.text import count, duration, money, one_line, safe
 from counterpoint.view import RunView
 
 SHOWN = 40

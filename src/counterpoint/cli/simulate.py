@@ -12,7 +12,6 @@ import click
 from counterpoint.cli.arguments import check_args, read_args, read_budgets
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.run import script_folder
-from counterpoint.cli.text import count, duration, money, one_line, safe
 from counterpoint.client import Client, load_script
 from counterpoint.errors import UsageError
 from counterpoint.events import Usage
@@ -25,6 +24,7 @@ from counterpoint.script.shape import Shape, shape_of
 from counterpoint.settings import Settings
 from counterpoint.simulation import Price, Setting
 from counterpoint.simulation import simulate as simulate_script
+from counterpoint.text import count, duration, money, one_line, safe
 
 MOST_PAST = 20
 """Past runs that an estimate learns from, the newest first."""

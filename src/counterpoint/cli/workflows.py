@@ -9,12 +9,12 @@ from typing import Any
 import click
 
 from counterpoint.cli.options import Output, asynchronous, common, session
-from counterpoint.cli.text import one_line, safe
 from counterpoint.client import examine
 from counterpoint.script.find import SUFFIXES, Saved, find, listing, shown_path
 from counterpoint.script.parse import Script, accept, read
 from counterpoint.script.parse import examine as look
 from counterpoint.script.save import project_folder, save, starter, user_folder
+from counterpoint.text import one_line, safe
 
 
 class _Listing(click.Group):
