@@ -53,6 +53,10 @@ class Redaction:
             text = self._values.sub(MARK, text)
         return _SHAPES.sub(MARK, text)
 
+    def document(self, data: bytes) -> bytes:
+        """The same for a whole file; what is not UTF-8 in it stays as it is."""
+        return self.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
     def value(self, value: Any) -> Any:
         """The same for every text inside of a JSON value, names of members included."""
         match value:

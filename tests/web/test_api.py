@@ -107,7 +107,7 @@ def test_spans_form_one_tree_and_hold_no_prompt(site: Served) -> None:
 
     assert status == 200
     assert len(ids) == len(spans)
-    assert [span["name"] for span in spans if "parentSpanId" not in span] == ["recorded"]
+    assert [span["name"] for span in spans if "parentSpanId" not in span] == ["invoke_workflow recorded"]
     assert all(span["parentSpanId"] in ids for span in spans if "parentSpanId" in span)
     assert all(int(span["startTimeUnixNano"]) <= int(span["endTimeUnixNano"]) for span in spans)
     assert b"Look at part" not in body

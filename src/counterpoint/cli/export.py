@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,13 +21,17 @@ from counterpoint.redaction import Redaction
 @click.option("--html", "form", flag_value="html", help="The web page with the run inside, as one file.")
 @click.option("--perfetto", "form", flag_value="perfetto", help="A trace for Perfetto: slots, bars, tokens.")
 @click.option("--otlp", "form", flag_value="otlp", help="OpenTelemetry spans, as OTLP JSON.")
+@click.option("--send", is_flag=True, help="With --otlp: to the collector of OTEL_EXPORTER_OTLP_ENDPOINT.")
+@click.option("--content", is_flag=True, help="With --otlp: prompts, answers and messages too.")
 @click.option("--sarif", "form", flag_value="sarif", help="The findings that it returned, for code scanning.")
 @click.option(
     "--output", "-o", "file", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of stdout."
 )
 @common
 @asynchronous
-async def export(run: str, form: str | None, file: Path | None, output: Output, state: Path | None) -> int:
+async def export(
+    run: str, form: str | None, send: bool, content: bool, file: Path | None, output: Output, state: Path | None
+) -> int:
     """Write a run in another form.
 
     \b
@@ -36,11 +41,15 @@ async def export(run: str, form: str | None, file: Path | None, output: Output, 
         raise UsageError(
             "export needs a form.", hint="counterpoint export RUN --html, --jsonl, --perfetto, --otlp or --sarif"
         )
+    if (send or content) and form != "otlp":
+        raise UsageError("--send and --content go with --otlp.")
     async with session(state) as here:
-        data = await _data(here, await here.client.find(run), form)
+        data = await _data(here, await here.client.find(run), form, content=content)
     # An export leaves the machine: keys and tokens in prompts and tool results do not.
-    data = Redaction(os.environ).text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-    if file is None:
+    data = Redaction(os.environ).document(data)
+    if send:
+        output.say(f"{await asyncio.to_thread(_send, data)} spans sent")
+    elif file is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
@@ -49,7 +58,7 @@ async def export(run: str, form: str | None, file: Path | None, output: Output, 
     return 0
 
 
-async def _data(here: Session, run_id: str, form: str) -> bytes:
+async def _data(here: Session, run_id: str, form: str, *, content: bool) -> bytes:
     match form:
         case "html":
             from counterpoint.web.report import report
@@ -62,10 +71,25 @@ async def _data(here: Session, run_id: str, form: str) -> bytes:
         case "otlp":
             from counterpoint.web.otlp import spans
 
-            return spans(await here.client.events(run_id))
+            return spans(await here.client.events(run_id), await _content(here, run_id) if content else None)
         case "sarif":
             from counterpoint.cli.sarif import sarif
 
             return sarif(await here.client.document(await here.client.view(run_id)))
         case _:
             return b"".join(recorded.line() + b"\n" for recorded in await here.client.events(run_id))
+
+
+async def _content(here: Session, run_id: str) -> dict[str, tuple[Any, Any]]:
+    """What each agent was asked, and what it gave."""
+    client = here.client
+    agents = (await client.view(run_id)).agents.values()
+    return {a.id: (await client.value(run_id, a.prompt), await client.value(run_id, a.value)) for a in agents}
+
+
+def _send(data: bytes) -> int:
+    try:
+        from counterpoint.cli.telemetry import send
+    except ImportError:
+        raise UsageError("--send needs the SDK of OpenTelemetry.", hint="pip install 'counterpoint[otel]'") from None
+    return send(data)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,6 +19,7 @@ from starlette.routing import Route
 from counterpoint.client import Client
 from counterpoint.errors import CounterpointError, UnknownRunError, UsageError
 from counterpoint.events import RunStatus
+from counterpoint.redaction import Redaction
 from counterpoint.view import AgentView, RunView
 from counterpoint.web import openapi, otlp, perfetto, report, slim, verbs
 from counterpoint.web.guard import Guard
@@ -150,7 +153,8 @@ class Site:
                 kind, name = "application/json", f"{run_id}.otlp.json"
             case _:
                 raise UsageError(f"A run has no form {form!r}.", hint="html, jsonl, perfetto, otlp")
-        return Response(data, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
+        clean = await asyncio.to_thread(Redaction(os.environ).document, data)
+        return Response(clean, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
 
     # --- asking --------------------------------------------------------------------------------------------------
 

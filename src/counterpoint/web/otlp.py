@@ -1,38 +1,54 @@
 """A run as OpenTelemetry spans, in the JSON form of OTLP: the run, its agents below it, and below each what it did.
 
-Ids are derived from the run's, so that exporting twice gives the same trace.
+Names follow the semantic conventions for generative AI: `invoke_workflow`, `invoke_agent`, `chat`, `execute_tool`.
+What people, files and models have said is content, and in it only where `Content` is given: prompts, answers, messages
+of errors, and labels that are the beginning of a prompt. Ids are derived from the run's, so that exporting twice gives
+the same trace.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from counterpoint.events import Recorded
-from counterpoint.timeline import Bar, Timeline
+from counterpoint.events import Fault, Recorded
+from counterpoint.timeline import TOOL_NAMES, Bar, Timeline
 from counterpoint.version import VERSION
 from counterpoint.view import AgentView, RunView
 
-INTERNAL = 1
-"""SPAN_KIND_INTERNAL"""
+INTERNAL, CLIENT = 1, 3
+"""SPAN_KIND_INTERNAL, SPAN_KIND_CLIENT"""
 OK, ERROR = 1, 2
 """STATUS_CODE_OK, STATUS_CODE_ERROR"""
+PROVIDERS = {
+    "bedrock": "aws.bedrock",
+    "foundry": "azure.ai.inference",
+    "google": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "vertex": "gcp.vertex_ai",
+}
+"""Ours, where the conventions have another name."""
+MESSAGE = 1000
+"""Characters of an error's message."""
+
+Content = Mapping[str, tuple[Any, Any]]
+"""Agent id → its prompt, and what it gave."""
 
 
-def spans(events: Iterable[Recorded]) -> bytes:
-    """One ``ExportTraceServiceRequest`` as JSON. No prompt and no answer is in it."""
+def spans(events: Iterable[Recorded], content: Content | None = None) -> bytes:
+    """One ``ExportTraceServiceRequest`` as JSON."""
     view, timeline = RunView(), Timeline()
     for recorded in events:
         view.apply(recorded)
         timeline.apply(recorded)
-    made = [_run(view, timeline)]
+    made = [_run(view, timeline, content)]
     for agent in view.agents.values():
         bars = timeline.lanes[agent.id].shown(timeline.end) if agent.id in timeline.lanes else []
         if bars:
-            made.append(_agent(view, agent, bars))
-            made += [_bar(view, agent, n, bar) for n, bar in enumerate(bars)]
+            made.append(_agent(view, agent, bars, content))
+            made += [_bar(view, agent, n, bar, content) for n, bar in enumerate(bars)]
     resource = {"attributes": _attributes({"service.name": "counterpoint", "service.version": VERSION})}
     scope = {"scope": {"name": "counterpoint", "version": VERSION}, "spans": made}
     return json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}, ensure_ascii=False).encode(
@@ -40,44 +56,98 @@ def spans(events: Iterable[Recorded]) -> bytes:
     )
 
 
-def _run(view: RunView, timeline: Timeline) -> dict[str, Any]:
+def _run(view: RunView, timeline: Timeline, content: Content | None) -> dict[str, Any]:
     usage = view.usage()
+    ok, of = view.coverage()
     facts = {
-        "counterpoint.run_id": view.run_id,
-        "counterpoint.status": view.shown_status().value,
-        "counterpoint.agents": len(view.agents),
+        "gen_ai.operation.name": "invoke_workflow",
+        "gen_ai.workflow.name": view.name,
+        "gen_ai.conversation.id": view.run_id,
+        "gen_ai.provider.name": _provider(view.model),
+        "gen_ai.request.model": view.model.partition(":")[2] or view.model,
         "gen_ai.usage.input_tokens": usage.input_tokens,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
         "gen_ai.usage.output_tokens": usage.output_tokens,
+        "workflow.name": view.name,
+        "workflow.run_id": view.run_id,
+        "counterpoint.status": view.shown_status().value,
+        "counterpoint.agents": of,
+        "counterpoint.agents.ok": ok,
         "counterpoint.usd": usage.usd,
+        "error.type": view.error.name if view.error else None,
     }
-    span = _span(view, "run", None, view.name, timeline.begin or view.created_at, timeline.end, facts)
-    return span | {"status": {"code": ERROR, "message": view.error.message}} if view.error is not None else span
+    begin = timeline.begin or view.created_at
+    span = _span(view, "run", None, f"invoke_workflow {view.name}", begin, timeline.end, facts)
+    return span | {"status": _status(view.error, content)} if view.error is not None else span
 
 
-def _agent(view: RunView, agent: AgentView, bars: list[Bar]) -> dict[str, Any]:
-    usage = agent.usage
+def _agent(view: RunView, agent: AgentView, bars: list[Bar], content: Content | None) -> dict[str, Any]:
+    usage, model, name = agent.usage, agent.answered_by or agent.model, _name(agent, content)
+    said = content.get(agent.id) if content is not None else None
     facts = {
         "gen_ai.operation.name": "invoke_agent",
         "gen_ai.agent.id": agent.id,
-        "gen_ai.agent.name": agent.label or agent.id,
-        "gen_ai.request.model": agent.model,
-        "gen_ai.response.model": agent.answered_by or None,
+        "gen_ai.agent.name": name,
+        "gen_ai.conversation.id": view.run_id,
+        "gen_ai.provider.name": _provider(model),
+        "gen_ai.request.model": agent.model.partition(":")[2] or agent.model,
+        "gen_ai.response.model": agent.answered_by.partition(":")[2] or None,
         "gen_ai.usage.input_tokens": usage.input_tokens,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
         "gen_ai.usage.output_tokens": usage.output_tokens,
         "counterpoint.usd": usage.usd,
         "counterpoint.phase": agent.phase,
         "counterpoint.outcome": agent.outcome.value if agent.outcome else agent.state,
+        "error.type": (agent.fault.kind or agent.fault.name) if agent.fault else None,
+        "gen_ai.input.messages": _message("user", said[0]) if said else None,
+        "gen_ai.output.messages": _message("assistant", said[1]) if said else None,
     }
-    span = _span(view, agent.id, "run", agent.label or agent.id, bars[0].start, bars[-1].end, facts)
+    span = _span(view, agent.id, "run", f"invoke_agent {name}", bars[0].start, bars[-1].end, facts)
     status: dict[str, Any] = {"code": OK} if agent.good else {}
-    if agent.fault is not None:
-        status = {"code": ERROR, "message": f"{agent.fault.name}: {agent.fault.message}"[:1000]}
-    return span | {"status": status}
+    return span | {"status": status if agent.fault is None else _status(agent.fault, content)}
 
 
-def _bar(view: RunView, agent: AgentView, number: int, bar: Bar) -> dict[str, Any]:
-    facts = {"counterpoint.note": bar.label or None}
-    return _span(view, f"{agent.id}/{number}", agent.id, bar.kind, bar.start, bar.end, facts)
+def _bar(view: RunView, agent: AgentView, number: int, bar: Bar, content: Content | None) -> dict[str, Any]:
+    model = agent.answered_by or agent.model
+    facts: dict[str, Any] = {"counterpoint.note": bar.label or None if content is not None else None}
+    match bar.kind:
+        case "model":
+            named = model.partition(":")[2] or model
+            name, kind = f"chat {named}", CLIENT
+            facts |= {"gen_ai.operation.name": "chat", "gen_ai.provider.name": _provider(model)}
+            facts["gen_ai.request.model"] = named
+        case "tool":
+            tools = bar.label if TOOL_NAMES.fullmatch(bar.label) else "tools"
+            name, kind = f"execute_tool {tools}", INTERNAL
+            facts |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tools}
+        case other:
+            name, kind = other, INTERNAL
+    span = _span(view, f"{agent.id}/{number}", agent.id, name, bar.start, bar.end, facts)
+    return span | {"kind": kind}
+
+
+def _name(agent: AgentView, content: Content | None) -> str:
+    """The label that the script gave; the id where there is none, and the label is made of the prompt."""
+    prompt = bytes(agent.prompt.json)
+    if content is None and (not prompt or " ".join(json.loads(prompt)[:400].split()).startswith(agent.label)):
+        return agent.id
+    return agent.label or agent.id
+
+
+def _provider(model: str) -> str:
+    name = model.partition(":")[0]
+    return PROVIDERS.get(name, name)
+
+
+def _status(fault: Fault, content: Content | None) -> dict[str, Any]:
+    """What failed; its message may quote what agents and files say."""
+    message = fault.name if content is None else f"{fault.name}: {fault.message}"[:MESSAGE]
+    return {"code": ERROR, "message": message}
+
+
+def _message(role: str, said: Any) -> str:
+    text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+    return json.dumps([{"role": role, "parts": [{"type": "text", "content": text}]}], ensure_ascii=False)
 
 
 def _span(

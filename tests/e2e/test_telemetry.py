@@ -1,0 +1,142 @@
+"""A run's trace: whole, by the conventions, without content unless asked, and at a collector."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from tests.e2e.conftest import Program
+from tests.fakes.replies import Says
+from tests.fakes.server import Fake
+
+from counterpoint.cli.telemetry import send
+
+TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0" * 2
+KEY = "planted-secret-4711-of-the-environment"
+HUNDRED = """
+const part = (n) => () => agent(`Part ${n} of the plan`, {label: `part ${n}`})
+return (await parallel(Array.from({length: 100}, (_, n) => part(n)))).length
+"""
+
+
+def spans_of(data: str) -> list[ReadableSpan]:
+    """What the SDK's own exporter has after the trace was sent to it."""
+    kept = InMemorySpanExporter()
+    assert send(data.encode(), kept) > 0
+    return list(kept.get_finished_spans())
+
+
+@contextmanager
+def collector(status: int = 200) -> Generator[tuple[str, list[Any]]]:
+    """A collector that keeps the spans which it is sent."""
+    got: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if self.headers["content-encoding"] == "gzip":
+                body = gzip.decompress(body)
+            request = ExportTraceServiceRequest.FromString(body)
+            got.extend(s for r in request.resource_spans for scope in r.scope_spans for s in scope.spans)
+            self.send_response(status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", got
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_trace_of_a_hundred_agents_arrives_whole(cpt: Program):
+    assert cpt.run(HUNDRED).json["result"] == 100
+    exported = cpt("export", "@last", "--otlp")
+    spans = spans_of(exported.out)
+    contexts = {span.context.span_id: span for span in spans if span.context}
+    agents = [span for span in spans if span.name.startswith("invoke_agent part ")]
+    (root,) = [span for span in spans if span.parent is None]
+
+    assert len({span.context.trace_id for span in spans if span.context}) == 1
+    assert len(contexts) == len(spans)
+    assert all(span.parent.span_id in contexts for span in spans if span.parent)
+    assert root.name == "invoke_workflow flow"
+    assert len({span.name for span in agents}) == 100
+    assert "Part 7 of" not in exported.out
+
+    with collector() as (url, got):
+        sent = cpt("export", "@last", "--otlp", "--send", OTEL_EXPORTER_OTLP_ENDPOINT=url)
+    assert sent.code == 0, sent.err
+    assert {span.span_id.hex() for span in got} == {f"{number:016x}" for number in contexts}
+
+
+def test_spans_speak_by_the_conventions_and_say_what_failed(cpt: Program):
+    (cpt.folder / "a.txt").write_text("text", "utf-8")
+    with Fake() as fake:
+        fake.will(Says(calls=[("Read", {"file_path": "a.txt"})]), Says("done", tokens=(50, 20, 7)))
+        script = cpt.script(
+            "return [await agent('look', {label: 'reader'}), await agent('x', {label: 'dies', model: 'sim:fail=1'})]"
+        )
+        run = cpt("run", script, "--model", "anthropic:m", "--base-url", fake.url, "--json", ANTHROPIC_API_KEY="k")
+    assert run.code == 4, run.err
+    spans = {span.name: span for span in spans_of(cpt("export", "@last", "--otlp").out)}
+    reader, dead = spans["invoke_agent reader"], spans["invoke_agent dies"]
+    facts = dict(reader.attributes or {})
+    assert (facts["gen_ai.operation.name"], facts["gen_ai.provider.name"], facts["gen_ai.agent.id"]) == (
+        "invoke_agent", "anthropic", "a1",
+    )  # fmt: skip
+    assert facts["gen_ai.usage.output_tokens"] == 17
+    assert reader.status.status_code is StatusCode.OK
+    assert (dead.status.status_code, dead.status.description) == (StatusCode.ERROR, "ProviderError")
+    assert (dead.attributes or {})["error.type"] == "rejected"
+    assert (spans["execute_tool Read"].attributes or {})["gen_ai.tool.name"] == "Read"
+    assert next(span for name, span in spans.items() if name.startswith("chat ")).kind is SpanKind.CLIENT
+
+
+def test_no_content_is_in_a_trace_unless_asked_and_no_secret_is_in_any_export(cpt: Program):
+    def said(*arguments: str) -> str:
+        return cpt(*arguments, ANTHROPIC_API_KEY="k", SERVICE_PASSWORD=KEY).out
+
+    (cpt.folder / "a.txt").write_text(f"the token is {TOKEN}", "utf-8")
+    with Fake() as fake:
+        fake.will(Says(calls=[("Read", {"file_path": "a.txt", "limit": 5})]), Says(f"It says {TOKEN} and {KEY}."))
+        script = cpt.script(f"log('{TOKEN}'); return agent('Use {KEY} to look up the word zebra')")
+        run = json.loads(said("run", script, "--model", "anthropic:m", "--base-url", fake.url, "--json", "--quiet"))
+    assert TOKEN in run["result"], "the run itself has it"
+    traces = said("export", "@last", "--otlp")
+    assert "zebra" not in traces
+    assert "Use " not in traces
+    asked = said("export", "@last", "--otlp", "--content")
+    assert "zebra" in asked
+    assert "It says [secret removed] and [secret removed]." in asked
+    others = [said("export", "@last", f"--{form}") for form in ("jsonl", "html", "perfetto", "sarif")]
+    for exported in (traces, asked, *others):
+        assert exported
+        assert TOKEN not in exported
+        assert KEY not in exported
+    assert all(json.loads(line)["seq"] for line in others[0].splitlines())
+
+
+def test_a_collector_that_refuses_is_said(cpt: Program):
+    cpt.run("return agent('a')")
+    with collector(400) as (url, _):
+        refused = cpt("export", "@last", "--otlp", "--send", OTEL_EXPORTER_OTLP_ENDPOINT=url)
+    assert refused.code == 2
+    assert "has not taken the trace" in refused.err
+    assert cpt("export", "@last", "--html", "--send").code == 2
