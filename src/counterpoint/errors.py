@@ -32,9 +32,9 @@ from typing import Literal, cast
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the nearest of `known`, or ``""`` where none is near."""
+    """The end of a sentence: ``"; did you mean 'x'?"`` for the nearest of `known`, or ``"."`` where none is near."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 def first_error(error: BaseException) -> BaseException:
@@ -48,7 +48,6 @@ class CounterpointError(Exception):
     """Base of all. The message is a full sentence for a person; `hint` says what to do next."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        message = message.removesuffix(".") if message.endswith("?.") else message  # a suggestion ends the sentence
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -226,7 +226,7 @@ def load(*, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[
     given = {k: v for k, v in (flags or {}).items() if v is not None}
     for name in given:
         if name not in _fields():
-            raise SettingsError(f"There is no setting {name!r}{nearest(name, _fields())}.")
+            raise SettingsError(f"There is no setting {name!r}{nearest(name, _fields())}")
     users, projects = _users_file(), _projects_file(cwd)
     surroundings = _read_environment(environ)
     if users is not None:
@@ -272,7 +272,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, value in data.items():
         if name not in known:
-            raise SettingsError(f"{path}: unknown setting {name!r}{nearest(name, known)}.")
+            raise SettingsError(f"{path}: unknown setting {name!r}{nearest(name, known)}")
         result[name] = _convert(name, value, known[name], str(path), strict=True)
     return result
 

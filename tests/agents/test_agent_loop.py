@@ -276,7 +276,7 @@ async def test_a_result_cannot_end_its_own_fence(agent: Bench) -> None:
 
 
 BAD_CALLS: list[tuple[str, dict[str, Any] | None, str]] = [
-    ("Wirte", {"file_path": "x"}, "You have no tool 'Wirte'; did you mean 'Write'?"),
+    ("Wirte", {"file_path": "x"}, "You have no tool 'Wirte'; did you mean 'Write'? Your tools are "),
     ("Rea", {}, "did you mean 'Read'?"),
     ("Read", None, "The arguments are no JSON object: {oops"),
     ("Read", {"path": "a.txt"}, "$.file_path: is required"),

@@ -54,7 +54,7 @@ PHASES = META.replace("y'", "y', phases: [{ title: 'Read' }, { title: 'Write' }]
             PHASES + "phase('read'); phase('Write')\n",
             [
                 "The phase 'Read' is declared and never used.",
-                "The phase 'read' is not in meta.phases; did you mean 'Read'?.",
+                "The phase 'read' is not in meta.phases; did you mean 'Read'?",
             ],
         ),
         (PHASES + "phase('Read'); await agent('x', { phase: 'Write' })", []),

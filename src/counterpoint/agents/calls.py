@@ -65,7 +65,7 @@ class Caller:
         if tool is None:
             known = sorted(self._tools)
             there = f"Your tools are {', '.join(known)}." if known else "You have no tools."
-            raise ToolError(f"You have no tool {call.name!r}{nearest(call.name, known)}. {there}")
+            raise ToolError(f"You have no tool {call.name!r}{nearest(call.name, known)} {there}")
         if call.input is None:
             raise ToolError(f"The arguments are no JSON object: {call.raw[:200]}")
         try:

@@ -86,7 +86,7 @@ class Skill:
         if skill is None:
             known = sorted(self._skills)
             raise ToolError(
-                f"There is no skill {input['skill']!r}{nearest(input['skill'], known)}: {', '.join(known)}."
+                f"There is no skill {input['skill']!r}{nearest(input['skill'], known)} There are: {', '.join(known)}."
             )
 
         async def give() -> str:

@@ -103,7 +103,7 @@ def resolve(name: str, known: Mapping[str, AgentType]) -> AgentType:
     found = types.get(wanted) or types.get(ALIASES.get(wanted, ""))
     if found is None:
         names = sorted(kind.name for kind in types.values())
-        message = f"There is no agent type {name!r}{nearest(name, names)}. Known are {', '.join(names)}."
+        message = f"There is no agent type {name!r}{nearest(name, names)} Known are {', '.join(names)}."
         raise HookError("UnknownAgentTypeError", message, known=names)
     return found
 

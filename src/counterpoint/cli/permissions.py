@@ -46,7 +46,7 @@ def check_rule(text: str) -> None:
     known = {*TOOLS, *ELSEWHERE}
     if rule.tool not in known and "*" not in rule.tool and not rule.tool.startswith("mcp__"):
         raise UsageError(
-            f"The rule {text!r} is about no tool{nearest(rule.tool, known)}.", hint=f"The tools are {', '.join(TOOLS)}."
+            f"The rule {text!r} is about no tool{nearest(rule.tool, known)}", hint=f"The tools are {', '.join(TOOLS)}."
         )
 
 

@@ -135,10 +135,10 @@ class Models:
 def _unknown(name: str) -> UnknownModelError:
     meant = nearest(name, PROVIDERS)
     likely = [f"{family}:{name}" for family, start in FAMILIES.items() if name.startswith(start)]
-    if likely and not meant:
+    if likely and meant == ".":
         meant = f"; did you mean {likely[0]!r}?"
     return UnknownModelError(
-        f"There is no provider {name!r}{meant or '.'}",
+        f"There is no provider {name!r}{meant}",
         hint=f"A model is provider:name. Providers: {', '.join(PROVIDERS)}.",
     )
 

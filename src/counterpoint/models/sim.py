@@ -100,7 +100,7 @@ def parse_options(text: str) -> Faults:
         name, equals, value = part.strip().partition("=")
         if name not in known or not equals:
             raise UnknownModelError(
-                f"sim has no option {name!r}{nearest(name, known)}.", hint=f"It has: {', '.join(sorted(known))}."
+                f"sim has no option {name!r}{nearest(name, known)}", hint=f"It has: {', '.join(sorted(known))}."
             )
         try:
             values[name] = _OPTIONS[name](value)

@@ -105,7 +105,7 @@ def find(name: str) -> Weights:
     """The weights of that name. Raises UnknownModelError."""
     if name not in WEIGHTS:
         raise UnknownModelError(
-            f"There is no local model {name!r}{nearest(name, WEIGHTS)}.", hint=f"There are: {', '.join(WEIGHTS)}."
+            f"There is no local model {name!r}{nearest(name, WEIGHTS)}", hint=f"There are: {', '.join(WEIGHTS)}."
         )
     return WEIGHTS[name]
 

@@ -89,7 +89,7 @@ def find(name: str, cwd: Path, *, names_only: bool = False) -> Path:
         return cwd / name
     names = [saved.name for saved in known]
     raise WorkflowNotFoundError(
-        f"There is no workflow {name!r}{nearest(name, names)}.",
+        f"There is no workflow {name!r}{nearest(name, names)}",
         hint=f"Known: {', '.join(names)}. Or give a path to a .js file.",
     )
 

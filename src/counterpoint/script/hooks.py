@@ -128,7 +128,7 @@ def members(code: Code, node: Node) -> Iterator[tuple[str, Node, Node]]:
 
 def near(name: str, known: Collection[str]) -> str:
     """What `nearest` says, where the names are not so many that looking at each would take long."""
-    return nearest(name, known) if len(known) <= MANY else ""
+    return nearest(name, known) if len(known) <= MANY else "."
 
 
 def listed(names: Collection[str]) -> str:

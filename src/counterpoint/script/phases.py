@@ -29,7 +29,7 @@ def doubts(code: Code, calls: dict[int, Call], meta: Meta | None) -> Iterator[Fi
     titles = [(title, node) for node in uses if (title := code.text_of(node)) is not None]
     for title, node in titles:
         if title not in declared:
-            message = f"The phase {title!r} is not in meta.phases{near(title, declared)}."
+            message = f"The phase {title!r} is not in meta.phases{near(title, declared)}"
             yield code.doubt(node, message, f"Declared: {listed(declared)}.", "phases")
     told = len(titles) == len(uses) and not any(call.name == "workflow" for call in calls.values())
     if told:  # else a title is computed, or may be that of another workflow

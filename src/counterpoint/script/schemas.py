@@ -97,7 +97,7 @@ def _type(code: Code, parts: Members) -> Iterator[Finding]:
     kind = parts.get("type")
     text = code.text_of(kind[1]) if kind is not None else None
     if kind is not None and text is not None and text not in TYPES:
-        message = f"{text!r} is no type of JSON Schema{near(text, TYPES)}."
+        message = f"{text!r} is no type of JSON Schema{near(text, TYPES)}"
         yield code.doubt(kind[1], message, f"The types are {', '.join(sorted(TYPES))}.", "schema")
 
 
@@ -117,7 +117,7 @@ def _required(code: Code, schema: Node, parts: Members) -> Iterator[Finding]:
     for item in tree.named(required):
         name = code.text_of(item)
         if name is not None and name not in names:
-            message = f"{name!r} is required and not among the properties{near(name, names)}."
+            message = f"{name!r} is required and not among the properties{near(name, names)}"
             yield code.doubt(item, message, f"Properties: {listed(names) or 'none'}.", "schema")
 
 

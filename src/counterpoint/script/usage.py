@@ -48,10 +48,10 @@ def _names(code: Code) -> Iterator[Finding]:
         if name in ABSENT:
             yield code.doubt(node, f"{name} is not available in a workflow script.", ABSENT[name], "undefined-name")
         else:
-            meant = near(name, HOOKS) if called else ""
-            if len(told) <= SUGGESTIONS:
-                meant = meant or near(name, declared)
-            yield code.doubt(node, f"{name} is not defined{meant}.", None, "undefined-name")
+            meant = near(name, HOOKS) if called else "."
+            if meant == "." and len(told) <= SUGGESTIONS:
+                meant = near(name, declared)
+            yield code.doubt(node, f"{name} is not defined{meant}", None, "undefined-name")
 
 
 def _is_asked_for(code: Code, name: Node) -> bool:
@@ -87,7 +87,7 @@ def _options(code: Code, call: Call) -> Iterator[Finding]:
         return
     for name, key, value in members(code, options):
         if name not in OPTIONS:
-            message = f"agent() has no option {name!r}{near(name, OPTIONS)}; it is ignored."
+            message = f"agent() has no option {name!r}{near(name, OPTIONS)} It is ignored."
             yield code.doubt(key, message, f"Options: {', '.join(OPTIONS)}.", "unknown-option")
         elif name == "effort":
             yield from _one_of(code, value, name, EFFORTS)
@@ -120,7 +120,7 @@ def _budget(code: Code) -> Iterator[Finding]:
         outer = code.parent(member)
         called = outer is not None and outer.type == "call_expression" and tree.field(outer, "function") == member
         if part not in BUDGET:
-            yield code.doubt(name, f"budget has no {part!r}{near(part, BUDGET)}.", hint, "budget")
+            yield code.doubt(name, f"budget has no {part!r}{near(part, BUDGET)}", hint, "budget")
         elif BUDGET[part] and not called and outer is not None and outer.type in USED_AS_VALUE:
             yield code.doubt(member, f"budget.{part} is a function: write budget.{part}().", hint, "budget")
         elif not BUDGET[part] and called:
@@ -132,7 +132,7 @@ def _budget(code: Code) -> Iterator[Finding]:
 def _ours(code: Code) -> Iterator[Finding]:
     for name, _, part in _members_of(code, "counterpoint"):
         if part not in OURS:
-            message = f"counterpoint has no {part!r}{near(part, OURS)}."
+            message = f"counterpoint has no {part!r}{near(part, OURS)}"
             yield code.doubt(name, message, f"It has {', '.join(OURS)}.", "undefined-name")
 
 

@@ -78,7 +78,7 @@ def _allowed(name: str) -> set[str]:
         return set()
     known = sorted(TOOLS)
     raise HookError(
-        "UnknownToolError", f"There is no tool {name!r}{nearest(name, known)}. The tools are {', '.join(known)}."
+        "UnknownToolError", f"There is no tool {name!r}{nearest(name, known)} The tools are {', '.join(known)}."
     )
 
 
