@@ -145,6 +145,12 @@ async def test_a_run_is_steered_stopped_and_resumed(cpt: Program):
         stopped = await call(client, "wait", run=run)
         assert (stopped["status"], stopped["agents"]["skipped"]) == ("stopped", 1)
         assert "no process executes it" in await refusal(client, "control", run=run, action="pause")
+        assert (await call(client, "control", run=run, action="resume"))["status"] == "started"
+        async with asyncio.timeout(30):
+            while (await call(client, "wait", run=run, seconds=0.1))["status"] != "running":
+                pass
+        await call(client, "control", run=run, action="stop")
+        assert (await call(client, "wait", run=run))["status"] == "stopped"
 
 
 async def test_what_cannot_be_is_told_in_sentences(cpt: Program):

@@ -163,8 +163,9 @@ class Desk:
         self, view: RunView, verb: Verb, agent: str, text: str, budget: str, prompt: str, model: str
     ) -> dict[str, Any]:
         """Asks something of a run, approve and deny apart. Raises UsageError for what makes no sense."""
-        live = await self.client.is_live(view.run_id)
+        live = not view.ended and await self.client.is_live(view.run_id)
         if verb == "resume" and not live:
+            await self._let_go(view.run_id)
             execute_apart(self.store, view.run_id)
             return {"run_id": view.run_id, "status": "started"}
         if not live:
@@ -193,6 +194,13 @@ class Desk:
                 return await self.ask(view.run_id, "continue", None)
             case _:
                 return await self.ask(view.run_id, verb, agent or None)
+
+    async def _let_go(self, run_id: str) -> None:
+        """Waits for the process of an ended attempt, which holds the run a moment longer. Raises RunIsLiveError."""
+        until = time.monotonic() + RECEIPT_S
+        while time.monotonic() < until and await self.client.is_live(run_id):  # noqa: ASYNC110 (another process's lease)
+            await asyncio.sleep(STEP_S / 4)
+        await self.client.refuse_live(run_id)
 
     async def ask(self, run_id: str, verb: str, target: str | None, **body: Any) -> dict[str, Any]:
         """Leaves a request and waits a little for its receipt."""
