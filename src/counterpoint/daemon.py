@@ -27,6 +27,7 @@ from counterpoint.runtime.rehearsal import ReadValue, Rehearsal, rehearse
 from counterpoint.runtime.replay import Reuse
 from counterpoint.runtime.run import Plan, Run
 from counterpoint.runtime.stalls import watch_stalls
+from counterpoint.sandbox.process import ScriptProcess
 from counterpoint.script import Script
 from counterpoint.script import find as saved
 from counterpoint.script.parse import accept, examine, trust
@@ -68,17 +69,18 @@ async def execute(store: Store, run_id: str, models: Models, orders: Orders | No
     recorded script does not parse here.
     """
     orders = orders or Orders()
-    lease = await store.acquire(run_id)
-    try:
-        async with (
-            _beside(lease.keep()),
-            store.open_journal(run_id, lease) as journal,
-            _beside(journal.guard()),
-        ):
-            return await _attempt(store, journal, lease.epoch, models, orders)
-    finally:
-        with contextlib.suppress(StoreError):  # where the disk is full, the end of our process gives the run back
-            await lease.release()
+    async with await ScriptProcess.spawn() as engine:  # first of all: it starts while we open what else we need
+        lease = await store.acquire(run_id)
+        try:
+            async with (
+                _beside(lease.keep()),
+                store.open_journal(run_id, lease) as journal,
+                _beside(journal.guard()),
+            ):
+                return await _attempt(store, journal, lease.epoch, models, orders, engine)
+        finally:
+            with contextlib.suppress(StoreError):  # where the disk is full, the end of our process gives the run back
+                await lease.release()
 
 
 @contextlib.asynccontextmanager
@@ -105,7 +107,9 @@ async def rehearse_run(store: Store, run_id: str, models: Models, orders: Orders
     return await rehearse(plan, history=history, read_value=reader.value, models=models, find_workflow=find_child)
 
 
-async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, orders: Orders) -> RunEnded:
+async def _attempt(
+    store: Store, journal: Journal, epoch: int, models: Models, orders: Orders, engine: ScriptProcess
+) -> RunEnded:
     view = RunView.of(journal.history)
     for listener in orders.listeners:
         journal.add_listener(listener)
@@ -133,6 +137,7 @@ async def _attempt(store: Store, journal: Journal, epoch: int, models: Models, o
         executor=lambda budget: LocalExecutor(models, budget, workshop),
         find_workflow=find_child,
         workshop=workshop,
+        engine=engine,
     )
     if orders.started is not None:
         orders.started(run)

@@ -75,8 +75,10 @@ class _Agent:
         self._task, self._send, self._tools, self._observer = task, send, tools, observer
         self._form: prompts.Form = prompts.form(task.schema is not None, model.output, model.tools, bool(tools))
         self._system = prompts.system_prompt(self._form, task.system, task.cwd if tools else None)
-        self._context = context or ToolContext(Path(task.cwd), task.id)
-        self._specs = [tool.spec for tool in tools if offers(tool, self._context)]
+        if tools and context is None:
+            context = ToolContext(Path(task.cwd), task.id)
+        self._context = context
+        self._specs = [tool.spec for tool in tools if context is not None and offers(tool, context)]
         if self._form == "tool" and task.schema is not None:
             self._specs.append(output.output_tool(task.schema))
         self._conversation = Conversation(task, observer)
@@ -288,7 +290,8 @@ class _Agent:
         if not calls:
             return []
         if self._caller is None:
-            context = dataclasses.replace(self._context, alive=self._deadline.progress)
+            context = self._context or ToolContext(Path(self._task.cwd), self._task.id)
+            context = dataclasses.replace(context, alive=self._deadline.progress)
             self._caller = Caller(self._tools, context, self._task.key, self._tool_ended)
         self._waits_for(f"the tool {', '.join(call.name for call in calls)}")
         return await self._caller.run(calls, interrupted=self._resumed)

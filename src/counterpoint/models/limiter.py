@@ -59,6 +59,7 @@ class Limiter:
         self._burst = 0
         self._queue: deque[_Turn] = deque()
         self._alarm: asyncio.TimerHandle | None = None
+        self._sign: asyncio.TimerHandle | None = None
         self._asked_until = self._held_until = 0.0
         """What the provider asked for, and what is given: a little more."""
         self._message = ""
@@ -111,9 +112,9 @@ class Limiter:
     async def _enter(self, request: Request, bearable_s: float) -> None:
         """Waits for the provider and for a place. Raises ProviderError("quota") where the provider takes too long."""
         if self._queue or self._is_held or not self._has_room:
-            turn = _Turn(bearable_s)
+            turn = _Turn(bearable_s, request.heard)
             self._queue.append(turn)
-            await self._wait_for(turn, request)
+            await self._wait_for(turn)
         else:
             self._take_place()
 
@@ -132,20 +133,31 @@ class Limiter:
         self._burst = 0
         self._admit()
 
-    async def _wait_for(self, turn: _Turn, request: Request) -> None:
+    async def _wait_for(self, turn: _Turn) -> None:
         """Returns when the turn has come, with a place."""
         try:
             self._end_unbearable(turn)
             self._admit()
-            while not turn.place.done():
-                await asyncio.wait([turn.place], timeout=SIGN_S)
-                if request.heard is not None:
-                    request.heard()
-            turn.place.result()
+            self._plan_sign()
+            await turn.place
+            if turn.heard is not None:
+                turn.heard()
         except BaseException:
             if not turn.place.cancel() and turn.place.exception() is None:
                 self._leave()
             raise
+
+    def _plan_sign(self) -> None:
+        if self._sign is None and self._queue:
+            self._sign = asyncio.get_running_loop().call_later(SIGN_S, self._give_sign)
+
+    def _give_sign(self) -> None:
+        """Shows for everybody who waits that waiting for a turn is no stall: one timer for all of them."""
+        self._sign = None
+        for turn in self._queue:
+            if turn.heard is not None and not turn.place.done():
+                turn.heard()
+        self._plan_sign()
 
     def _admit(self) -> None:
         """Gives places to those who wait, in order; while the provider is held, when that is over."""
@@ -221,8 +233,9 @@ class Limiter:
 class _Turn:
     """Somebody who waits for a place."""
 
-    def __init__(self, bearable_s: float) -> None:
+    def __init__(self, bearable_s: float, heard: Callable[[], None] | None) -> None:
         self.bearable_s = bearable_s
+        self.heard = heard
         self.place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 

@@ -103,8 +103,10 @@ class Run:
         find_workflow: FindWorkflow,
         use_tool: UseTool | None = None,
         workshop: Workshop | None = None,
+        engine: ScriptProcess | None = None,
     ) -> None:
         self.plan = plan
+        self._engine = engine
         self.attempt = Attempt(
             journal, Replay(journal.history, plan.reuse, plan.forget, edited=plan.edited), plan.bounds
         )
@@ -181,7 +183,8 @@ class Run:
         )
 
     async def _run_script(self) -> None:
-        async with await ScriptProcess.spawn(self._limits()) as script, asyncio.TaskGroup() as group:
+        async with self._engine or await ScriptProcess.spawn() as script, asyncio.TaskGroup() as group:
+            script.limit(self._limits())
             self._group = group
             self.fleet.open(group)
             self._set_time_cap()

@@ -65,8 +65,8 @@ class ScriptProcess:
         self._killed = False
 
     @classmethod
-    async def spawn(cls, limits: Limits) -> ScriptProcess:
-        """Starts a child that waits for its script."""
+    async def spawn(cls, limits: Limits | None = None) -> ScriptProcess:
+        """Starts a child that waits for its script; without limits it waits for those first, see `limit`."""
         engine = find_spec("_quickjs")
         if engine is None or engine.origin is None:
             raise CounterpointError("The JavaScript engine is missing.", hint="pip install quickjs-ng")
@@ -78,9 +78,15 @@ class ScriptProcess:
             stderr=asyncio.subprocess.DEVNULL,
             env=_environment(),
         )
-        child = cls(process, limits)
-        child._write(limits.encode())
+        child = cls(process, limits or Limits())
+        if limits is not None:
+            child.limit(limits)
         return child
+
+    def limit(self, limits: Limits) -> None:
+        """Sets the limits, once, of a child that was started without."""
+        self._limits = limits
+        self._write(limits.encode())
 
     @property
     def pid(self) -> int:
