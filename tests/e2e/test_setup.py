@@ -44,3 +44,11 @@ def test_the_doctor_says_what_is_broken(cpt: Program):
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_can_complete_commands(cpt: Program, shell: str):
     assert "_COUNTERPOINT_COMPLETE" in cpt("--version", _COUNTERPOINT_COMPLETE=f"{shell}_source").out
+
+
+def test_the_events_that_a_run_prints_are_those_of_its_export_and_hold_no_key(cpt: Program):
+    flow = cpt.script("return await agent('the key is sk-live-0123456789abcdefghij')")
+    printed = cpt("run", flow, "--model", "sim", "--jsonl").out
+    assert printed == cpt("export", "@last", "--jsonl").out
+    assert "sk-live" not in printed
+    assert "[secret removed]" in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.events import LogWritten, Recorded, RunEnded
+from counterpoint.redaction import Redaction
 from counterpoint.text import safe
 
 
@@ -40,7 +42,7 @@ async def logs(run: str, follow: bool, jsonl: bool, output: Output, state: Path 
 
 def _print(recorded: Recorded, jsonl: bool) -> None:
     if jsonl:
-        click.echo(recorded.line().decode())
+        click.echo(Redaction(os.environ).document(recorded.line()).decode())
     elif isinstance(recorded.event, LogWritten):
         event = recorded.event
         level = "" if event.level == "info" else f"{event.level}: "

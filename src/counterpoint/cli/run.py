@@ -25,6 +25,7 @@ from counterpoint.cli.progress import Lines, Live, Progress, Silent
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
+from counterpoint.redaction import Redaction
 from counterpoint.runtime.run import Run
 from counterpoint.script.find import find
 from counterpoint.version import VERSION
@@ -137,11 +138,13 @@ async def carry_out(
     people = output.input and sys.stdin.isatty() and sys.stderr.isatty()
     last = 0
 
+    redaction = Redaction(os.environ)  # the lines are those of an export, to the letter
+
     def write(events: list[Recorded]) -> None:
         nonlocal last
         last = events[-1].seq
-        for recorded in events:
-            sys.stdout.buffer.write(recorded.line() + b"\n")
+        lines = b"".join(recorded.line() + b"\n" for recorded in events)
+        sys.stdout.buffer.write(redaction.document(lines))
         sys.stdout.buffer.flush()
 
     if jsonl:
