@@ -35,6 +35,7 @@ from counterpoint.store.journal import Journal
 from counterpoint.store.runs import Store
 from counterpoint.tools import mcp
 from counterpoint.tools.mcp import Server, load_servers
+from counterpoint.tools.websearch import service_of
 from counterpoint.view import RunView
 from counterpoint.workers.local import LocalExecutor
 
@@ -163,6 +164,7 @@ def _furnish(store: Store, view: RunView) -> tuple[Workshop, dict[str, Server], 
         worktrees=store.folder / "worktrees" / view.run_id,
         instructions=load_instructions(cwd, names),
         skills=skills,
+        search=service_of(view.bounds.get("search_url"), view.bounds.get("search_kind", ""), os.environ),
     )
     servers, complaints = load_servers(cwd, os.environ)
     if servers and not view.bounds.get("trust_project"):

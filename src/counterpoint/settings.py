@@ -117,6 +117,10 @@ class Settings:
     """Commands of agents reach the network."""
     env: tuple[str, ...] = ()
     """Environment variables that commands of agents see besides the harmless ones."""
+    search_url: str | None = None
+    """Address of the service that WebSearch asks; its key is in COUNTERPOINT_SEARCH_KEY. None: no WebSearch."""
+    search_kind: str = "searxng"
+    """In which form it is asked: ``searxng``, ``brave`` or ``tavily``."""
     unknown_agents: str = "reject"
     """What an agentType without a definition does: ``reject`` or ``general``."""
     approve: str = "ask"
@@ -161,6 +165,10 @@ class Settings:
             read_ceiling(self.approve)
         if self.sandbox not in ("auto", "off"):
             raise SettingsError(f"sandbox is {self.sandbox!r}; it takes 'auto' or 'off'.")
+        if self.search_kind not in ("searxng", "brave", "tavily"):
+            raise SettingsError(f"search_kind is {self.search_kind!r}; it takes 'searxng', 'brave' or 'tavily'.")
+        if self.search_url and not self.search_url.startswith(("http://", "https://")):
+            raise SettingsError("search_url is no address of a service; it starts with http:// or https://.")
         if self.on_stall not in ("end", "retry"):
             raise SettingsError(f"on_stall is {self.on_stall!r}; it takes 'end' or 'retry'.")
         if self.unknown_agents not in ("reject", "general"):
@@ -189,7 +197,7 @@ BOUNDS = (
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",
-    "trust_project",
+    "trust_project", "search_url", "search_kind",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip
 SCRIPT_LIMITS = (
@@ -199,7 +207,7 @@ SCRIPT_LIMITS = (
 """The bounds that a script's own doings can break."""
 
 
-WIDENING = ("allow", "network", "sandbox", "trust_project", "approve", "base_url")
+WIDENING = ("allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind")
 """What a project's file may set only where the user trusts the project: what agents may do, and whom keys go to.
 Otherwise whoever can write into a folder, an agent's command among others, could loosen the rules of the next run."""
 

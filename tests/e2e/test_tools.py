@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.e2e.conftest import Ended, Program
 from tests.fakes.replies import Asked, Reply, Says
+from tests.fakes.search import searching
 from tests.fakes.server import Fake
 
 from counterpoint.tools import jail
@@ -654,3 +655,43 @@ def test_the_script_calls_a_server_under_the_same_rules(cpt: Program, fake: Fake
     """
     ended = cpt.run(body, "--allow", "mcp__shelf__count", "--trust-project")
     assert ended.json["result"] == ["3 letters; nothing; None", "DeniedError"], ended.err
+
+
+# --- searching the web ---------------------------------------------------------------------------------------------
+
+SEARCH = ("WebSearch", {"query": "tea"})
+
+
+def test_an_agent_searches_where_a_service_is_set_and_a_rule_allows_it(scripted: Scripted) -> None:
+    with searching() as search:
+        there = {"COUNTERPOINT_SEARCH_URL": f"{search.url}/search", "COUNTERPOINT_SEARCH_KEY": "opensesame-123"}
+        ended = scripted.agent(
+            [SEARCH], "--allow", "WebSearch(domain:127.0.0.1)", options="{tools: ['WebSearch']}", **there
+        )
+        assert "https://tea.example.org/brew" in ended.json["result"]
+        assert scripted.fake.asked[0].tools == ["WebSearch"]
+        assert search.asked[0][2]["authorization"] == "Bearer opensesame-123"
+        assert "opensesame" not in scripted.cpt("export", "@last", "--jsonl").out
+        denied = scripted.agent([SEARCH], **there)
+        assert "WebSearch" not in scripted.fake.asked[-1].tools
+        assert "no rule allows it" in denied.json["result"]
+        script = "return await counterpoint.tool('WebSearch', {query: 'tea'})"
+        assert "Brewing tea" in scripted.run(script, "--allow", "WebSearch(domain:127.0.0.1)", **there).json["result"]
+        assert len(search.asked) == 2
+
+
+def test_without_a_service_there_is_no_search_and_the_agent_hears_why(scripted: Scripted) -> None:
+    ended = scripted.agent([SEARCH], "--allow", "WebSearch", options="{tools: ['WebSearch', 'Read']}")
+    assert "no search service is set" in ended.json["result"]
+    assert "WebSearch" not in scripted.fake.asked[0].tools
+    assert any("search_url" in line for line in ended.json["log"])
+    assert "search_url" in scripted.cpt("show", "@last", "a1", "--json").json["system"]
+
+
+def test_a_projects_file_sends_no_key_to_a_service_of_its_own(scripted: Scripted) -> None:
+    (scripted.cpt.folder / ".counterpoint").mkdir()
+    with searching() as search:
+        (scripted.cpt.folder / ".counterpoint/config.toml").write_text(f"search_url = '{search.url}'")
+        ended = scripted.agent([SEARCH], "--allow", "WebSearch(domain:127.0.0.1)", COUNTERPOINT_SEARCH_KEY="hush-hush")
+        assert "search_url of" in ended.err
+        assert search.asked == []

@@ -11,7 +11,7 @@ from counterpoint.agents import prompts
 from counterpoint.errors import nearest
 from counterpoint.models.messages import ToolCall, ToolResult
 from counterpoint.tools.base import Tool, ToolContext, ToolError
-from counterpoint.tools.registry import invoke
+from counterpoint.tools.registry import ABSENT, invoke
 
 AT_ONCE = 8
 MAX_RESULT = 150_000
@@ -65,6 +65,8 @@ class Caller:
         if tool is None:
             known = sorted(self._tools)
             there = f"Your tools are {', '.join(known)}." if known else "You have no tools."
+            if call.name in ABSENT:
+                raise ToolError(f"{ABSENT[call.name]} {there}")
             raise ToolError(f"You have no tool {call.name!r}{nearest(call.name, known)} {there}")
         if call.input is None:
             raise ToolError(f"The arguments are no JSON object: {call.raw[:200]}")

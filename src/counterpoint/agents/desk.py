@@ -28,6 +28,7 @@ from counterpoint.tools.guard import Ask, Denied, Guard
 from counterpoint.tools.jail import Cell
 from counterpoint.tools.mcp import Hub
 from counterpoint.tools.policy import Permissions, Policy
+from counterpoint.tools.websearch import NOT_HERE, Service, WebSearch
 
 
 @dataclass(slots=True)
@@ -48,20 +49,28 @@ class Workshop:
 
     hub: Hub | None = None
     """MCP servers."""
+    search: Service | None = None
+    """Whom WebSearch asks."""
 
     async def find(self, name: str) -> Tool | None:
-        """A tool of an MCP server, for the script."""
+        """A tool that is made here, for the script: WebSearch, or one of an MCP server."""
+        if name == "WebSearch" and self.search is not None:
+            return WebSearch(self.search)
         return await self.hub.find(name) if self.hub is not None else None
 
     async def furnished(self, task: AgentTask, tools: list[Tool]) -> tuple[AgentTask, list[Tool]]:
         """The task with what it is told besides, and its tools with those that are made here."""
-        if not tools:
+        if not tools and not task.tools:
             return task, tools
         parts = [task.system, *(described(self.skills[name]) for name in task.skills if name in self.skills)]
         if task.instructed:
             parts.append(self.instructions.text)
         if self.skills and _wants("Skill", task):
             tools = [*tools, Skill(self.skills)]
+        if self.search is not None and _wants("WebSearch", task):
+            tools = [*tools, WebSearch(self.search)]
+        elif self.search is None and any(name.partition("(")[0].strip() == "WebSearch" for name in task.tools or ()):
+            parts.append(NOT_HERE)
         if self.hub is not None:
             served = await self.hub.tools(Policy.of(task.permissions), task.servers)
             tools = [*tools, *(tool for tool in served if _wants_server(tool.spec.name, task))]

@@ -17,7 +17,7 @@ from counterpoint.models.messages import Effort
 from counterpoint.models.registry import Models
 from counterpoint.runtime.budget import BUDGET_EXCEEDED
 from counterpoint.tools.policy import Permissions, Policy, RuleError
-from counterpoint.tools.registry import canonical, missing, restrictions, select
+from counterpoint.tools.registry import ABSENT, canonical, missing, restrictions, select
 
 LABEL_LENGTH = 60
 """Of a label that is made of the prompt."""
@@ -160,7 +160,11 @@ def _tools(
     widen it: what stands in parentheses behind a tool's name narrows the run's rules."""
     asked, allowed = _names(opts, "tools", warnings), kind.tools
     disallowed = [*(_names(opts, "disallowedTools", warnings) or ()), *(kind.disallowed or ())]
-    absent = missing(asked)
+    absent = [name for name in missing(asked) if name.partition("(")[0].strip() not in ABSENT]
+    if any(name.partition("(")[0].strip() == "WebSearch" for name in asked or ()) and not bounds.get("search_url"):
+        warnings.append(
+            "agent(): WebSearch needs a search service (search_url), and none is set; this one goes without."
+        )
     if absent:
         warnings.append(f"agent(): {', '.join(absent)} cannot be given to agents yet; this one goes without.")
     if asked is None:

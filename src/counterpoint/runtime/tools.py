@@ -19,7 +19,7 @@ from counterpoint.runtime.denials import report_denial
 from counterpoint.sandbox.frames import Call
 from counterpoint.tools.base import Tool, ToolContext, ToolError
 from counterpoint.tools.guard import Denied
-from counterpoint.tools.registry import invoke, select
+from counterpoint.tools.registry import ABSENT, invoke, select
 
 
 class _Ask(Struct, frozen=True):
@@ -46,7 +46,7 @@ def tool_named(name: str) -> Tool:
     """Raises HookError("UnknownToolError"), ToolError where it is a tool that is not to be had here."""
     found = select([name])
     if not found:
-        raise ToolError(f"The tool {name!r} is not to be had here.")
+        raise ToolError(ABSENT.get(name, f"The tool {name!r} is not to be had here."))
     return found[0]
 
 

@@ -18,6 +18,7 @@ from counterpoint.tools.search import Grep
 from counterpoint.tools.shell import Bash, BashOutput, KillShell
 from counterpoint.tools.todo import TodoWrite
 from counterpoint.tools.web import WebFetch
+from counterpoint.tools.websearch import NOT_HERE
 
 TOOLS: dict[str, Tool] = {
     tool.spec.name: tool
@@ -44,7 +45,9 @@ ELSEWHERE = frozenset({
     "ToolSearch", "EnterWorktree", "ExitWorktree", "Monitor", "TaskStop", "SendMessage", "Artifact", "Agent", "Task",
     "Workflow", "SlashCommand", "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "StructuredOutput",
 })  # fmt: skip
-"""Tools that Claude Code has and that are not built here: named in a list, they are simply not there."""
+"""Tools of Claude Code that are not built here, or made where an agent works: named in a list, they are no error."""
+ABSENT = {"WebSearch": NOT_HERE}
+"""What is said to somebody who calls a tool that is there only under conditions."""
 ALL = frozenset({"*", "all tools", "all"})
 PING_S = 5.0
 _MCP = re.compile(r"mcp__.+")
@@ -129,6 +132,7 @@ def offers(tool: Tool, context: ToolContext) -> bool:
         "Bash": "command",
         "KillShell": "command",
         "WebFetch": "host",
+        "WebSearch": "host",
     }
     kind = kinds.get(tool.spec.name)
     if kind is None:

@@ -14,6 +14,7 @@ import ipaddress
 import re
 import socket
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -56,12 +57,12 @@ class WebFetch:
     )
 
     async def prepare(self, input: dict[str, Any], context: ToolContext) -> Action:
-        url = _checked(input["url"])
-        return Action((_access(url),), lambda: _fetched(url.geturl(), input.get("offset", 0), context))
+        url = checked(input["url"])
+        return Action((access_to(url),), lambda: _fetched(url.geturl(), input.get("offset", 0), context))
 
 
-def _checked(text: str) -> SplitResult:
-    """Raises ToolError for what is no address of a page."""
+def checked(text: str) -> SplitResult:
+    """An address of the web, taken apart. Raises ToolError for what is none."""
     try:
         url = urlsplit(text.strip())
         port = url.port
@@ -76,12 +77,13 @@ def _checked(text: str) -> SplitResult:
     return url
 
 
-def _access(url: SplitResult) -> Access:
-    return Access("WebFetch", "host", (url.hostname or "").lower().rstrip("."))
+def access_to(url: SplitResult, tool: str = "WebFetch") -> Access:
+    """What a tool would do that asks this address."""
+    return Access(tool, "host", (url.hostname or "").lower().rstrip("."))
 
 
 @dataclass(frozen=True, slots=True)
-class _Page:
+class Page:
     """An answer: a page, or the way to another one."""
 
     status: int
@@ -107,22 +109,22 @@ async def _fetched(url: str, offset: int, context: ToolContext) -> str:
     return "\n".join([shown or "[The page is empty.]", *notes])
 
 
-async def _followed(url: str, context: ToolContext) -> tuple[str, _Page]:
+async def _followed(url: str, context: ToolContext) -> tuple[str, Page]:
     """The page at the end of the redirects, and its address."""
     for _ in range(HOPS + 1):
-        parts = _checked(url)
-        addresses = await _resolved(parts, context)
-        page = await in_thread(partial(_got, parts, addresses), SECONDS)
+        parts = checked(url)
+        addresses = await resolved(parts, access_to(parts), context)
+        page = await in_thread(partial(asked, parts, addresses), SECONDS)
         if page.status not in (301, 302, 303, 307, 308) or not page.location:
             if page.status >= 400:
                 raise ToolError(f"{url} answered {page.status} {page.reason}.")
             return url, page
         url = urljoin(url, page.location)
-        await context.guard.admit([_access(_checked(url))])
+        await context.guard.admit([access_to(checked(url))])
     raise ToolError(f"{url}: more than {HOPS} redirects.")
 
 
-async def _resolved(url: SplitResult, context: ToolContext) -> list[str]:
+async def resolved(url: SplitResult, access: Access, context: ToolContext) -> list[str]:
     """Every address that the host has now, all of them public or allowed by name. Raises ToolError, DeniedError."""
     host = url.hostname or ""
     try:
@@ -130,9 +132,9 @@ async def _resolved(url: SplitResult, context: ToolContext) -> list[str]:
     except (OSError, UnicodeError) as error:
         raise ToolError(f"The host {host!r} is not known: {error}.") from error
     addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
-    if not all(map(is_public, addresses)) and not context.guard.policy.names_host(_access(url)):
+    if not all(map(is_public, addresses)) and not context.guard.policy.names_host(access):
         context.guard.refuse(
-            _access(url), f"{host} is in a private network or this machine; only a rule that names it allows that"
+            access, f"{host} is in a private network or this machine; only a rule that names it allows that"
         )
     return addresses
 
@@ -153,17 +155,25 @@ def _port(url: SplitResult) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
 
 
-def _got(url: SplitResult, addresses: list[str], patience: Patience) -> _Page:
-    """One request, to an address that was checked and to no other."""
+_PAGES = {"Accept": "text/html,text/*;q=0.9,*/*;q=0.5"}
+
+
+def asked(
+    url: SplitResult, addresses: list[str], patience: Patience, *, headers: Mapping[str, str] = _PAGES,
+    sent: bytes | None = None, most: int = MAX_BYTES,
+) -> Page:  # fmt: skip
+    """One request, to an address that was checked and to no other; a POST where something is `sent`.
+
+    Of the answer at most `most` bytes. Raises ToolError.
+    """
     connection = _Connection(url, addresses)
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     try:
-        connection.request(
-            "GET", path, headers={"User-Agent": "counterpoint", "Accept": "text/html,text/*;q=0.9,*/*;q=0.5"}
-        )
+        method = "GET" if sent is None else "POST"
+        connection.request(method, path, body=sent, headers={"User-Agent": "counterpoint", **headers})
         answer = connection.getresponse()
         body = b""
-        while len(body) <= MAX_BYTES and (data := answer.read1(1 << 16)):
+        while len(body) <= most and (data := answer.read1(1 << 16)):
             body += data
             patience.check()
     except (OSError, http.client.HTTPException, UnicodeError, ValueError) as error:
@@ -171,7 +181,7 @@ def _got(url: SplitResult, addresses: list[str], patience: Patience) -> _Page:
     finally:
         connection.close()
     location, kind = answer.headers.get("Location", ""), answer.headers.get("Content-Type", "").lower()
-    return _Page(answer.status, answer.reason, location, kind, body[:MAX_BYTES], len(body) > MAX_BYTES)
+    return Page(answer.status, answer.reason, location, kind, body[:most], len(body) > most)
 
 
 class _Connection(http.client.HTTPConnection):
