@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from counterpoint.events import GateAnswered, Recorded, RunCreated, RunEnded, Ru
 from counterpoint.limits import limits
 from counterpoint.models.local import LocalModel
 from counterpoint.models.messages import Model
+from counterpoint.models.providers import ProviderModel
 from counterpoint.models.registry import Models
 from counterpoint.sandbox.process import ENGINE, Limits, ScriptProcess
 from counterpoint.script import Script, find, parse
@@ -85,7 +87,7 @@ class Client:
             phases=[{"title": phase.title, "detail": phase.detail} for phase in script.meta.phases],
             simulated=model.simulated,
             bounds=_bounds(model, settings),
-            version=f"{version} {ENGINE}",
+            version=await asyncio.to_thread(_made_with, version, model),
         )
         await self._store.create_run(created, large)
         return run_id
@@ -261,6 +263,13 @@ def _bounds(model: Model, settings: Settings) -> dict[str, Any]:
     in the run's queue, where no clock runs for them, rather than in the model's."""
     unasked = isinstance(model, LocalModel) and "concurrency" not in settings.origins
     return settings.bounds() | ({"concurrency": 1} if unasked else {})
+
+
+def _made_with(version: str, model: Model) -> str:
+    """The releases that a run's figures depend on: ours, the script engine's and, for money, the list of prices."""
+    if not isinstance(model, ProviderModel):
+        return f"{version} {ENGINE}"
+    return f"{version} {ENGINE} genai-prices/{metadata.version('genai-prices')}"
 
 
 def _refuse_unknown_price(model: Model, settings: Settings) -> None:

@@ -139,7 +139,7 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     bounds: dict[str, Any] = field(default_factory=dict[str, Any])
     """Settings that shape the run: concurrency, caps, budget, limits of the script."""
     version: str = ""
-    """Counterpoint's, and the script engine's, as ``0.1.0 quickjs-ng/0.17``."""
+    """Counterpoint's, the script engine's and the price list's, as ``0.1.0 quickjs-ng/0.17 genai-prices/0.2.3``."""
 
 
 class RunStarted(Event, frozen=True, tag="run_started"):
