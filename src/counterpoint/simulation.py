@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Raw
 
 from counterpoint.agents.loop import Observer
+from counterpoint.agents.merging import Branch, Check, Report, Source
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.types import AgentType, load_types
 from counterpoint.daemon import find_child
@@ -36,6 +37,7 @@ from counterpoint.events import (
     RunStatus,
     Usage,
     Value,
+    Workspace,
 )
 from counterpoint.lead.actors import Cast
 from counterpoint.lead.estimate import NO_PAST, Estimate, Past, Simulated, estimate, simulated
@@ -205,6 +207,8 @@ class _Stage:
     async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
         done = self._cast.perform(task)
         self.models.add(task.model)
+        if task.isolated:
+            observer.worktree_closed(Workspace(f"simulated/{task.id}", "simulated", f"simulated {task.id}"))
         usage = msgspec.structs.replace(done.result.usage, usd=self._price(task.model, done.result.usage))
         self.usd = None if self.usd is None or usage.usd is None else self.usd + usage.usd
         result = msgspec.structs.replace(done.result, usage=usage)
@@ -255,6 +259,17 @@ class _Hands:
         return f"[simulated] {name}{word}" + ("\n[exit code 1]" if fails and name == "Bash" else "")
 
 
+async def _all_goes_in(
+    folder: Path, sources: Sequence[Source], place: Path, check: Check | None, *, all_or_none: bool = False
+) -> Report:
+    """A merge without a repository, conflicts and a check: every branch is in."""
+    branches = [
+        Branch(source.agent, source.label, source.branch, "merged" if source.commit else "missing")
+        for source in sources
+    ]
+    return Report(branches, sum(branch.status == "merged" for branch in branches), 0, "simulated", committed=True)
+
+
 def _in_its_own_time(setting: Setting, scenario: Scenario) -> Simulated:
     loop = JumpingLoop()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
@@ -281,6 +296,7 @@ async def _run(setting: Setting, scenario: Scenario, loop: JumpingLoop) -> Simul
         executor=executor,
         find_workflow=find_child,
         use_tool=hands.use,
+        merge=_all_goes_in,
     )
     journal.listener = lambda event: _answer_gate(run, event, scenario, loop)
     loop.overdue = lambda: run.end(

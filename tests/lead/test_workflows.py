@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +38,14 @@ def files(cpt: Program) -> Program:
     return cpt
 
 
+def into_a_repository(cpt: Program) -> None:
+    """One commit with what is there; the program's own folders stay out of it."""
+    (cpt.folder / ".gitignore").write_text("/state\n/home\n", "utf-8")
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
+    for arguments in (("init", "-q", "-b", "main"), ("add", "-A"), ("commit", "-qm", "first")):
+        subprocess.run([*git, *arguments], cwd=cpt.folder, check=True, capture_output=True)
+
+
 def test_every_bundled_workflow_is_clean(cpt: Program):
     ended = cpt("check", *(str(BUNDLED / f"{name}.js") for name in NAMES), "--json")
     assert ended.code == 0, ended.out
@@ -46,6 +55,8 @@ def test_every_bundled_workflow_is_clean(cpt: Program):
 @pytest.mark.parametrize("name", ["bug-hunt", "deep-research", "plan-panel", "port", "review", "triage"])
 def test_a_simulated_run_needs_what_was_estimated(files: Program, name: str):
     args = json.dumps(ARGS[name])
+    if name == "port":
+        into_a_repository(files)
     ended = files("simulate", name, "--args", args, "--model", "sim", "--json")
     assert ended.code == 0, ended.out + ended.err
     estimate = ended.json
@@ -249,25 +260,45 @@ def test_a_migration_stops_when_too_much_of_a_batch_is_wrong(workflow: Workflow)
     assert "only 0 %" in result["stopped"]
 
 
-def test_a_port_goes_in_the_order_of_needs_and_mends_what_differs(workflow: Workflow, fake: Fake):
-    compared: list[str] = []
+def test_a_port_goes_in_the_order_of_needs_and_fixes_what_reviewers_refute(
+    workflow: Workflow, files: Program, fake: Fake
+):
+    into_a_repository(files)
+    refuted: list[str] = []
 
     def says(prompt: str, names: list[str]) -> Any:
         if "exports" in names:
-            needs = ["a.py"] if "Read b.py" in prompt else ["b.py"] if "Read nothing" in prompt else []
-            return {"exports": ["f(x)"], "needs": needs, "care": "integers"}
+            return {"exports": ["f(x)"], "needs": ["a.py"] if "Read b.py" in prompt else [], "care": "integers"}
         if "same" in names:
-            compared.append(prompt)
-            same = len(compared) != 1
+            same = bool(refuted)
+            refuted.append(prompt)
             return {"same": same, "differences": [] if same else ["it rounds"]}
-        return "written"
+        word = "fixed" if prompt.startswith("Fix") else "written"
+        target = "out/b.go" if "Port: out/b.go" in prompt else "out/a.go"
+        return {"note": ""} if (word, target) in made else made.append((word, target)) or write(target, word)
+
+    def write(target: str, word: str) -> Says:
+        return Says(
+            calls=[("Read", {"file_path": target}), ("Write", {"file_path": target, "content": f"// {word}\n"})]
+        )
+
+    made: list[tuple[str, str]] = []
+    result = workflow("port", ARGS["port"], says, "--allow", "Edit(out/**)")
+    assert result["ported"] == ["out/a.go", "out/b.go"]
+    assert made == [("written", "out/a.go"), ("fixed", "out/a.go"), ("written", "out/b.go")]
+    assert (files.folder / "out/a.go").read_text("utf-8") == "// fixed\n"
+    prompts = [first(asked) for asked in fake.asked]
+    assert any("it rounds" in prompt for prompt in prompts if prompt.startswith("Fix the port"))
+    assert any("a.py is ported as out/a.go" in prompt for prompt in prompts if prompt.startswith("Port one file"))
+
+
+def test_a_port_without_a_repository_says_what_it_needs(workflow: Workflow):
+    def says(prompt: str, names: list[str]) -> Any:
+        return {"exports": ["f(x)"], "needs": [], "care": ""} if "exports" in names else {"note": ""}
 
     result = workflow("port", ARGS["port"], says)
-    assert sorted(result["ported"]) == ["out/a.go", "out/b.go"]
-    prompts = [first(asked) for asked in fake.asked]
-    written = [prompt for prompt in prompts if prompt.startswith("Port one file")]
-    assert ["out/a.go" in prompt.split("\n")[0] for prompt in written] == [True, False]
-    assert any("it rounds" in prompt for prompt in prompts if prompt.startswith("Mend the port"))
+    assert result["ported"] == []
+    assert "needs a git repository" in result["report"]
 
 
 def test_the_guides_example_is_a_clean_and_sound_workflow(cpt: Program, tmp_path: Path):

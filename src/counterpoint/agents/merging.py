@@ -12,7 +12,7 @@ import contextlib
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct, field
 
@@ -65,6 +65,14 @@ class Report(Struct):
     """The commit that has everything that went in."""
     committed: bool
     """The working branch is at `head`; else the changes are in the tree, uncommitted."""
+
+
+class Merge(Protocol):
+    """`merge`, or what acts in its place where nothing may be written."""
+
+    async def __call__(
+        self, folder: Path, sources: Sequence[Source], place: Path, check: Check | None, *, all_or_none: bool = False
+    ) -> Report: ...
 
 
 async def merge(

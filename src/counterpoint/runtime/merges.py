@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from counterpoint.agents.desk import Workshop
-from counterpoint.agents.merging import Branch, Check, Report, Source, merge
+from counterpoint.agents.merging import Branch, Check, Merge, Report, Source
 from counterpoint.errors import HookError, ToolError
 from counterpoint.events import Fault, ToolCalled
 from counterpoint.runtime.attempt import Attempt
@@ -32,12 +32,18 @@ class Merges:
     """The merges of one attempt, one after the other."""
 
     def __init__(
-        self, attempt: Attempt, group: asyncio.TaskGroup, workshop: Workshop, agent_of_call: dict[int, str]
+        self,
+        attempt: Attempt,
+        group: asyncio.TaskGroup,
+        workshop: Workshop,
+        agent_of_call: dict[int, str],
+        bring_in: Merge,
     ) -> None:
         self._attempt = attempt
         self._group = group
         self._workshop = workshop
         self._agent_of_call = agent_of_call
+        self._bring_in = bring_in
         self._turn = asyncio.Lock()
         self._number = 0
 
@@ -84,7 +90,7 @@ class Merges:
         self._number += 1
         place = self._workshop.worktrees / f"merge-{self._attempt.view.attempt}-{self._number}"
         check = self._check(asked.check) if asked.check else None
-        return await merge(self._attempt.cwd, sources, place, check, all_or_none=asked.on_conflict == "fail")
+        return await self._bring_in(self._attempt.cwd, sources, place, check, all_or_none=asked.on_conflict == "fail")
 
     def _check(self, command: str) -> Check:
         bounds = self._attempt.bounds

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from msgspec import Raw
 
 from counterpoint.agents.loop import Observer
+from counterpoint.agents.merging import Check, Report, Source
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.events import NO_USAGE, Recorded, RunEnded, RunStatus, Usage, Value
 from counterpoint.models.messages import Message
@@ -95,6 +96,7 @@ async def rehearse(
         executor=lambda _: _Never(),
         find_workflow=find_workflow,
         use_tool=_use_no_tool,
+        merge=_merge_nothing,
     )
     async with asyncio.TaskGroup() as group:
         attempt = group.create_task(run.execute())
@@ -104,6 +106,12 @@ async def rehearse(
         found = await _look(run, ends=attempt.done())
         run.end(RunEnded(RunStatus.STOPPED))
     return found
+
+
+async def _merge_nothing(
+    folder: Path, sources: Sequence[Source], place: Path, check: Check | None, *, all_or_none: bool = False
+) -> Report:
+    return await _never()
 
 
 async def _use_no_tool(name: str, input: dict[str, Any], folder: Path) -> str:

@@ -18,6 +18,7 @@ import msgspec
 
 from counterpoint.agents.desk import Workshop
 from counterpoint.agents.instructions import Source
+from counterpoint.agents.merging import Merge, merge
 from counterpoint.agents.task import AgentResult
 from counterpoint.agents.types import AgentType
 from counterpoint.ceilings import ceilings_of
@@ -102,6 +103,7 @@ class Run:
         executor: Callable[[Budget], Executor],
         find_workflow: FindWorkflow,
         use_tool: UseTool | None = None,
+        merge: Merge = merge,
         workshop: Workshop | None = None,
         engine: ScriptProcess | None = None,
     ) -> None:
@@ -115,6 +117,7 @@ class Run:
         self.gates = Gates(self.attempt, anyone_to_ask=plan.waits_for_people)
         self._epoch = epoch
         self._use_tool = use_tool
+        self._merge = merge
         self._workshop = workshop or Workshop()
         self._workshop.ask = self.gates.permit if plan.waits_for_people else None
         self._timers = Timers(self.attempt)
@@ -188,7 +191,7 @@ class Run:
             self._group = group
             self.fleet.open(group)
             self._set_time_cap()
-            self._merges = Merges(self.attempt, group, self._workshop, self.fleet.agent_of_call)
+            self._merges = Merges(self.attempt, group, self._workshop, self.fleet.agent_of_call, self._merge)
             self._tools = ScriptTools(self.attempt, group, self._use_tool, self._counter, self._workshop.find)
             self._driver = group.create_task(self._drive_to_the_end(script))
 
