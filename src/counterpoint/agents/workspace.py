@@ -21,6 +21,10 @@ from counterpoint.agents.task import AgentTask
 from counterpoint.events import Workspace
 
 MAX_PATCH = 10 * 1024 * 1024
+BRANCHES = "counterpoint"
+"""Under which the branches of agents are."""
+SNAPSHOT = "Uncommitted changes"
+"""Message of the commits that hold the tree as it was when an agent began."""
 _locks: weakref.WeakValueDictionary[Path, asyncio.Lock] = weakref.WeakValueDictionary()
 
 
@@ -51,7 +55,7 @@ async def open_worktree(task: AgentTask, place: Path) -> Worktree:
         if taken_up is not None:
             return taken_up
         base = task.base or (await snapshot(main) if task.uncommitted else await main.commit_of("HEAD"))
-        branch = await _free_branch(main, f"counterpoint/{place.parent.name}/{place.name}")
+        branch = await _free_branch(main, f"{BRANCHES}/{place.parent.name}/{place.name}")
         await asyncio.to_thread(place.parent.mkdir, parents=True, exist_ok=True)
         await main.run("worktree", "add", "--quiet", "-b", branch, str(place), base)
         repository = await _seen_from(main, place)
@@ -91,6 +95,33 @@ async def discard(main: Repository, place: Path, branch: str) -> None:
     await remove(await _seen_from(main, place), branch)
 
 
+async def spare_branch(main: Repository, place: Path) -> str | None:
+    """The branch of the worktree at `place`, where nothing of it would be lost with both; None: something might be.
+
+    So no file differs from the branch, and a branch of the user's has all its commits. That of another agent counts
+    only for one that has added nothing: it may be the next to go.
+    """
+    try:
+        repository = await _seen_from(main, place)
+        branch = (await repository.run("symbolic-ref", "--short", "HEAD")).strip()
+        base = await repository.commit_of(f"refs/counterpoint/base/{branch}")
+        tip = await repository.commit_of(f"refs/heads/{branch}")
+        if (await repository.run("status", "--porcelain", "--untracked-files=all")).strip():
+            return None
+        others = await _branches_with(main, tip, branch)
+        if tip == base and not others and (await main.run("log", "-1", "--format=%s", tip)).strip() == SNAPSHOT:
+            others = await _branches_with(main, f"{tip}^", branch)
+    except (GitError, OSError):
+        return None
+    mine = f"refs/heads/{BRANCHES}/"
+    return branch if any(tip == base or not name.startswith(mine) for name in others) else None
+
+
+async def _branches_with(main: Repository, commit: str, but: str) -> list[str]:
+    names = (await main.run("for-each-ref", "--contains", commit, "--format=%(refname)", "refs/heads")).split()
+    return [name for name in names if name != f"refs/heads/{but}"]
+
+
 async def remove(repository: Repository, branch: str) -> None:
     """Removes the worktree; and its branch, where it has no commit of its own or another branch has them all."""
     tree = repository.tree
@@ -124,7 +155,7 @@ async def snapshot(main: Repository) -> str:
         index.unlink(missing_ok=True)
     if tree == (await main.run("rev-parse", f"{head}^{{tree}}")).strip():
         return head
-    return (await main.run("commit-tree", tree, "-p", head, "-m", "Uncommitted changes")).strip()
+    return (await main.run("commit-tree", tree, "-p", head, "-m", SNAPSHOT)).strip()
 
 
 @contextlib.asynccontextmanager

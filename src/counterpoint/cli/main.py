@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models", "Models and where they come from."),
     "init": ("init", "Set a repository up: settings and a first workflow."),
     "doctor": ("doctor", "Look at what this machine has of what runs need."),
+    "gc": ("collect", "Delete old runs and worktrees that nobody needs."),
     "config": ("config", "Settings, each with its origin."),
     "execute": ("run", ""),
 }

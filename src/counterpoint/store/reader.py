@@ -84,6 +84,15 @@ class JournalReader:
             case _:
                 return RunStatus.RUNNING
 
+    def end(self) -> tuple[RunStatus, float] | None:
+        """How and when the run ended; None: by its journal it goes on, or is paused."""
+        with self._look() as connection:
+            row = connection.execute(
+                LAST_STATUS.replace("body", "body, at", 1), (self._run_id, *STATUS_EVENTS)
+            ).fetchone()
+        event = self._decode(row)
+        return (event.status, float(row[1])) if isinstance(event, RunEnded) else None
+
     def origin(self) -> Origin:
         """How the run began. Raises JournalFormatError or StoreError."""
         with self._look() as connection:

@@ -16,12 +16,15 @@ from sqlalchemy import Connection, select
 from counterpoint.errors import StoreError, UnknownRunError
 from counterpoint.events import RunCreated, RunStatus
 from counterpoint.store import journal, leases
-from counterpoint.store.database import RUNS, bring_to_disk, store_error
+from counterpoint.store.database import LEASES, REQUESTS, RUNS, bring_to_disk, store_error
 from counterpoint.store.index import Index
 from counterpoint.store.journal import Journal
 from counterpoint.store.leases import Lease
 from counterpoint.store.reader import JournalReader, Origin
 from counterpoint.store.requests import Requests
+
+GONE = ".gone-"
+"""How the folders of runs begin that are being deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,25 @@ class Store:
         finally:
             await lease.release()
 
+    @contextlib.asynccontextmanager
+    async def held(self, run_id: str) -> AsyncGenerator[None]:
+        """Nobody executes the run for the length of the body. Raises RunIsLiveError."""
+        lease = await self.acquire(run_id)
+        try:
+            yield
+        finally:
+            await lease.release()
+
+    async def remove(self, run_id: str) -> None:
+        """Deletes the run's folder and forgets the run. The caller holds it (`held`). Raises StoreError."""
+        await asyncio.to_thread(self._remove, run_id)
+
+        def forget(connection: Connection) -> None:
+            for table in (RUNS, LEASES, REQUESTS):
+                connection.execute(table.delete().where(table.c.run_id == run_id))
+
+        await self._index.write(forget)
+
     def reader(self, run_id: str) -> JournalReader:
         return JournalReader(self._run_folder(run_id), run_id)
 
@@ -170,6 +192,17 @@ class Store:
             raise store_error(error, folder) from error
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
+
+    def _remove(self, run_id: str) -> None:
+        """The folder gets a hidden name first: what a crash leaves of it is no run, and goes the next time."""
+        folder = self._run_folder(run_id)
+        try:
+            folder.rename(folder.with_name(f"{GONE}{run_id}"))
+            bring_to_disk(folder.parent)
+            for left in folder.parent.glob(f"{GONE}*"):
+                shutil.rmtree(left)
+        except OSError as error:
+            raise store_error(error, folder) from error
 
     def _folders(self) -> set[str]:
         with os.scandir(self.folder / "runs") as entries:
