@@ -115,7 +115,7 @@ async def _attempt(
     for listener in orders.listeners:
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
-    workshop, servers, more = await asyncio.to_thread(_furnish, store, view)
+    workshop, servers, more = await asyncio.to_thread(_furnish, store, view, {**view.bounds, **orders.bounds})
     left = await differing(view) if view.attempt and orders.reuse != "none" else []
     plan = Plan(
         script=orders.script or await recorded_script(journal.read_value, view),
@@ -154,21 +154,21 @@ async def _attempt(
         return await run.execute()
 
 
-def _furnish(store: Store, view: RunView) -> tuple[Workshop, dict[str, Server], list[str]]:
+def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Workshop, dict[str, Server], list[str]]:
     """What the run's agents find here, the MCP servers that they may use, and what is wrong with files of it."""
     cwd = Path(view.cwd)
     skills, wrong = load_skills(cwd)
-    names = tuple(view.bounds.get("instructions", ()))
+    names = tuple(bounds.get("instructions", ()))
     workshop = Workshop(
         hidden=(store.folder,),
         worktrees=store.folder / "worktrees" / view.run_id,
         instructions=load_instructions(cwd, names),
         skills=skills,
-        search=service_of(view.bounds.get("search_url"), view.bounds.get("search_kind", ""), os.environ),
+        search=service_of(bounds.get("search_url"), bounds.get("search_kind", ""), os.environ),
     )
     servers, complaints = load_servers(cwd, os.environ)
-    if servers and not view.bounds.get("trust_project"):
-        rules = [*view.bounds.get("allow", ()), *view.bounds.get("ask", ())]
+    if servers and not bounds.get("trust_project"):
+        rules = [*bounds.get("allow", ()), *bounds.get("ask", ())]
         if any(rule.startswith("mcp__") for rule in rules):
             complaints.append(f".mcp.json: {', '.join(sorted(servers))} not started: --trust-project.")
         servers = {}

@@ -284,6 +284,35 @@ def test_a_resumed_run_keeps_its_rules(scripted: Scripted) -> None:
     assert (scripted.cpt.folder / "src/a.txt").exists()
 
 
+def test_a_resume_adds_rules_to_those_that_the_run_has(scripted: Scripted) -> None:
+    other = ("Write", {"file_path": "docs/b.txt", "content": "x"})
+    scripted.agent([WRITE, other], "--allow", "Edit(src/**)")
+    again = ("resume", "@last", "--reuse", "none", "--json")
+    (scripted.cpt.folder / "src/a.txt").unlink()
+    assert not (scripted.cpt.folder / "docs").exists()
+    ended = scripted.cpt(*again, "--allow", "Edit(docs/**)", ANTHROPIC_API_KEY="k")
+    assert ended.code == 0, ended.err
+    assert "Edit(src/**), Edit(docs/**)" in ended.err
+    assert (scripted.cpt.folder / "src/a.txt").exists()
+    assert (scripted.cpt.folder / "docs/b.txt").exists()
+    (scripted.cpt.folder / "docs/b.txt").unlink()
+    assert "the rule deny Edit" in scripted.cpt(*again, "--deny", "Edit(docs)", ANTHROPIC_API_KEY="k").json["result"]
+    assert not (scripted.cpt.folder / "docs/b.txt").exists()
+    bounds = events(scripted.cpt, "run_started")[-1]["bounds"]
+    assert (bounds["allow"], bounds["deny"]) == (["Edit(src/**)", "Edit(docs/**)"], ["Edit(docs)"])
+    assert scripted.cpt(*again, "--allow", "Edti").code == 2
+
+
+def test_a_project_can_be_trusted_when_its_run_is_resumed(scripted: Scripted) -> None:
+    (scripted.cpt.folder / ".counterpoint").mkdir()
+    (scripted.cpt.folder / ".counterpoint/config.toml").write_text("allow = ['Edit(src/**)']")
+    assert "no rule allows it" in scripted.agent([WRITE]).json["result"]
+    again = ("resume", "@last", "--reuse", "none", "--json")
+    assert "no rule allows it" in scripted.cpt(*again, ANTHROPIC_API_KEY="k").json["result"]
+    assert "Denied" not in scripted.cpt(*again, "--trust-project", ANTHROPIC_API_KEY="k").json["result"]
+    assert (scripted.cpt.folder / "src/a.txt").exists()
+
+
 @needs_a_jail
 def test_stopping_a_run_ends_what_its_agents_have_started(scripted: Scripted) -> None:
     body = json.dumps([("Bash", {"command": "touch begun; setsid sleep 7450 & sleep 7450"})])

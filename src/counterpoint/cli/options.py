@@ -99,9 +99,9 @@ async def session(state: Path | None, cwd: Path | None = None, **flags: Any) -> 
         yield Session(chosen, store, Client(store))
 
 
-def session_of(state: Path | None, view: RunView) -> contextlib.AbstractAsyncContextManager[Session]:
+def session_of(state: Path | None, view: RunView, **flags: Any) -> contextlib.AbstractAsyncContextManager[Session]:
     """The same, with the settings where the run was started, and with its own model and address."""
-    return session(state, Path(view.cwd), base_url=view.base_url, model=view.model)
+    return session(state, Path(view.cwd), base_url=view.base_url, model=view.model, **flags)
 
 
 @contextlib.asynccontextmanager

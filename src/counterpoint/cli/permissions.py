@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import click
 
 from counterpoint.cli.options import Output
 from counterpoint.errors import UsageError, nearest
-from counterpoint.settings import Settings
+from counterpoint.settings import ADDING, Settings
 from counterpoint.tools import jail, policy, project
 from counterpoint.tools.registry import ELSEWHERE, TOOLS
 
@@ -68,6 +68,21 @@ def in_force(settings: Settings, cwd: Path, output: Output) -> Settings:
     if settings.allow or settings.ask:
         _tell(settings, cwd, output)
     return settings
+
+
+def added(flags: Mapping[str, Any], settings: Settings, recorded: Mapping[str, Any], cwd: Path,
+          output: Output) -> dict[str, Any]:  # fmt: skip
+    """The bounds that a resume with these flags changes: its rules, with those in force now, add to the recorded ones.
+
+    Without any flag a run goes on under the rules that it has.
+    """
+    if all(value is None for value in flags.values()):
+        return {}
+    had = {**Settings().bounds(), **recorded}
+    rules = {name: _joined(tuple(had[name]), list(getattr(settings, name))) for name in sorted(ADDING)}
+    ways = {name: flags.get(name) or had[name] for name in ("network", "sandbox", "trust_project")}
+    found = in_force(dataclasses.replace(settings, **rules, **ways), cwd, output)
+    return {name: getattr(found, name) for name in (*rules, *ways)}
 
 
 def _joined(first: tuple[str, ...], more: list[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from counterpoint import daemon
 from counterpoint.background import Given, execute_apart
 from counterpoint.cli.arguments import Duration, read_budgets
 from counterpoint.cli.options import Output, asynchronous, common, session, session_of
+from counterpoint.cli.permissions import added, permission_options
 from counterpoint.cli.receipts import ask
 from counterpoint.cli.run import attend, ready
 from counterpoint.client import load_script
@@ -34,15 +35,18 @@ from counterpoint.view import RunView
 @click.option("--max-time", type=Duration(), metavar="90m", help="A new cap on the run's time, over all attempts.")
 @click.option("--detach", "-d", is_flag=True, help="Go on in the background.")
 @click.option("--wait", is_flag=True, help="Stay through long waits for a quota instead of ending as paused.")
+@permission_options
 @click.option("--jsonl", is_flag=True, help="Events on stdout as they happen.")
 @common
 @asynchronous
 async def resume(
     run: str, script: Path | None, reuse: Literal["calls", "prefix", "none"], dry_run: bool, budget: tuple[str, ...],
     max_agents: int | None, concurrency: int | None, max_time: float | None, detach: bool, wait: bool, jsonl: bool,
-    output: Output, state: Path | None,
+    output: Output, state: Path | None, **rules: Any,
 ) -> int:  # fmt: skip
     """Go on with a run: its recorded results are reused, everything else runs.
+
+    It keeps its rules; those that are given here add to them.
 
     RUN is an id, a unique prefix of one, or @last.
     """
@@ -54,8 +58,9 @@ async def resume(
         await here.client.refuse_live(run_id)
         edited = await load_script(script, portable=bool(view.bounds.get("portable"))) if script else None
         bounds = _bounds(budget, max_agents=max_agents, concurrency=concurrency, run_timeout_s=max_time)
-        async with session_of(state, view) as there, Models(there.settings) as models:
+        async with session_of(state, view, **rules) as there, Models(there.settings) as models:
             bounds |= _limits_set(there.settings, view)
+            bounds |= added(rules, there.settings, view.bounds, Path(view.cwd), output)
             orders = daemon.Orders(script=edited, reuse=reuse, bounds=bounds, waits_for_quota=wait)
             plan = await daemon.rehearse_run(there.store, run_id, models, orders)
             if dry_run:
