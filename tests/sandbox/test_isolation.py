@@ -66,12 +66,13 @@ async def waiting_child() -> tuple[ScriptProcess, int]:
 
 
 @linux
-async def test_the_child_has_three_files_no_privileges_and_an_environment_of_its_own(monkeypatch: pytest.MonkeyPatch):
+async def test_the_child_has_its_streams_no_privileges_and_an_environment_of_its_own(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a secret")
     child, pid = await waiting_child()
     async with child:
         links = {name: os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}  # noqa: PTH115, PTH208 - a link to a pipe is no path
-        assert set(links) == {"0", "1", "2"}
+        assert set(links) == {"0", "1", "2", "3"}
+        assert links["3"] == f"/proc/{pid}/status", "how much memory it has used"
         assert links["2"] == "/dev/null"
         environment = (await look(pid, "environ")).strip("\0").split("\0")
         assert sorted(environment) == ["LC_ALL=C.UTF-8", "PYTHONHASHSEED=0", "TZ=UTC"]
