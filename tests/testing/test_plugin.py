@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from tests.fakes.replies import Says
@@ -28,12 +27,12 @@ def test_fails(counterpoint_play):
 
 
 def pytest(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    # A checkout that was installed before there was a plugin has no entry point for it.
-    known = entry_points(group="pytest11", name="counterpoint")
-    named = [] if known else ["-p", "counterpoint.testing.plugin"]
+    # By name: a checkout that was installed before there was a plugin has no entry point for it.
+    named = ["-p", "counterpoint.testing.plugin", "-p", "pytest_asyncio.plugin", "-p", "no:cacheprovider"]
+    surroundings = {**os.environ, "HOME": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *named, "-p", "no:cacheprovider", *arguments],
-        cwd=folder, env={**os.environ, "HOME": str(folder), **environment}, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "pytest", *named, *arguments],
+        cwd=folder, env=surroundings, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
