@@ -8,6 +8,7 @@ CounterpointError
 │   ├── MissingKeyError           the provider needs a key; names the variable
 │   ├── UnknownRunError           no run with this id or prefix
 │   ├── RunIsLiveError            another process is executing this run
+│   ├── SessionIsOpenError        another process holds this session with the lead
 │   └── WorkflowNotFoundError     no saved workflow of this name; lists the known
 ├── StoreError                    the journal could not be read or written
 │   ├── JournalFullError          disk full or quota: the run stops and can be resumed
@@ -99,6 +100,10 @@ class UnknownRunError(UsageError):
 
 class RunIsLiveError(UsageError):
     """Another process is executing this run right now."""
+
+
+class SessionIsOpenError(UsageError):
+    """Another process holds this session with the lead right now."""
 
 
 class WorkflowNotFoundError(UsageError):

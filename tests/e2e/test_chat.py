@@ -207,6 +207,24 @@ def test_a_session_can_be_reopened_and_hears_what_ended_meanwhile(cpt: Program, 
     assert row["begins"] == "My name is Ada."
 
 
+def test_a_session_is_open_in_one_process_at_a_time(cpt: Program, fake: Fake, talk: Talk):
+    Lead(fake)
+    chat = talk()
+    chat.type("My name is Ada.")
+    chat.until("Answer 1.")
+    record = next((cpt.state / "sessions").glob("s_*/session.jsonl"))
+    before = record.read_bytes()
+    refused = cpt("chat", "--reopen", "@last", "--model", "sim")
+    assert refused.code == 2
+    assert f"is open in another process ({chat.process.pid})." in refused.err
+    assert record.read_bytes() == before
+    chat.process.kill()
+    chat.process.wait()
+    again = talk("--reopen", "@last")
+    again.until("reopened with 2 messages")
+    again.leave()
+
+
 def test_budget_directives_count_only_at_the_ends_of_what_a_person_types(cpt: Program, fake: Fake, talk: Talk):
     flow(cpt)
     Lead(fake)

@@ -97,7 +97,10 @@ async def office(
     state: Path | None, folder: Path, output: Output, *, lead: str | None, reopen: str | None = None,
     about: dict[str, Any], **flags: Any,
 ) -> AsyncGenerator[Office]:  # fmt: skip
-    """Opens the store, the models and the session's record. Raises UsageError, StoreError."""
+    """Opens the store, the models and the session's record, which nobody else writes meanwhile.
+
+    Raises UsageError, SessionIsOpenError, StoreError.
+    """
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
         here = replace(here, settings=in_force(here.settings, folder, output))
         spec = models.default(lead or here.settings.model)
@@ -105,10 +108,12 @@ async def office(
         line = Line(model, models.limiter_of(model), here.settings.retries, here.settings.max_wait_s)
         if reopen is not None:
             record = Record.find(here.settings.state, reopen)
-            record.add("reopened", cwd=str(folder), lead=spec)
         else:
             record = Record.create(here.settings.state, **about, cwd=str(folder), lead=spec)
-        yield Office(here, models, folder, output, line, record, listing(folder))
+        with record.held():
+            if reopen is not None:
+                record.add("reopened", cwd=str(folder), lead=spec)
+            yield Office(here, models, folder, output, line, record, listing(folder))
 
 
 def read_decided_args(text: str) -> bytes | None:

@@ -7,16 +7,19 @@ passed over. Runs are not in it: they have journals of their own, and the sessio
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import secrets
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from counterpoint.errors import StoreError, UsageError
+from counterpoint.errors import SessionIsOpenError, StoreError, UsageError
 from counterpoint.events import Usage
 from counterpoint.models.messages import Message, UserTurn
 
@@ -82,6 +85,23 @@ class Record:
             })  # fmt: skip
         return sorted(rows, key=lambda row: -row["at"])
 
+    @contextlib.contextmanager
+    def held(self) -> Generator[None]:
+        """No other process goes on with the session for the length of the body: two would write one conversation.
+
+        The end of our process, whichever, gives it back. Raises SessionIsOpenError, StoreError.
+        """
+        path = self.folder / "lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"The session's lock {path} cannot be opened: {error.strerror}.") from error
+        try:
+            _lock(descriptor, self.id)
+            yield
+        finally:
+            os.close(descriptor)
+
     def add(self, kind: str, **body: Any) -> None:
         """Writes one entry, and has it on disk before it returns. Raises StoreError."""
         line = _encode({"at": time.time(), "kind": kind, **body}) + b"\n"
@@ -127,3 +147,19 @@ class Record:
         for message in self.messages():
             total = total + (getattr(message, "usage", None) or Usage())
         return total
+
+
+def _lock(descriptor: int, session: str) -> None:
+    """Locks an open file, and writes our number into it for those who find it locked."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 20, 0).decode("ascii", "replace")
+        raise SessionIsOpenError(
+            f"Session {session} is open in another process{f' ({holder})' if holder.isdigit() else ''}.",
+            hint="Leave it there first, or begin a new one with: counterpoint chat",
+        ) from None
+    except OSError as error:
+        raise StoreError(f"Session {session} cannot be locked: {error.strerror}.") from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
