@@ -32,6 +32,8 @@ def print_result(result: Any) -> None:
 
 def print_summary(output: Output, view: RunView) -> None:
     """How it went, what did not end well and why, and what to do about it."""
+    if output.quiet and view.error is not None:  # why there is no result is no chatter
+        click.echo(f"error: {safe(view.error.name)}: {safe(view.error.message)}", err=True)
     good, of = view.coverage()
     usage = view.usage()
     parts = [f"{good} of {of} agents ok"]

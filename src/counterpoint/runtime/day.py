@@ -28,16 +28,17 @@ class _Consumption:
         self._since = since
         self._until_seq = until_seq
         self._view = RunView()
-        self._before = NO_USAGE
+        self._before: Usage | None = None
 
     async def look(self) -> Usage:
         for recorded in await self._reader.read(self._view.last_seq):
             if recorded.seq > self._until_seq:
                 break
-            self._view.apply(recorded)
-            if recorded.at < self._since:
+            if self._before is None and recorded.at >= self._since:
                 self._before = self._view.usage()
-        now, before = self._view.usage(), self._before
+            self._view.apply(recorded)
+        now = self._view.usage()
+        before = now if self._before is None else self._before
         return Usage(output_tokens=now.output_tokens - before.output_tokens, usd=(now.usd or 0.0) - (before.usd or 0.0))
 
 
