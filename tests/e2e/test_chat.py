@@ -47,12 +47,12 @@ class Talking:
                 return line
         raise AssertionError(f"{words!r} never came:\n{''.join(self.heard)}")
 
-    def until_running(self) -> str:
-        """Asks how the run stands until its agents are at work."""
+    def until_running(self, agents: str = "") -> str:
+        """Asks how the run stands until its agents (so many of them) are at work."""
         while True:
             self.type("/status")
             line = self.until("hundred: ")
-            if "running" in line and " 0 of 0 " not in line:
+            if "running" in line and " 0 of 0 " not in line and agents in line:
                 return line
 
     def end(self) -> None:
@@ -136,7 +136,7 @@ def test_the_chat_answers_while_a_hundred_agents_are_at_work_and_hears_of_the_en
     chat.until("has begun")
     chat.type("Are you there?")
     chat.until("Answer 1.")
-    assert "0 of 100 agents ok" in chat.until_running()
+    assert "0 of 100 agents ok" in chat.until_running(" of 100 agents")
     fake.release(gate)
     chat.until("completed: 100 of 100 agents ok")
     chat.until("Answer 2.")
