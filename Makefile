@@ -25,6 +25,7 @@ format:
 	$(PYTHON) -m ruff format $(SOURCES)
 	$(PYTHON) -m ruff check --fix $(SOURCES)
 
-# What a run costs beside the bare event loop: 1,000 simulated agents at once.
+# What a run costs beside its floors: the tables of docs/performance.md, in about two minutes.
 bench:
 	$(PYTHON) benchmarks/fanout.py
+	$(PYTHON) benchmarks/suite.py
