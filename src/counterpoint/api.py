@@ -19,7 +19,7 @@ import msgspec
 
 from counterpoint import daemon, settings
 from counterpoint.background import execute_apart
-from counterpoint.ceilings import read_ceiling
+from counterpoint.ceilings import read_budgets
 from counterpoint.client import Client, load_script
 from counterpoint.events import Recorded, RunStatus
 from counterpoint.models.messages import Model
@@ -203,18 +203,12 @@ async def _open(
     if model is not None and not isinstance(model, str):
         own[model.spec] = model
         model = model.spec
-    flags = {**options, **_ceilings(budget), "model": model, "state": Path(state) if state is not None else None}
+    flags = {
+        **options,
+        **read_budgets([budget] if isinstance(budget, str) else budget),
+        "model": model,
+        "state": Path(state) if state is not None else None,
+    }
     chosen = settings.load(cwd=folder, flags=flags)
     async with Store(chosen.state) as store, Models(chosen, own=own) as registry:
         yield _Session(chosen, store, Client(store), registry, folder)
-
-
-def _ceilings(budget: str | tuple[str, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    scoped: list[str] = []
-    for ceiling in map(read_ceiling, [budget] if isinstance(budget, str) else budget):
-        if ceiling.scope == "run":
-            found[f"budget_{ceiling.unit}"] = ceiling.amount
-        else:
-            scoped.append(str(ceiling))
-    return found | ({"budgets": tuple(scoped)} if scoped else {})

@@ -7,7 +7,7 @@ phase by itself, ``/phase:TITLE`` for that one; ``/day`` is over all runs of the
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -66,3 +66,15 @@ def ceilings_of(bounds: Mapping[str, Any]) -> list[Ceiling]:
     if usd is not None:
         found.append(Ceiling(usd, "usd"))
     return found
+
+
+def read_budgets(texts: Iterable[str]) -> dict[str, Any]:
+    """The settings that ceilings as people write them come to. Raises SettingsError."""
+    found: dict[str, Any] = {}
+    scoped: list[str] = []
+    for ceiling in map(read_ceiling, texts):
+        if ceiling.scope == "run":
+            found[f"budget_{ceiling.unit}"] = ceiling.amount
+        else:
+            scoped.append(str(ceiling))
+    return found | ({"budgets": tuple(scoped)} if scoped else {})

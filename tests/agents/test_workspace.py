@@ -32,7 +32,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 def task(folder: Path, id: str = "a1", **more: object) -> AgentTask:
-    return AgentTask(id=id, prompt="p", label=f"task {id}", cwd=str(folder), isolated=True, **more)  # pyright: ignore[reportArgumentType]
+    return AgentTask(id=id, prompt="p", label=f"task {id}", cwd=str(folder), isolated=True, **more)  # pyright: ignore[reportArgumentType]  (test options by name)
 
 
 async def test_what_an_agent_changes_is_committed_on_its_branch_and_the_tree_is_untouched(repository: Path) -> None:

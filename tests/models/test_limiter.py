@@ -305,7 +305,7 @@ def test_one_s_own_failure_holds_back_nobody_and_takes_no_place_while_it_waits()
             await asyncio.sleep(1.01)
             group.create_task(send(gate, provider, "other"))
         assert [name for _, name in provider.sent] == ["unlucky", "other", "unlucky"]
-        assert provider.sent[1][0] == pytest.approx(1.01)  # pyright: ignore[reportUnknownMemberType]
+        assert provider.sent[1][0] == pytest.approx(1.01)  # pyright: ignore[reportUnknownMemberType]  (pytest leaves it untyped)
 
     on_the_clock(work())
 

@@ -70,7 +70,7 @@ class Hub:
 
 @asynccontextmanager
 async def hub(**how: object) -> AsyncGenerator[Hub]:
-    made = Hub(**how)  # pyright: ignore[reportArgumentType]
+    made = Hub(**how)  # pyright: ignore[reportArgumentType]  (test options by name)
     async with await asyncio.start_server(made.serve, "127.0.0.1", 0) as server:
         host, port = server.sockets[0].getsockname()
         made.address = f"http://{host}:{port}"
@@ -164,7 +164,7 @@ async def test_a_cancelled_fetch_leaves_nothing_running_and_the_next_one_goes_on
         with pytest.raises(asyncio.CancelledError):
             await cut
         here = (desk.models / "tiny.gguf.part").stat().st_size
-        there.holds.set()  # pyright: ignore[reportOptionalMemberAccess]
+        there.holds.set()  # pyright: ignore[reportOptionalMemberAccess]  (it was set above)
         fetched = await desk.fetch(there.address)
 
     assert 0 < here < len(CONTENT)

@@ -9,7 +9,7 @@ from counterpoint.tools.policy import Access, Kind, Permissions, Policy, RuleErr
 
 
 def judge(access: Access, **rules: object) -> str:
-    return Policy.of(Permissions(**rules)).judge(access).decision  # pyright: ignore[reportArgumentType]
+    return Policy.of(Permissions(**rules)).judge(access).decision  # pyright: ignore[reportArgumentType]  (test options by name)
 
 
 def bash(command: str, **rules: object) -> str:

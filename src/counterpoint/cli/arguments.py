@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import click
 
-from counterpoint.ceilings import read_ceiling
 from counterpoint.errors import UsageError
 from counterpoint.script import Script
 from counterpoint.text import safe
@@ -63,18 +62,6 @@ def _excerpt(error: json.JSONDecodeError) -> str:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
-
-
-def read_budgets(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Settings for ``--budget 500k``, ``--budget '$5'`` and ceilings of other scopes. Raises SettingsError."""
-    found: dict[str, Any] = {}
-    scoped: list[str] = []
-    for ceiling in map(read_ceiling, texts):
-        if ceiling.scope == "run":
-            found[f"budget_{ceiling.unit}"] = ceiling.amount
-        else:
-            scoped.append(str(ceiling))
-    return found | ({"budgets": tuple(scoped)} if scoped else {})
 
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}

@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 
-from counterpoint.cli.arguments import read_budgets
+from counterpoint.ceilings import read_budgets
 from counterpoint.cli.background import Background
 from counterpoint.cli.leading import Office, office
 from counterpoint.cli.options import Output, asynchronous, common, session

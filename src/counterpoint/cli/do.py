@@ -10,8 +10,9 @@ import click
 import msgspec
 
 from counterpoint import daemon
+from counterpoint.ceilings import read_budgets
 from counterpoint.cli.approval import Approved, Proposal, approve
-from counterpoint.cli.arguments import check_args, read_budgets
+from counterpoint.cli.arguments import check_args
 from counterpoint.cli.leading import Office, office, read_decided_args
 from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.cli.permissions import permission_options

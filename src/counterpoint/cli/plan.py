@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from counterpoint.cli.arguments import read_budgets
+from counterpoint.ceilings import read_budgets
 from counterpoint.cli.leading import Office, office
 from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.cli.simulate import document, rendered

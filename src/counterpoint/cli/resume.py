@@ -9,7 +9,8 @@ import click
 
 from counterpoint import daemon
 from counterpoint.background import Given, execute_apart
-from counterpoint.cli.arguments import Duration, read_budgets
+from counterpoint.ceilings import read_budgets
+from counterpoint.cli.arguments import Duration
 from counterpoint.cli.options import Output, asynchronous, common, session, session_of
 from counterpoint.cli.permissions import added, permission_options
 from counterpoint.cli.receipts import ask

@@ -16,7 +16,8 @@ import msgspec
 
 from counterpoint import daemon
 from counterpoint.background import Given, execute_apart
-from counterpoint.cli.arguments import Duration, check_args, read_args, read_budgets
+from counterpoint.ceilings import read_budgets
+from counterpoint.cli.arguments import Duration, check_args, read_args
 from counterpoint.cli.ending import print_result, print_summary
 from counterpoint.cli.notices import noticing
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from counterpoint.cli.arguments import check_args, read_args, read_budgets
+from counterpoint.ceilings import read_budgets
+from counterpoint.cli.arguments import check_args, read_args
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.run import script_folder
 from counterpoint.client import Client, load_script

@@ -285,7 +285,7 @@ def simulated(
 def _tools_of(agent: AgentView) -> Iterable[str]:
     named = agent.options.get("tools")
     if isinstance(named, list):
-        return [str(name) for name in named]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        return [str(name) for name in named]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  (untyped JSON)
     kind = str(agent.options.get("agentType") or "")
     return READING if kind.lower() in TYPES_READ_ONLY else ["all that are allowed"]
 

@@ -44,7 +44,7 @@ class _Maker:
     def make(self, given: Any, name: str, depth: int) -> Any:
         if not isinstance(given, dict):
             return None
-        schema = self._flat(given)  # pyright: ignore[reportUnknownArgumentType]
+        schema = self._flat(given)  # pyright: ignore[reportUnknownArgumentType]  (untyped JSON)
         if "const" in schema:
             return schema["const"]
         if schema.get("enum"):
@@ -88,8 +88,8 @@ class _Maker:
         for part in reference.removeprefix("#").strip("/").split("/"):
             part = part.replace("~1", "/").replace("~0", "~")
             if part:
-                found = found.get(part, {}) if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+                found = found.get(part, {}) if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  (untyped JSON)
+        return found if isinstance(found, dict) else {}  # pyright: ignore[reportUnknownVariableType]  (untyped JSON)
 
     def _object(self, schema: Schema, depth: int) -> Any:
         properties: dict[str, Any] = schema.get("properties", {})
@@ -165,7 +165,7 @@ TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 def _type(schema: Schema, dice: Dice) -> str:
     given = schema.get("type")
     if isinstance(given, list) and given:
-        kinds: list[str] = [str(kind) for kind in given]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        kinds: list[str] = [str(kind) for kind in given]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  (untyped JSON)
         return kinds[dice.below(len(kinds))]
     if isinstance(given, str):
         return given

@@ -157,7 +157,7 @@ class Engine:
 
     async def ask(self, order: dict[str, Any], beat: Heard) -> _Said:
         """One answer. Whoever cancels this must close the engine."""
-        assert self._process.stdin is not None, "the child was started with pipes"  # noqa: S101
+        assert self._process.stdin is not None, "the child was started with pipes"  # noqa: S101  (for the type checker; it cannot fail)
         with contextlib.suppress(ConnectionError):  # its end is found out in reading
             self._process.stdin.write(msgspec.json.encode(order) + b"\n")
             await self._process.stdin.drain()
@@ -173,7 +173,7 @@ class Engine:
         await self._process.communicate()
 
     async def _line(self, otherwise: str) -> _Said:
-        assert self._process.stdout is not None, "the child was started with pipes"  # noqa: S101
+        assert self._process.stdout is not None, "the child was started with pipes"  # noqa: S101  (for the type checker; it cannot fail)
         try:
             return msgspec.json.decode(await self._process.stdout.readuntil(b"\n"), type=_Said)
         except asyncio.IncompleteReadError:

@@ -210,7 +210,7 @@ def _names(opts: dict[str, Any], name: str, warnings: list[str]) -> list[str] | 
     if value is None:
         return None
     if isinstance(value, list):
-        return [str(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return [str(item) for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]  (untyped JSON)
     warnings.append(f"agent(): {name} must be a list of tool names; it is ignored.")
     return None
 

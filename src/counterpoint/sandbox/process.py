@@ -135,7 +135,7 @@ class ScriptProcess:
         await self._process.wait()
 
     def _write(self, line: bytes) -> None:
-        assert self._process.stdin is not None, "the child was started with pipes"  # noqa: S101
+        assert self._process.stdin is not None, "the child was started with pipes"  # noqa: S101  (for the type checker; it cannot fail)
         self._process.stdin.write(line)
 
     async def _turn(self, line: bytes) -> Turn:
@@ -164,7 +164,7 @@ class ScriptProcess:
 
     async def _send(self, line: bytes) -> None:
         self._write(line)
-        assert self._process.stdin is not None, "the child was started with pipes"  # noqa: S101
+        assert self._process.stdin is not None, "the child was started with pipes"  # noqa: S101  (for the type checker; it cannot fail)
         await self._process.stdin.drain()
 
     async def _read(self, calls: list[Call], patience: asyncio.Timeout) -> Done | None:
@@ -204,7 +204,7 @@ class ScriptProcess:
         return lines
 
     async def _read_piece(self) -> bytes:
-        assert self._process.stdout is not None, "the child was started with pipes"  # noqa: S101
+        assert self._process.stdout is not None, "the child was started with pipes"  # noqa: S101  (for the type checker; it cannot fail)
         piece = await self._process.stdout.read(CHUNK)
         if piece:
             return piece

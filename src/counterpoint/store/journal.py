@@ -362,5 +362,5 @@ def _decode(body: bytes, seq: int) -> Any:
 
 
 def _row(run_id: str, epoch: int, recorded: Recorded) -> tuple[str, int, float, int, str, bytes]:
-    tag: str = recorded.event.__struct_config__.tag  # pyright: ignore[reportAssignmentType]
+    tag: str = recorded.event.__struct_config__.tag  # pyright: ignore[reportAssignmentType]  (our tags are texts)
     return run_id, recorded.seq, recorded.at, epoch, tag, encode(recorded.event)

@@ -215,10 +215,10 @@ def _limit(order: Order) -> None:
 
 def _own_threads() -> int:
     count = 0
-    for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):  # noqa: PTH112, PTH208
+    for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):  # noqa: PTH112, PTH208  (paths of /proc, in a child without pathlib)
         with contextlib.suppress(OSError):
             if os.stat(f"/proc/{pid}").st_uid == os.getuid():  # noqa: PTH116 (no imports)
-                count += len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208
+                count += len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208  (paths of /proc, in a child without pathlib)
     return count
 
 

@@ -54,9 +54,9 @@ def _cut(value: Any) -> Any:
         case str():
             return slim.cut(value, MAX_AGENT)
         case list():
-            return [_cut(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+            return [_cut(each) for each in value]  # pyright: ignore[reportUnknownVariableType]  (untyped JSON)
         case dict():
-            return {name: _cut(each) for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType]
+            return {name: _cut(each) for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType]  (untyped JSON)
         case _:
             return value
 

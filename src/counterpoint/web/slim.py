@@ -51,8 +51,8 @@ def cut_all(value: Any) -> Any:
         case str():
             return cut(value, MAX_DETAIL)
         case list():
-            return [cut_all(each) for each in value]  # pyright: ignore[reportUnknownVariableType]
+            return [cut_all(each) for each in value]  # pyright: ignore[reportUnknownVariableType]  (untyped JSON)
         case dict():
-            return {name: cut_all(each) for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType]
+            return {name: cut_all(each) for name, each in value.items()}  # pyright: ignore[reportUnknownVariableType]  (untyped JSON)
         case _:
             return value
