@@ -207,6 +207,13 @@ async def test_a_process_that_says_what_none_says_is_ended(code: str, name: str,
     assert message in str(turn.fault)
 
 
+async def test_a_process_that_goes_on_talking_after_its_turn_is_ended_all_the_same():
+    stranger = await impostor(says("out.write('{\"end\": {}}\\n' + 'x' * 3_000_000)"))
+    async with asyncio.timeout(30), stranger:
+        assert (await stranger.settle([])).fault is None
+        await asyncio.sleep(0.2)  # more arrives than asyncio keeps: it takes no more out of the pipe
+
+
 OLD_ENGINE = """
 class Context:
     def eval(self, code):

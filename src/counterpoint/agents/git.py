@@ -96,7 +96,7 @@ async def _git(arguments: list[str], folder: Path, environ: Mapping[str, str]) -
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()  # what is left in the pipes, so that they close
     if process.returncode != 0:
         raise GitError(f"git {arguments[0]} failed", (err + out).decode("utf-8", "replace"))
     return out.decode("utf-8", "surrogateescape")

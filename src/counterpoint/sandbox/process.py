@@ -132,7 +132,13 @@ class ScriptProcess:
         self._kill()
         if self._process.stdin is not None:
             self._process.stdin.close()
+        await self._read_away()
         await self._process.wait()
+
+    async def _read_away(self) -> None:
+        """What the child still had to say: asyncio's `wait` ends with the pipe, and a full one is not read on."""
+        while self._process.stdout is not None and await self._process.stdout.read(CHUNK):
+            pass
 
     def _write(self, line: bytes) -> None:
         assert self._process.stdin is not None, "the child was started with pipes"  # noqa: S101  (for the type checker; it cannot fail)

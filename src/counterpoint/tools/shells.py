@@ -176,7 +176,9 @@ class Shells:
                 reading.cancel()
         finally:
             if process.returncode is None:
-                await _take_down(process, lifeline)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._read(shell, process, alive))  # a full pipe would never close
+                    await _take_down(process, lifeline)
                 lifeline = -1
             if lifeline >= 0:
                 os.close(lifeline)
