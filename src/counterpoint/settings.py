@@ -20,6 +20,7 @@ import platformdirs
 
 from counterpoint.ceilings import read_ceiling
 from counterpoint.errors import SettingsError, nearest
+from counterpoint.text import at_commas
 
 DEFAULTS = "default"
 
@@ -302,20 +303,8 @@ def _convert(name: str, value: Any, type_: Any, origin: str, *, strict: bool) ->
     if Path in (type_, *get_args(type_)):
         return Path(str(value)).expanduser()
     if isinstance(value, str) and get_origin(type_) is tuple:
-        value = _at_commas(value)
+        value = at_commas(value)
     try:
         return msgspec.convert(value, dict[str, str] if name == "aliases" else type_, strict=strict)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{origin}: {name} is {value!r}: {error}") from error
-
-
-def _at_commas(text: str) -> list[str]:
-    """Parts between commas that stand in no parentheses: ``Edit(src/**), Bash(git add a,b)``."""
-    parts, depth = [""], 0
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return [part.strip() for part in parts]

@@ -13,6 +13,7 @@ import platformdirs
 from counterpoint.agents.frontmatter import FrontMatterError, Values, split
 from counterpoint.errors import HookError, nearest
 from counterpoint.models.messages import Effort
+from counterpoint.text import at_commas
 
 READ_ONLY = ("Read", "Grep", "Glob", "LS")
 MAX_FILE_BYTES = 256 * 1024
@@ -191,20 +192,8 @@ def _names(values: Values, key: str) -> list[str] | None:
     value = values.get(key)
     if value is None or value == "":
         return None
-    names = value if isinstance(value, list) else _at_commas(value)
+    names = value if isinstance(value, list) else at_commas(value)
     return [name.strip() for name in names if name.strip()]
-
-
-def _at_commas(text: str) -> list[str]:
-    """Parts between commas that stand in no brackets: ``Bash(git add, git commit), Read``."""
-    parts, depth = [""], 0
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return parts
 
 
 def _model(values: Values) -> str | None:

@@ -120,18 +120,6 @@ def parse(text: str) -> Rule:
     return Rule(text.strip(), found[1], inside)
 
 
-def split(text: str) -> list[str]:
-    """Rules apart at commas that stand in no parentheses: ``Edit(src/**), Bash(git add a,b)``."""
-    parts, depth = [""], 0
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return [part.strip() for part in parts if part.strip()]
-
-
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules, read."""

@@ -8,11 +8,12 @@ from functools import lru_cache
 from typing import Any
 
 from counterpoint.errors import HookError, nearest
+from counterpoint.text import at_commas
 from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
 from counterpoint.tools.edit import Edit, Write
 from counterpoint.tools.files import LS, Glob, Read
 from counterpoint.tools.guard import patiently
-from counterpoint.tools.policy import Access, Kind, split
+from counterpoint.tools.policy import Access, Kind
 from counterpoint.tools.schema import problems
 from counterpoint.tools.search import Grep
 from counterpoint.tools.shell import Bash, BashOutput, KillShell
@@ -93,7 +94,7 @@ def restrictions(names: Iterable[str] | None) -> list[str]:
         plain, bracket, rest = name.partition("(")
         tool = canonical(plain) or plain.strip()
         if bracket and tool not in whole and not ALL.intersection(given):
-            found += [f"{tool}({part})" for part in split(rest.rstrip().removesuffix(")"))]
+            found += [f"{tool}({part})" for part in at_commas(rest.rstrip().removesuffix(")"))]
     return found
 
 
