@@ -28,6 +28,7 @@ from counterpoint.tools.guard import Ask, AskUnjailed, Denied, Guard, patiently
 from counterpoint.tools.jail import Cell
 from counterpoint.tools.mcp import Hub
 from counterpoint.tools.policy import Permissions, Policy
+from counterpoint.tools.toolsearch import on_demand
 from counterpoint.tools.websearch import NOT_HERE, Service, WebSearch
 
 
@@ -75,7 +76,8 @@ class Workshop:
             parts.append(NOT_HERE)
         if self.hub is not None:
             served = await self.hub.tools(Policy.of(task.permissions), task.servers)
-            tools = [*tools, *(tool for tool in served if _wants_server(tool.spec.name, task))]
+            served = [tool for tool in served if _wants_server(tool.spec.name, task)]
+            tools = [*tools, *on_demand(served, task.tools or ())]
         return msgspec.structs.replace(task, system="\n\n".join(filter(None, parts))), tools
 
     @contextlib.asynccontextmanager
