@@ -29,6 +29,7 @@ from counterpoint.script.parse import Examination
 from counterpoint.settings import Settings
 from counterpoint.store.blobs import as_value
 from counterpoint.store.runs import RunRow, Store
+from counterpoint.tools.answers import fitting
 from counterpoint.view import AgentView, RunView
 
 SCHEMA_VERSION = 1
@@ -169,10 +170,13 @@ class Client:
         return await self._store.requests.ask(run_id, verb, target, msgspec.json.encode(body), by)
 
     async def answer(self, run_id: str, gate: str, answer: Any, *, denied: bool, by: str) -> None:
-        """Records a person's answer for a run that nobody executes; a resume goes on with it."""
+        """Records a person's answer for a run that nobody executes; a resume goes on with it.
+
+        Raises UsageError where it is none of the options, or does not fit the schema.
+        """
         async with self._store.writing(run_id) as journal:
             view = RunView.of(journal.history)
-            value = None if denied else journal.value(msgspec.json.encode(answer))
+            value = None if denied else journal.value(msgspec.json.encode(fitting(view.gates[gate], answer)))
             recorded = journal.append(GateAnswered(gate, view.gates[gate].key, value, denied, by))
             await journal.durable(recorded.seq)
 
