@@ -25,6 +25,8 @@ MAX_KEY = 160
 MAX_EVIDENCE = 50
 """Anchors of one note, for and against it."""
 MAX_LINKS = 20
+MAX_NAME = 200
+"""Characters of the id of a run or session."""
 
 Outcomes = Literal["success", "failure", "unknown"]
 Confidence = Literal["low", "medium", "high"]
@@ -231,6 +233,8 @@ def _anchor_faults(anchor: Evidence) -> list[str]:
         return [f"quotes {len(anchor.quote):,} characters; 1 to {MAX_QUOTE} fit"]
     if end - start != len(anchor.quote) or start < 0:
         return ["has a span that is not as long as its quote"]
+    if max(len(anchor.run_id), len(anchor.session_id)) > MAX_NAME or _acts(anchor.run_id + anchor.session_id):
+        return ["names its run or session by something that is no name"]
     return []
 
 

@@ -14,8 +14,9 @@ moves by compare-and-swap under a lock: whoever read another version than the on
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,11 +27,18 @@ from counterpoint.errors import MemoryConflictError, MemoryStoreError, UnknownMe
 from counterpoint.memory import files
 from counterpoint.memory.changes import Counts, Proposal
 from counterpoint.memory.entries import Entry, Kind, Status, canonical, check_entry, digest
+from counterpoint.memory.render import render
 from counterpoint.memory.versions import Move, Tree, Version, tree_id
 
 T = TypeVar("T")
 VERSION_ID = re.compile(r"[0-9a-f]{64}")
 MOVES_BYTES = 64 * 1024 * 1024
+STATED = "stated"
+"""The `run_id` of an anchor into a person's own words, which the store keeps: see `MemoryStore.state`."""
+SHORTEST = 8
+"""Characters of a text that is looked for in reports of dreams: shorter ones stand there by chance."""
+ERASED = b'{"type":"erased"'
+"""How the file of something begins that was erased."""
 
 
 class Erased(Struct, frozen=True, tag="erased"):
@@ -83,7 +91,7 @@ class MemoryStore:
     def entry(self, name: str, hashed: str) -> Entry:
         """One note as that object has it; of an erased one, a tombstone without words."""
         data = self._object(hashed)
-        if data.startswith(b'{"type":"erased"'):
+        if data.startswith(ERASED):
             erased = self._decode(data, Erased, hashed)
             return Entry(
                 id=name, kind=erased.kind, scope=erased.scope, key="erased::erased", text="[erased]",
@@ -119,15 +127,22 @@ class MemoryStore:
         return found[0]
 
     def moves(self) -> list[Move]:
-        """How HEAD came to be where it is, the oldest first; lines that a crash has cut off are passed over."""
+        """How HEAD came to be where it is, the oldest first.
+
+        A move is written before HEAD is. So a line that leads nowhere is of a process that died between the two.
+        """
         data = files.read(self.folder / "moves.jsonl", MOVES_BYTES) or b""
         found: list[Move] = []
-        for line in data.splitlines():
+        place = self.head()
+        for line in reversed(data.splitlines()):
             try:
-                found.append(msgspec.json.decode(line, type=Move))
+                move = msgspec.json.decode(line, type=Move)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                continue
-        return found
+                continue  # cut off by a crash
+            if move.after == place:
+                found.append(move)
+                place = move.before
+        return found[::-1]
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -196,10 +211,103 @@ class MemoryStore:
                     f"was made of {short(expected)}.",
                     hint="Nothing is lost: make the change again from the version in force.",
                 )
-            made = msgspec.structs.replace(move, before=head, after=version_id)
-            files.write(self.folder / "HEAD", f"{version_id}\n".encode())
-            files.append(self.folder / "moves.jsonl", canonical(made))
-        return made
+            return self._move(msgspec.structs.replace(move, before=head, after=version_id))
+
+    def redact(self, matches: Callable[[Entry], bool], *, by: str, at: float, secret: str = "") -> int:
+        """Erases every form that matching notes ever had, and `secret` wherever it stands; gives how many forms went.
+
+        Versions keep their ids and go on to open: where a note was, they show a tombstone without words. HEAD moves, so
+        that no change which was made of the erased notes can be published. What journals hold is not touched.
+        """
+        with files.locked(self.folder / "lock"):
+            found = self._concerned(matches, secret)
+            words = sorted(_words(found.values()) | ({secret} if secret else set[str]()), key=len, reverse=True)
+            head = self.head()
+            tree = self.tree(head)
+            for path, entry in found.items():
+                if isinstance(entry, Entry) and tree.get(entry.id) == _hash_at(path):
+                    data = _erased(entry, by, at)
+                    tree[entry.id] = digest(data)
+                    files.write(self._object_path(tree[entry.id]), data)
+            if head is not None:
+                self._supersede_head(head, tree, by, at, len(found))
+            for path, entry in found.items():
+                files.write(path, _erased(entry, by, at))
+            for proposal in self.proposals():
+                if _mentions(canonical(proposal), words) or any(map(matches, filter(None, [proposal.new]))):
+                    self.drop_proposal(proposal.id)
+            self._scrub(words)
+            if head is not None:
+                self._render()
+        return len(found)
+
+    def render(self) -> list[Path]:
+        """Makes the files for people anew from HEAD, under the lock; gives those that there are."""
+        with files.locked(self.folder / "lock"):
+            return self._render()
+
+    def _move(self, move: Move) -> Move:
+        """The caller holds the lock, and the version is there."""
+        files.append(self.folder / "moves.jsonl", canonical(move))
+        files.write(self.folder / "HEAD", f"{move.after}\n".encode())
+        self._render()
+        return move
+
+    def _render(self) -> list[Path]:
+        entries = self.entries(self.head())
+        folder = self.folder / "rendered"
+        wanted = {folder / name: text.encode() for name, text in render(entries).items()}
+        wanted[self.folder / "entries.jsonl"] = b"".join(canonical(entry) + b"\n" for entry in entries.values())
+        for path, data in wanted.items():
+            if not path.is_file() or path.is_symlink() or path.read_bytes() != data:
+                files.write(path, data, durable=False)
+        for path in (folder / "topics").glob("*.md"):
+            if path not in wanted:
+                path.unlink()
+        return sorted(wanted)
+
+    def _supersede_head(self, head: str, tree: Tree, by: str, at: float, erased: int) -> None:
+        """HEAD without what is to be erased; the move says that it happened, also where HEAD had none of it."""
+        note = f"{erased} forms of notes were erased."
+        version = Version(id=tree_id(tree), parents=[head], actor=by, at=at, note=note)
+        if version.id != head:
+            files.write(self._version_path(version.id), canonical(_Kept(version, tree)))
+        move = Move(before=head, after=version.id, kind="redact", actor=by, at=at, note=note)
+        files.append(self.folder / "moves.jsonl", canonical(move))
+        files.write(self.folder / "HEAD", f"{version.id}\n".encode())
+
+    def _concerned(self, matches: Callable[[Entry], bool], secret: str) -> dict[Path, Entry | str]:
+        """Notes and statements that are to be erased. What a person said goes with the note that was made of it."""
+        every = dict(self._all_objects())
+        found = {path: entry for path, entry in every.items() if _concerns(entry, matches, secret)}
+        anchors = [anchor for entry in found.values() if isinstance(entry, Entry) for anchor in entry.evidence]
+        stated = {self._object_path(anchor.sha256) for anchor in anchors if anchor.run_id == STATED}
+        return found | {path: every[path] for path in stated if path in every}
+
+    def _all_objects(self) -> Iterator[tuple[Path, Entry | str]]:
+        """Every note and statement that there ever was, and is not erased."""
+        for path in sorted((self.folder / "objects").glob("??/*")):
+            data = b"" if path.name.startswith(".") else files.read(path) or b""
+            if not data or data.startswith(ERASED):
+                continue
+            try:
+                yield path, msgspec.json.decode(data, type=Entry)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                yield path, data.decode("utf-8", "replace")
+
+    def _scrub(self, words: list[str]) -> None:
+        """Takes the words out of what is said of versions, moves and dreams."""
+        places = [self.folder / "moves.jsonl", *(self.folder / "versions").glob("*.json")]
+        places += [path for path in (self.folder / "dreams").rglob("*") if path.is_file() and not path.is_symlink()]
+        for path in places:
+            data = files.read(path, MOVES_BYTES) or b""
+            text = data.decode("utf-8", "surrogateescape")
+            for word in words:
+                for form in {word, json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1]}:
+                    text = re.sub(re.escape(form), "[erased]", text, flags=re.IGNORECASE)
+            clean = text.encode("utf-8", "surrogateescape")
+            if clean != data:
+                files.write(path, clean)
 
     # --- proposals that wait -----------------------------------------------------------------------------------------
 
@@ -257,12 +365,12 @@ class MemoryStore:
         return data
 
     def _is_erased(self, hashed: str) -> bool:
-        return self._object(hashed).startswith(b'{"type":"erased"')
+        return self._object(hashed).startswith(ERASED)
 
     def _put(self, hashed: str, data: bytes) -> None:
         path = self._object_path(hashed)
         there = files.read(path)
-        if there != data and not (there or b"").startswith(b'{"type":"erased"'):
+        if there != data and not (there or b"").startswith(ERASED):
             files.write(path, data)
 
     def _object_path(self, hashed: str) -> Path:
@@ -282,6 +390,39 @@ class MemoryStore:
             f"The memory in {self.folder} is damaged at {name}: {why}.",
             hint="Restore the folder from a copy, or go back to a version that is whole: counterpoint dream rollback",
         )
+
+
+def _erased(entry: Entry | str, by: str, at: float) -> bytes:
+    if isinstance(entry, str):
+        return msgspec.json.encode(Erased(at, by))
+    return msgspec.json.encode(Erased(at, by, entry.id, entry.kind, entry.scope))
+
+
+def _hash_at(path: Path) -> str:
+    return path.parent.name + path.name
+
+
+def _concerns(entry: Entry | str, matches: Callable[[Entry], bool], secret: str) -> bool:
+    """Whether a note or statement is to be erased: a statement goes with its words."""
+    if isinstance(entry, str):
+        return bool(secret) and secret.casefold() in entry.casefold()
+    return matches(entry) or (bool(secret) and _mentions(canonical(entry), [secret]))
+
+
+def _mentions(data: bytes, words: Iterable[str]) -> bool:
+    text = data.decode("utf-8", "replace").casefold()
+    return any(json.dumps(word, ensure_ascii=False)[1:-1].casefold() in text for word in words)
+
+
+def _words(erased: Iterable[Entry | str]) -> set[str]:
+    """What must stand nowhere any more: the texts of erased notes and what they quote, where that is no common word."""
+    words: set[str] = set()
+    for entry in erased:
+        if isinstance(entry, Entry):
+            words |= {entry.text, *(anchor.quote for anchor in [*entry.evidence, *entry.counter_evidence])}
+        else:
+            words.add(entry)
+    return {word for word in words if len(word) >= SHORTEST}
 
 
 def short(version_id: str | None) -> str:
