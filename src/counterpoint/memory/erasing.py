@@ -85,9 +85,8 @@ def _scrub(folder: Path, words: list[str]) -> None:
     """Takes the words out of what is said of versions, moves and dreams."""
     places = [folder / "moves.jsonl", *(folder / "versions").glob("*.json")]
     places += [path for path in (folder / "dreams").rglob("*") if path.is_file() and not path.is_symlink()]
-    forms = {
-        form for word in words for form in (word, json.dumps(word)[1:-1], json.dumps(word, ensure_ascii=False)[1:-1])
-    }
+    escaped = [json.dumps(word, ensure_ascii=ascii)[1:-1] for word in words for ascii in (True, False)]
+    forms = {*words, *escaped}
     if not forms:
         return
     pattern = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True))), re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Notes, and what people said word by word, each a file named by the SHA-256 of its bytes; and what is left of erased ones.
+"""Notes, and what people said word by word: each is a file named by the SHA-256 of its bytes.
 
 An erased object keeps its name, so that every version which names it still opens: it shows a tombstone without words.
 """

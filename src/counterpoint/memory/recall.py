@@ -71,7 +71,7 @@ class Recall:
         self,
         sources: list[Source],
         *,
-        tokens: int = 1500,
+        tokens: int,
         known: Mapping[str, Utility] | None = None,
         workflow: str = "",
     ) -> None:
@@ -121,7 +121,7 @@ class Recall:
         return True
 
     def _ranked(self, task: str, there: Mapping[str, Entry]) -> list[tuple[str, bool]]:
-        """Ids in order, each with whether it may take the whole share: pinned, fitting, then those without a trigger."""
+        """Ids in order: pinned, fitting, then those without a trigger. With each, whether it may take all the room."""
         scores = self._ranking.scores(_query(task))
         least = RELEVANT * max((scores[name] for name in scores if name in there), default=0.0)
         worth = {name: scores.get(name, 0.0) * (0.5 + self._utility(name)) for name in there}
@@ -150,7 +150,7 @@ class Recall:
         """For the journal: which versions and files this attempt remembers."""
         return [
             {"scope": source.scope, "path": source.path, "version": source.version,
-             "entries": sum(entry.active for entry in source.entries.values()), "kind": "file" if source.text else "store"}
+             "kind": "file" if source.text else "store", "entries": sum(e.active for e in source.entries.values())}
             for source in self.sources
         ]  # fmt: skip
 
