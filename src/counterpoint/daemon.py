@@ -19,6 +19,7 @@ from counterpoint.agents.types import load_types
 from counterpoint.errors import CounterpointError, HookError, ScriptRefused, StoreError, UsageError, first_error
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
+from counterpoint.runtime.calls import permissions_of
 from counterpoint.runtime.control import Control
 from counterpoint.runtime.day import Day
 from counterpoint.runtime.effects import differing, warning
@@ -31,10 +32,12 @@ from counterpoint.sandbox.process import ScriptProcess
 from counterpoint.script import Script
 from counterpoint.script import find as saved
 from counterpoint.script.parse import accept, examine, trust
+from counterpoint.settings import Settings
 from counterpoint.store.journal import Journal
 from counterpoint.store.runs import Store
-from counterpoint.tools import mcp
+from counterpoint.tools import jail, mcp
 from counterpoint.tools.mcp import Server, load_servers
+from counterpoint.tools.policy import Access, Policy
 from counterpoint.tools.websearch import service_of
 from counterpoint.view import RunView
 from counterpoint.workers.local import LocalExecutor
@@ -127,6 +130,7 @@ async def _attempt(
         types=types,
         warnings=(*warnings, *more, *([warning(left)] if left else [])),
         instructions=tuple(workshop.instructions.sources),
+        unjailed=await _unjailed({**Settings().bounds(), **view.bounds, **orders.bounds}),
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
     )
@@ -152,6 +156,12 @@ async def _attempt(
         _beside(day.watch()),
     ):
         return await run.execute()
+
+
+async def _unjailed(bounds: dict[str, Any]) -> bool:
+    """Whether agents may run commands, in a sandbox, and there is none here."""
+    wanted = bounds["sandbox"] == "auto" and Policy.of(permissions_of(bounds)).may(Access("Bash", "command"))
+    return wanted and await jail.available() == "none"
 
 
 def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Workshop, dict[str, Server], list[str]]:

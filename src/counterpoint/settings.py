@@ -208,8 +208,12 @@ SCRIPT_LIMITS = (
 """The bounds that a script's own doings can break."""
 
 
-WIDENING = ("allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind")
-"""What a project's file may set only where the user trusts the project: what agents may do, and whom keys go to.
+WIDENING = (
+    "allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind", "env",
+    "worktree_setup", "database",
+)  # fmt: skip
+"""What a project's file may set only where the user trusts the project: what agents may do and see, what is run, and
+whom keys and journals go to.
 Otherwise whoever can write into a folder, an agent's command among others, could loosen the rules of the next run."""
 
 

@@ -21,10 +21,10 @@ from counterpoint.agents.observer import Observer
 from counterpoint.agents.skills import Skill, SkillFile, described
 from counterpoint.agents.task import AgentTask
 from counterpoint.agents.workspace import close_worktree, open_worktree
-from counterpoint.errors import HookError
+from counterpoint.errors import DeniedError, HookError
 from counterpoint.tools import jail, shells
 from counterpoint.tools.base import Tool, ToolContext
-from counterpoint.tools.guard import Ask, Denied, Guard
+from counterpoint.tools.guard import Ask, AskUnjailed, Denied, Guard, patiently
 from counterpoint.tools.jail import Cell
 from counterpoint.tools.mcp import Hub
 from counterpoint.tools.policy import Permissions, Policy
@@ -43,6 +43,8 @@ class Workshop:
     """Where the worktrees of this run's agents are made."""
     ask: Ask | None = None
     """Asks people; None: there is nobody."""
+    ask_unjailed: AskUnjailed | None = None
+    """Asks them about commands without a sandbox, where there is none."""
     instructions: Instructions = field(default_factory=Instructions)
     """What project and user tell agents that have tools."""
     skills: dict[str, SkillFile] = field(default_factory=dict[str, SkillFile])
@@ -120,7 +122,7 @@ class Workshop:
     async def _context(self, agent: str, cwd: Path, permissions: Permissions, denied: Denied, *, sandbox: str,
                        network: bool, env: list[str], blind: bool = False,
                        git: tuple[Path, ...] = ()) -> AsyncGenerator[ToolContext]:  # fmt: skip
-        guard = Guard(Policy.of(permissions), ask=self.ask, denied=denied)
+        guard = Guard(Policy.of(permissions), ask=self.ask, ask_unjailed=self.ask_unjailed, denied=denied)
         kind: jail.Kind = "none" if sandbox == "off" else await jail.available()
         cell = Cell(cwd, network=network, hidden=self.hidden, more_writable=git if guard.policy.names_git else ())
         environment = jail.environment(self.environ, tuple(env))
@@ -150,6 +152,11 @@ async def _set_up(command: str, desk: ToolContext) -> None:
     """The user's own command, in the agent's sandbox."""
     if desk.shells is None:
         return
+    if desk.shells.kind == "none" and desk.shells.jailed:
+        try:
+            await patiently(desk.guard.admit_unjailed("worktree_setup", command), desk.alive)
+        except DeniedError as error:
+            raise HookError("WorkspaceError", f"The worktree cannot be set up. {error.message}") from error
     shell = await desk.shells.start(command, replace(desk.cell, root=desk.root), desk.alive)
     await shell.over.wait()
     if shell.code != 0:

@@ -61,6 +61,9 @@ WAKE_MARGIN_S = 0.5
 """After the time that a provider gave: clocks differ, and the first to ask is a request that waits already."""
 
 
+_UNJAILED = "There is no sandbox here for commands of agents"
+UNJAILED_ASKED = f"{_UNJAILED}: whether they may run without one is for a person to say."
+UNJAILED_DENIED = f"{_UNJAILED}, and nobody to ask: they are denied. --no-sandbox lets them run without one."
 CALLS_AT_ONCE = 100
 """Calls of a script that are taken before the event loop gets a turn."""
 
@@ -84,6 +87,8 @@ class Plan:
     """What the run's log begins with."""
     changes: dict[str, Change] = field(default_factory=dict[str, Change])
     """Agent id → what is otherwise in it than the script has it."""
+    unjailed: bool = False
+    """Agents may run commands, and this machine has no sandbox for them: people are asked, once and at the start."""
     waits_for_people: bool = False
     """Stay when only gates are open, instead of ending as `waiting`."""
     waits_for_quota: bool = False
@@ -120,6 +125,7 @@ class Run:
         self._merge = merge
         self._workshop = workshop or Workshop()
         self._workshop.ask = self.gates.permit if plan.waits_for_people else None
+        self._workshop.ask_unjailed = self.gates.permit_unjailed
         self._timers = Timers(self.attempt)
         self._children = Children(self.attempt, find_workflow)
         self.fleet = Fleet(
@@ -194,6 +200,9 @@ class Run:
             self._merges = Merges(self.attempt, group, self._workshop, self.fleet.agent_of_call, self._merge)
             self._tools = ScriptTools(self.attempt, group, self._use_tool, self._counter, self._workshop.find)
             self._driver = group.create_task(self._drive_to_the_end(script))
+            if self.plan.unjailed:
+                self.attempt.log(UNJAILED_ASKED if self.plan.waits_for_people else UNJAILED_DENIED, "warning")
+                group.create_task(self.gates.permit_unjailed())
 
     def _set_time_cap(self) -> None:
         cap: float | None = self.attempt.bounds["run_timeout_s"]
