@@ -11,6 +11,7 @@ from tests.memory.notes import SAID, note
 from counterpoint.errors import MemoryConflictError, MemoryRefusedError, MemoryStoreError, UnknownMemoryError
 from counterpoint.memory.changes import Op, Proposal
 from counterpoint.memory.entries import Entry, Status, canonical, new_id, quotes
+from counterpoint.memory.erasing import redact
 from counterpoint.memory.history import blame, diff
 from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.versions import Move
@@ -157,7 +158,7 @@ def test_redact_erases_every_form_of_a_note_and_history_still_opens(tmp_path: Pa
     (tmp_path / "dreams" / "d1" / "report.md").write_text(f"Added: {secret.text} Fine.")
     stale = store.keep({secret.id: secret}, parent=third, actor="dream", at=35.0)
 
-    erased = store.redact(lambda entry: entry.id == secret.id, by="user", at=40.0, secret="Ada Lovelace")
+    erased = redact(store, lambda entry: entry.id == secret.id, by="user", at=40.0, secret="Ada Lovelace")
 
     assert erased == 2
     everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
@@ -173,7 +174,7 @@ def test_redact_erases_every_form_of_a_note_and_history_still_opens(tmp_path: Pa
     assert store.entries(stale.id)[secret.id].text == "[erased]"
     store.publish(second, store.head(), Move(after=second, kind="rollback"))
     assert "erased" not in (tmp_path / "rendered" / "MEMORY.md").read_text()
-    assert store.redact(lambda entry: entry.id == secret.id, by="user", at=50.0, secret="Ada Lovelace") == 0
+    assert redact(store, lambda entry: entry.id == secret.id, by="user", at=50.0, secret="Ada Lovelace") == 0
 
 
 def test_what_was_made_of_erased_notes_can_no_longer_be_published(tmp_path: Path) -> None:
@@ -181,7 +182,7 @@ def test_what_was_made_of_erased_notes_can_no_longer_be_published(tmp_path: Path
     head = publish(store, note(), note("Secret plan.", "plan::x"))
     candidate = store.keep(store.entries(head) | {}, parent=head, actor="dream", at=1.0)
 
-    store.redact(lambda entry: entry.key == "plan::x", by="user", at=2.0)
+    redact(store, lambda entry: entry.key == "plan::x", by="user", at=2.0)
 
     with pytest.raises(MemoryConflictError):
         store.publish(candidate.id, head, Move(after=candidate.id))

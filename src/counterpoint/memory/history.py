@@ -75,7 +75,7 @@ def blame(store: MemoryStore, name: str) -> list[Step]:
         old = store.tree(move.before) if move.before not in trees else trees[move.before or ""]
         new = trees[move.after]
         if old.get(name) != new.get(name):
-            before = store.entry(name, old[name]) if name in old else None
-            after = store.entry(name, new[name]) if name in new else None
+            before = store.objects.entry(name, old[name]) if name in old else None
+            after = store.objects.entry(name, new[name]) if name in new else None
             steps.append(Step(move, Difference(_what(before, after), before, after)))
     return steps
