@@ -2,8 +2,8 @@
 
     report = await dream_of(state=state, folder=project, model="anthropic:NAME")
 
-What a dream has planned, and what its agents answered, is on disk before anything follows from it; so whoever comes after
-a crash goes on where it stopped, pays nothing twice, and comes to the same version, byte by byte.
+What a dream has planned, and what its agents answered, is on disk before anything follows from it; so whoever comes
+after a crash goes on where it stopped, pays nothing twice, and comes to the same version, byte by byte.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _idle(looked: watch.Looked, message: str, head: str | None, left_out: dict[s
     return Report(
         id="", at=now, status="waiting" if looked.proposed else "nothing", message=looked.notice or message,
         parent=head, version=head, left_out=left_out, flagged=looked.flagged,
-        proposals={name: "waiting" for name in looked.proposed},
+        proposals=dict.fromkeys(looked.proposed, "waiting"),
     )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""Dreaming: what runs have taught is proposed as notes, with checked evidence. Plain code; the models' part is ``dream.js``."""
+"""Dreaming: what runs have taught becomes notes with checked evidence. Plain code; its agents are in ``dream.js``."""

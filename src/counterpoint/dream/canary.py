@@ -1,4 +1,4 @@
-"""S8: does a version help? Paired runs on tasks that no dream has read, with the notes as they were and as they would be.
+"""S8: does a version help? Paired runs on tasks that no dream has read, with the old notes and with the new.
 
 The measure is the mean difference of success, new less old, over pairs of the same task and seed; its lower bound is
 that of a bootstrap over tasks. Guards are tasks that must not get worse at all. Pure, but for what runs the tasks.

@@ -26,20 +26,31 @@ _NAMED = re.compile(
     r"(?i)\b((?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|credential)s?\b[\"']?\s*(?:[:=]|\bis\b)\s*[\"']?)([^\s\"',;]{4,200})"
 )
 _MAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\b")
-_BLOB = re.compile(r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{4}){6,}(?:[A-Za-z0-9+/]{2,3}={0,2})?|(?:[0-9a-fA-F]{2}){16,}|(?:%[0-9a-fA-F]{2}){4,}")
+_BLOB = re.compile(
+    r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{4}){6,}(?:[A-Za-z0-9+/]{2,3}={0,2})?|(?:[0-9a-fA-F]{2}){16,}|(?:%[0-9a-fA-F]{2}){4,}"
+)
 _LINK = re.compile(r"(?i)\b(?:https?|ftp|file|data|javascript):|\bwww\.")
 _WIDENING = re.compile(
-    r"(?i)\b(?:skip|disable|bypass|ignore|turn off|without)\b[^.\n]{0,40}\b(?:tests?|checks?|review|verification|lint|hooks?|"
-    r"sandbox|permissions?|approvals?|confirmation|safety|security|policy|instructions?)\b"
-    r"|\b(?:always|auto(?:matically)?|never ask before)\b[^.\n]{0,30}\b(?:approv|accept|confirm|allow|grant|merg|push|deploy)\w*"
-    r"|--(?:yes|force|no-verify|dangerously[\w-]*|allow-all|trust[\w-]*|skip[\w-]*|no-sandbox)\b"
-    r"|\b(?:rm\s+-rf|curl\b[^\n|]{0,200}\|\s*(?:ba)?sh|chmod\s+777|sudo)\b"
-    r"|\bwithout (?:asking|permission|review|approval|confirmation)\b"
+    r"""
+      \b(?:skip|disable|bypass|ignore|turn\ off|without)\b[^.\n]{0,40}
+        \b(?:tests?|checks?|review|verification|lint|hooks?|sandbox|permissions?|approvals?|confirmation|safety|security
+           |policy|instructions?)\b
+    | \b(?:always|auto(?:matically)?|never\ ask\ before)\b[^.\n]{0,30}
+        \b(?:approv|accept|confirm|allow|grant|merg|push|deploy)\w*
+    | --(?:yes|force|no-verify|dangerously[\w-]*|allow-all|trust[\w-]*|skip[\w-]*|no-sandbox)\b
+    | \b(?:rm\s+-rf|curl\b[^\n|]{0,200}\|\s*(?:ba)?sh|chmod\s+777|sudo)\b
+    | \bwithout\ (?:asking|permission|review|approval|confirmation)\b
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
 _IMPERATIVE = re.compile(
-    r"(?i)(?:^|[.:;!\n]\s*|\b(?:please|remember|note|important)\b[^.\n]{0,20}?)\s*(?:you (?:must|should|have to|need to)|always|never|"
-    r"remember|ignore|forget|do not|don't|make sure|from now on|run|use|execute|install|send|post|upload|download|add|set|"
-    r"delete|remove|disable|enable|trust|approve|accept|call|open|visit)\b"
+    r"""
+    (?:^|[.:;!\n]\s*|\b(?:please|remember|note|important)\b[^.\n]{0,20}?)\s*
+    (?:you\ (?:must|should|have\ to|need\ to)|always|never|remember|ignore|forget|do\ not|don't|make\ sure|from\ now\ on
+      |run|use|execute|install|send|post|upload|download|add|set|delete|remove|disable|enable|trust|approve|accept|call
+      |open|visit|pass)\b
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
 _MEMORY = re.compile(r"<memory\b[^>]*>.*?(?:</memory[^>]*>|\Z)", re.DOTALL | re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
@@ -53,7 +64,7 @@ class Cleaner:
         self._notes = [(frozenset(words(note)), note) for note in notes]
 
     def shown(self, text: str, *, recalled: bool = True) -> str:
-        """What a reader sees of a text. With `recalled`, what says a note that is in force is cut: it proves nothing."""
+        """What a reader sees of a text. With `recalled`, what a note in force says is cut."""
         text = visible(text)
         if recalled:
             text = self._without_notes(_MEMORY.sub("[memory cut]", text))
@@ -147,7 +158,7 @@ def _random(token: str) -> bool:
         return False
     counts = Counter(token)
     bits = -sum(n / len(token) * math.log2(n / len(token)) for n in counts.values())
-    return bits >= ENTROPY and ("-" not in token and "_" not in token or kinds == 3)
+    return bits >= ENTROPY and (("-" not in token and "_" not in token) or kinds == 3)
 
 
 def _mixed(text: str) -> bool:

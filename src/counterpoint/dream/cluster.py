@@ -1,4 +1,4 @@
-"""S4: claims that say the same come together; those that contradict each other are set apart, and never merged. Pure."""
+"""S4: claims that say the same come together; those that contradict each other are never merged. Pure."""
 
 from __future__ import annotations
 
@@ -58,9 +58,7 @@ class Conflict:
     """What was decided: the later word of a person, or nothing."""
 
 
-def relation(
-    one: tuple[str, str, str, str, str], other: tuple[str, str, str, str, str]
-) -> tuple[Relation, str]:
+def relation(one: tuple[str, str, str, str, str], other: tuple[str, str, str, str, str]) -> tuple[Relation, str]:
     """How two texts stand to each other, and why they conflict. Each is (scope, kind, key, polarity, text)."""
     if one[0] != other[0]:
         return "apart", ""
@@ -150,4 +148,3 @@ def conflict(one: Claim, other: Claim | Entry, why: str, winner: str) -> Conflic
     text, anchors = (other.text, other.evidence) if isinstance(other, Entry) else (other.item.text, other.anchors)
     settled = f"the later word of a person stands: {winner}" if winner else "neither was taken"
     return Conflict(one.item.text, text, why, (one.anchors[-1].quote, anchors[-1].quote if anchors else ""), settled)
-

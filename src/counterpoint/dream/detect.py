@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from counterpoint.dream.items import Claim, Item, anchor
-from counterpoint.dream.session import LOCAL_TOOLS, SHELLS, Session, Step, Worker
+from counterpoint.dream.session import SHELLS, Session, Step, Worker
 from counterpoint.events import Outcome
 from counterpoint.memory.entries import Evidence, Kind
 from counterpoint.memory.likeness import likeness
@@ -24,7 +24,9 @@ ILL_SHARE = 0.5
 ILL_LEAST = 4
 LINE = 160
 RETRIES = 3
-_ERROR = re.compile(r"(?i)error|fail|cannot|not found|no such|denied|refused|unknown|invalid|traceback|exception|missing")
+_ERROR = re.compile(
+    r"(?i)error|fail|cannot|not found|no such|denied|refused|unknown|invalid|traceback|exception|missing"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,9 @@ def repeated_corrections(sessions: Iterable[Session]) -> list[Hit]:
     hits: list[Hit] = []
     for n, (session, place) in enumerate(said):
         text = session.said[place].text
-        twins = [other for other, there in said[:n] if other is not session and likeness(other.said[there].text, text) > 0.5]
+        twins = [
+            other for other, there in said[:n] if other is not session and likeness(other.said[there].text, text) > 0.5
+        ]
         if twins:
             hits.append(Hit("repeated correction", f"said before: {_short(text)}", session.run_id, place))
     return hits
@@ -208,7 +212,9 @@ def broken_commands(sessions: Sequence[Session]) -> list[Hit]:
             continue
         session, step = next(iter(places.values()))
         error = _error_line(session, step)
-        found = [_command(s, bad) for s, bad in places.values()] + [_result(s, bad, _error_line(s, bad)) for s, bad in places.values()]
+        found = [_command(s, bad) for s, bad in places.values()] + [
+            _result(s, bad, _error_line(s, bad)) for s, bad in places.values()
+        ]
         anchors = {a.id: a for a in found if a is not None}
         text = f"`{_short(command)}` fails on this machine" + (f' with "{_short(error)}".' if error else ".")
         item = Item(

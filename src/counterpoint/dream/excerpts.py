@@ -1,4 +1,4 @@
-"""S3b: what readers are shown: a few pieces of each run, numbered, with who said them. Most text is never sent. Pure."""
+"""S3b: what readers are shown: a few pieces of each run, with who said them. Most text is never sent. Pure."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def tokens(chunks: Iterable[Chunk]) -> int:
     return sum(len(chunk.text) // CHARS_PER_TOKEN + 900 for chunk in chunks)
 
 
-def _chunks_of(
-    session: Session, wanted: set[int], notes: list[str], cleaner: Cleaner, before: int
-) -> list[Chunk]:
+def _chunks_of(session: Session, wanted: set[int], notes: list[str], cleaner: Cleaner, before: int) -> list[Chunk]:
     head = f"A run named {cleaner.shown(session.name)[:80]}; it ended as {session.status.value} ({session.outcome})."
     found: list[Chunk] = []
     lines: list[str] = [head, *notes[:20]]

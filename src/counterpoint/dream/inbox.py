@@ -153,9 +153,7 @@ def _agreed(proposal: Proposal, by: str) -> Proposal:
     return msgspec.structs.replace(proposal, verdicts=[*proposal.verdicts, yes], state="accepted")
 
 
-def _settled(
-    proposal: Proposal, state: str, by: str, now: float, reason: str = "", *, never: bool = False
-) -> Settled:
+def _settled(proposal: Proposal, state: str, by: str, now: float, reason: str = "", *, never: bool = False) -> Settled:
     new = proposal.new
     return Settled(
         proposal=proposal.id, state=state, by=by, at=now, reason=reason, never=never,

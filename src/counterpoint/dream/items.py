@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from msgspec import Struct
-from msgspec import field as member
 
 from counterpoint.dream.cleaning import visible
 from counterpoint.dream.session import Part, Said, Session

@@ -64,9 +64,7 @@ class Prepared:
     not_due: str = ""
 
 
-async def prepare(
-    store: Store, memory: MemoryStore, dreams: Dreams, wish: Wish, folder: Path, now: float
-) -> Prepared:
+async def prepare(store: Store, memory: MemoryStore, dreams: Dreams, wish: Wish, folder: Path, now: float) -> Prepared:
     marks = await asyncio.to_thread(dreams.marks)
     selection = await _select(store, marks, wish, folder, now)
     entries = await asyncio.to_thread(memory.entries, memory.head())
@@ -84,7 +82,7 @@ async def _select(store: Store, marks: Mapping[str, Mark], wish: Wish, folder: P
     left_out: dict[str, str] = {}
     sessions: list[Session] = []
     wanted = [await store.find(text) for text in wish.sessions]
-    known = {} if wanted else marks
+    known: Mapping[str, Mark] = {} if wanted else marks
     below = "" if wish.anywhere or wanted else str(await asyncio.to_thread(project_root, folder))
     for row in await store.runs():
         if wanted and row.run_id not in wanted:

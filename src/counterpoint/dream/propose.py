@@ -114,9 +114,7 @@ def risk_of(op: Op, new: Entry | None, targets: Iterable[Entry], anchors: Iterab
 
 
 class _Maker:
-    def __init__(
-        self, active: list[Entry], sessions: Mapping[str, Session], at: float, dream_id: str
-    ) -> None:
+    def __init__(self, active: list[Entry], sessions: Mapping[str, Session], at: float, dream_id: str) -> None:
         self.result = Proposed()
         self._active = active
         self._sessions = sessions
@@ -244,10 +242,17 @@ class _Maker:
         self._touched.update(names)
         self.result.proposals.append(
             Proposal(
-                id=new_proposal_id(op, names, new, anchors), op=op, target=names, new=new, why=why,
+                id=new_proposal_id(op, names, new, anchors),
+                op=op,
+                target=names,
+                new=new,
+                why=why,
                 would_disprove=disprove or "A later run in which it does not hold.",
-                risk=risk_of(op, new, targets, anchors), evidence=_few(anchors), dream_id=self._dream_id, at=self._at,
-            )  # fmt: skip
+                risk=risk_of(op, new, targets, anchors),
+                evidence=_few(anchors),
+                dream_id=self._dream_id,
+                at=self._at,
+            )
         )
 
     def _block(self, check: str, cluster: Cluster, reason: str) -> None:

@@ -185,9 +185,7 @@ def _tainted_at(transcripts: Iterable[list[tuple[float, Message | None]]]) -> fl
     return min(times, default=math.inf)
 
 
-def _hear_agent(
-    reading: _Reading, agent: str, messages: list[tuple[float, Message | None]], tainted_at: float
-) -> None:
+def _hear_agent(reading: _Reading, agent: str, messages: list[tuple[float, Message | None]], tainted_at: float) -> None:
     """Takes a transcript."""
     calls: dict[str, tuple[str, str]] = {}
     for seq, (at, message) in enumerate(messages):

@@ -6,7 +6,6 @@ refutes nor confirms, and with too few votes a proposal is `unverified`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from counterpoint.dream.cleaning import Cleaner, imperative, widens
+from counterpoint.dream.cleaning import Cleaner, imperative
 from counterpoint.dream.cluster import facets, relation
 from counterpoint.dream.items import part_of, trusted
 from counterpoint.dream.session import Session
@@ -27,7 +26,26 @@ INSTRUCTION_BYTES = 512 * 1024
 GREP_BYTES = 2 * 1024 * 1024
 GREP_FILES = 2_000
 FEWEST_WORDS = 3
-VAGUE = frozenset("careful carefully always code good best practice practices quality sure test tests important write properly correctly".split())
+VAGUE = frozenset(
+    (
+        "careful",
+        "carefully",
+        "always",
+        "code",
+        "good",
+        "best",
+        "practice",
+        "practices",
+        "quality",
+        "sure",
+        "test",
+        "tests",
+        "important",
+        "write",
+        "properly",
+        "correctly",
+    )
+)
 
 
 class Vote(Struct, frozen=True):
@@ -254,8 +272,6 @@ def tally(proposal: Proposal, votes: Sequence[Vote | None], quorum: int) -> Prop
     elif 2 * against >= len(cast):
         state = "rejected"
     return msgspec.structs.replace(proposal, verdicts=verdicts, state=state)
-
-
 
 
 def stale(entries: Iterable[Entry], folder: Path) -> list[Entry]:

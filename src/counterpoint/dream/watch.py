@@ -51,9 +51,7 @@ def look_after(memory: MemoryStore, dreams: Dreams, folder: Path, now: float) ->
     return looked
 
 
-def _doubts(
-    entries: Mapping[str, Entry], gone: Sequence[Entry], uses: Sequence[Use], now: float
-) -> list[Proposal]:
+def _doubts(entries: Mapping[str, Entry], gone: Sequence[Entry], uses: Sequence[Use], now: float) -> list[Proposal]:
     """Proposals to retire what its check, runs, or time speak against; a person decides."""
     worth = utilities(uses)
     found: dict[str, str] = {}
