@@ -204,6 +204,8 @@ class _Dream:
         self._folder = Path(plan.folder)
         self._runs: dict[str, str] = {}
         self._usage = NO_USAGE
+        self._simulated = False
+        """Some of its agents only acted: then nothing comes of it but a report."""
         self._entries: dict[str, Entry] = {}
         self._sessions: dict[str, Session] = {}
 
@@ -265,6 +267,7 @@ class _Dream:
             await daemon.execute(self._store, run_id, self._models, orders)
             view = await self._client.view(run_id)
         self._usage = self._usage + view.usage()
+        self._simulated = self._simulated or view.simulated
         self._check(view, name)
         return await self._client.value(run_id, view.result)
 
@@ -365,6 +368,8 @@ class _Dream:
 
     async def _settle(self, findings: _Findings) -> Report:
         """Puts in force what may be, and leaves the rest to a person."""
+        if self._simulated:
+            return await self._rehearsed(findings)
         policy = self._wish.policy
         auto = [p for p in findings.open if p.state == "open" and p.risk in policy.auto]
         others = [p for p in findings.open if p not in auto]
@@ -388,7 +393,15 @@ class _Dream:
         status: Status = "waiting" if others else "published" if version else "nothing"
         if trial.verdict == "negative" and not version:
             status = "rejected"
-        return await self._finish(findings, done, version, others, trial, status, _message(status, trial, done, others))
+        return await self._finish(
+            findings, done, version, others, trial, status, _message(status, trial, done, others, len(findings.blocked))
+        )
+
+    async def _rehearsed(self, findings: _Findings) -> Report:
+        """The end of a dream with simulated agents: their votes are none, and what they read has not been read."""
+        report = self._report(findings, "nothing", "A rehearsal with simulated agents: nothing was changed.")
+        await asyncio.to_thread(self._dreams.keep_report, report)
+        return report
 
     def _made(self, proposals: Sequence[Proposal]) -> Applied:
         """S7: what these proposals make of a copy of the notes."""
@@ -466,7 +479,7 @@ class _Dream:
         )  # fmt: skip
 
 
-def _message(status: Status, trial: Trial, done: Applied, others: Sequence[Proposal]) -> str:
+def _message(status: Status, trial: Trial, done: Applied, others: Sequence[Proposal], blocked: int) -> str:
     """How it ended, in a sentence."""
     if status == "rejected":
         return "Runs go worse with what was proposed, so nothing was put in force."
@@ -476,6 +489,7 @@ def _message(status: Status, trial: Trial, done: Applied, others: Sequence[Propo
     parts += [f"{len(lost)} more would have taken away too much at once"] if lost else []
     if others and trial.verdict == "unproven":
         parts.append("too few tasks show whether they help (unproven)")
+    parts += [f"{blocked} claims were not taken"] if blocked else []
     return f"{'; '.join(parts)}." if parts else "The runs taught nothing that is not known."
 
 

@@ -12,10 +12,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from counterpoint.dream.cleaning import imperative
 from counterpoint.dream.items import Claim, Item, anchor
 from counterpoint.dream.session import SHELLS, Session, Step, Worker
 from counterpoint.events import Outcome
-from counterpoint.memory.entries import Evidence, Kind
+from counterpoint.memory.entries import Evidence, Kind, Taint
 from counterpoint.memory.likeness import likeness
 
 LOOKUPS = 3
@@ -91,6 +92,7 @@ def _recoveries(session: Session) -> list[tuple[Step, Step, Step | None]]:
 def _fix(wrong: str, right: str, seen: list[tuple[Session, Step, Step]]) -> Hit:
     session, failed, _ = seen[0]
     error = _error_line(session, failed)
+    seen = [(s, bad, good) for s, bad, good in seen if not (_heard_outside(s, bad) or _heard_outside(s, good))]
     anchors = [a for s, bad, good in seen for a in (_result(s, bad, error), _command(s, bad), _command(s, good)) if a]
     first, _, last = right.partition(" && ")
     before = bool(last) and last == wrong
@@ -248,13 +250,20 @@ def _command(session: Session, step: Step) -> Evidence | None:
     return None
 
 
+def _heard_outside(session: Session, step: Step) -> bool:
+    """Whether text from outside had come in before the agent called that: it may have been talked into anything."""
+    called = _command(session, step)
+    return called is None or called.taint is Taint.UNTRUSTED
+
+
 def _error_line(session: Session, step: Step) -> str:
-    """The line of a result that says what went wrong."""
+    """The line of a result that says what went wrong; none that tells somebody what to do: it goes into a note."""
     said = session.said[step.said]
     part = said.parts[step.part]
     lines = [line.strip() for line in said.text[part.start : part.end].splitlines()[1:]]
     lines = [line for line in lines if line and not line.startswith(("<tool-output", "</tool-output", "[exit code"))]
-    return next((line for line in lines if _ERROR.search(line)), lines[-1] if lines else "")[:LINE]
+    lines = [line[:LINE] for line in lines if not imperative(line)]
+    return next((line for line in lines if _ERROR.search(line)), lines[-1] if lines else "")
 
 
 def _first_of(session: Session, agent: str) -> int:
