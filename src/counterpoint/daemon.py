@@ -131,7 +131,7 @@ async def _attempt(
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
     workshop, servers, more = await asyncio.to_thread(_furnish, store, view, {**view.bounds, **orders.bounds})
-    left = await differing(view) if view.attempt and orders.reuse != "none" else []
+    left = await differing(view) if (view.attempt or view.parent) and orders.reuse != "none" else []
     plan = Plan(
         script=orders.script or await recorded_script(journal.read_value, view),
         edited=orders.script is not None,

@@ -115,6 +115,16 @@ class Event(Struct, frozen=True, omit_defaults=True, tag_field="type"):
     """Base of all events."""
 
 
+class Parent(Struct, frozen=True, omit_defaults=True):
+    """The run that another was forked from, and the number of the last event that the two have in common."""
+
+    run_id: str
+    seq: int
+    at: float
+    """When it was forked, in seconds since the epoch."""
+    by: str = ""
+
+
 # --- the run -----------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +150,26 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     """Settings that shape the run: concurrency, caps, budget, limits of the script."""
     version: str = ""
     """Counterpoint's, the script engine's and the price list's, as ``0.1.0 quickjs-ng/0.17 genai-prices/0.2.3``."""
+    tags: tuple[str, ...] = ()
+    parent: Parent | None = None
+    """Of a fork: the events behind this one, up to the parent's number, are the parent's."""
+
+
+class RunForked(Event, frozen=True, tag="run_forked"):
+    """What comes before was another run's, and paid there; from here on the run is its own."""
+
+    source: Value | None = None
+    """The edited script, where it has another text than the parent's."""
+    script: str | None = None
+    bounds: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What it changes of the parent's bounds."""
+
+
+class RunTagged(Event, frozen=True, tag="run_tagged"):
+    """Words that people find the run by: all that it has from now on."""
+
+    tags: tuple[str, ...]
+    by: str = ""
 
 
 class RunStarted(Event, frozen=True, tag="run_started"):
@@ -528,6 +558,8 @@ class ProviderHeld(Event, frozen=True, tag="provider_held"):
 
 AnyEvent = (
     RunCreated
+    | RunForked
+    | RunTagged
     | RunStarted
     | RunPaused
     | RunContinued

@@ -31,6 +31,7 @@ from counterpoint.events import (
     LogWritten,
     MemoryOpened,
     Outcome,
+    Parent,
     PhaseEntered,
     PromptSet,
     ProviderHeld,
@@ -40,9 +41,11 @@ from counterpoint.events import (
     RunContinued,
     RunCreated,
     RunEnded,
+    RunForked,
     RunPaused,
     RunStarted,
     RunStatus,
+    RunTagged,
     ScriptErrorRaised,
     SlotFailed,
     ToolDenied,
@@ -78,6 +81,8 @@ class AgentView:
     attempt: int = 0
     called: bool = True
     """Whether the present attempt has called it."""
+    inherited: bool = False
+    """Of a fork: only the parent has called it so far."""
     value: Value | None = None
     raw: Value | None = None
     fault: Fault | None = None
@@ -216,6 +221,10 @@ class RunView:
     held: dict[str, ProviderHeld] = field(default_factory=dict[str, ProviderHeld])
     reused: int = 0
     created_at: float = 0.0
+    """When the script's clock began: of a fork, when that of the first parent did."""
+    parent: Parent | None = None
+    """What it was forked from."""
+    tags: tuple[str, ...] = ()
     started_at: float | None = None
     ended_at: float | None = None
     paused_until: float | None = None
@@ -257,11 +266,20 @@ class RunView:
         if not self.ended:
             self.status, self.message = RunStatus.INTERRUPTED, f"Its process ended: counterpoint resume {self.run_id}"
 
+    @property
+    def begun_at(self) -> float:
+        """When the run was made."""
+        return self.parent.at if self.parent else self.created_at
+
+    def own(self) -> list[AgentView]:
+        """The agents of all attempts; without those that only the parent of a fork has called."""
+        return [agent for agent in self.agents.values() if not agent.inherited]
+
     def counted(self) -> list[AgentView]:
         """The agents that count. Those of an earlier attempt that a finished script no longer calls do not."""
         if self.status in (RunStatus.COMPLETED, RunStatus.PARTIAL):
             return [agent for agent in self.agents.values() if agent.called]
-        return list(self.agents.values())
+        return self.own()
 
     def counts(self) -> dict[str, int]:
         """Agents by outcome, and in total; those without an outcome count in the total only."""
@@ -330,9 +348,26 @@ def _run_created(view: RunView, event: RunCreated, at: float) -> None:
     for name in ("run_id", "name", "description", "script", "source", "args", "model", "base_url", "cwd", "seed"):
         setattr(view, name, getattr(event, name))
     view.simulated, view.version, view.bounds, view.created_at = event.simulated, event.version, dict(event.bounds), at
+    view.parent, view.tags = event.parent, event.tags
     for phase in event.phases:
         title = str(phase.get("title", ""))
         view.phases[title] = PhaseView(title, declared=True, detail=str(phase.get("detail") or ""))
+
+
+def _run_forked(view: RunView, event: RunForked, at: float) -> None:
+    _forget_attempt(view)
+    view.status, view.message, view.result, view.error = RunStatus.RUNNING, "", None, None
+    view.attempt, view.active_s = 0, 0.0
+    view.started_at = view.ended_at = view.paused_until = None
+    view.gates, view.requests, view.denials, view.denied = {}, {}, [], 0
+    view.bounds.update(event.bounds)
+    view.source, view.script = event.source or view.source, event.script or view.script
+    for agent in view.agents.values():
+        agent.inherited, agent.paid = True, NO_USAGE
+
+
+def _run_tagged(view: RunView, event: RunTagged, at: float) -> None:
+    view.tags = event.tags
 
 
 def _run_started(view: RunView, event: RunStarted, at: float) -> None:
@@ -419,7 +454,7 @@ def _agent_queued(view: RunView, event: AgentQueued, at: float) -> None:
         agent.state, agent.outcome, agent.fault, agent.value, agent.raw = "queued", None, None, None, None
         agent.started_at = agent.finished_at = None
         agent.doing = ""
-    agent.called = True
+    agent.called, agent.inherited = True, False
     agent.queued_at = agent.last_at = at
 
 
@@ -502,6 +537,7 @@ def _agent_finished(view: RunView, event: AgentFinished, at: float) -> None:
 def _agent_reused(view: RunView, event: AgentReused, at: float) -> None:
     agent = view.agents[event.agent]
     agent.called, agent.state, agent.outcome, agent.fault = True, "finished", Outcome.REUSED, None
+    agent.inherited = False
     agent.label, agent.phase, agent.workflow = event.label, event.phase, event.workflow
     view.reused += 1
 
@@ -545,6 +581,8 @@ def _provider_held(view: RunView, event: ProviderHeld, at: float) -> None:
 
 _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     RunCreated: _run_created,
+    RunForked: _run_forked,
+    RunTagged: _run_tagged,
     RunStarted: _run_started,
     RunPaused: _run_paused,
     RunContinued: _run_continued,
