@@ -468,6 +468,10 @@ async def examine(texts: list[str], *, portable: bool = False) -> list[Examinati
 async def load_script(path: Path, *, portable: bool = False) -> Script:
     """Reads a script that is to be run. Raises UsageError for the file, ScriptRefused with every error in it."""
     text = await asyncio.to_thread(parse.read, path)
-    shown = find.shown_path(path)
+    return await read_script(text, find.shown_path(path), portable=portable)
+
+
+async def read_script(text: str, shown: str, *, portable: bool = False) -> Script:
+    """The script of a text that is to be run. Raises ScriptRefused with every error in it."""
     (examination,) = await examine([text], portable=portable)
     return parse.accept(examination, shown)
