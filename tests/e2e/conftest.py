@@ -36,6 +36,8 @@ class Program:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.state = folder / "state"
+        self.before: tuple[str, ...] = ()
+        """A command line that runs it somewhere special."""
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("COUNTERPOINT_", "ANTHROPIC_", "OPENAI_"))},
             "HOME": str(folder / "home"),
@@ -53,7 +55,7 @@ class Program:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "counterpoint", *arguments],
+            [*self.before, sys.executable, "-m", "counterpoint", *arguments],
             cwd=self.folder,
             env={**self.environment, **environment},
             stdin=subprocess.DEVNULL,

@@ -145,11 +145,12 @@ def test_a_project_cannot_loosen_anything_by_its_own_settings(scripted: Scripted
     (folder / ".counterpoint").mkdir()
     loose = (
         'allow = ["Edit"]\nsandbox = "off"\nbase_url = "http://127.0.0.1:9"\ntrust_project = true\nconcurrency = 3\n'
+        'env = ["AWS_SECRET_ACCESS_KEY"]\nworktree_setup = "touch src"\n'
     )
     (folder / ".counterpoint/config.toml").write_text(loose)
     ended = scripted.agent([WRITE])
     assert not (folder / "src/a.txt").exists()
-    for name in ("allow", "sandbox", "base_url", "trust_project"):
+    for name in ("allow", "sandbox", "base_url", "trust_project", "env", "worktree_setup"):
         assert f"{name} of {folder}/.counterpoint/config.toml is not in force: --trust-project." in ended.err
     assert scripted.cpt("config", "--json").json["concurrency"]["value"] == 3
 
@@ -724,3 +725,42 @@ def test_a_projects_file_sends_no_key_to_a_service_of_its_own(scripted: Scripted
         ended = scripted.agent([SEARCH], "--allow", "WebSearch(domain:127.0.0.1)", COUNTERPOINT_SEARCH_KEY="hush-hush")
         assert "search_url of" in ended.err
         assert search.asked == []
+
+
+# --- a machine without a sandbox -------------------------------------------------------------------------------------
+
+WITHOUT = ("bwrap", "--unshare-user", "--disable-userns", "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
+           "--ro-bind", "/dev/null", "/usr/bin/bwrap")  # fmt: skip
+"""Runs a command where there is no bubblewrap and no namespaces can be made, as on a machine that has neither."""
+
+
+@pytest.mark.skipif(jail.found() != "bubblewrap", reason="bubblewrap makes the machine that has none")
+def test_without_a_sandbox_a_run_says_so_and_asks_once_for_all_its_agents(scripted: Scripted) -> None:
+    cpt, calls = scripted.cpt, json.dumps([("Bash", {"command": "echo hi | tee -a said"})])
+    script = cpt.script(
+        f"return await parallel([1, 2, 3].map((n) => () => agent({json.dumps(calls)}, {{label: `n${{n}}`}})))"
+    )
+    arguments = ("run", script, "--model", "anthropic:m", "--base-url", scripted.fake.url, "--allow", "Bash")
+
+    cpt.before = WITHOUT
+    denied = cpt(*arguments, "--json", ANTHROPIC_API_KEY="k")
+    assert denied.code == 0, denied.err
+    assert all("there is no sandbox for commands on this machine" in text for text in denied.json["result"])
+    assert any("--no-sandbox lets them run" in line for line in denied.json["log"])
+    assert not (cpt.folder / "said").exists()
+    (gate,) = events(cpt, "gate_answered")
+    assert (gate["denied"], gate["by"]) == (True, "default: nobody to ask")
+
+    assert cpt(*arguments, "--detach", ANTHROPIC_API_KEY="k").code == 0
+    cpt.before = ()
+    gates: list[Any] = []
+    while not gates:
+        gates = cpt("show", "@last", "--json").json.get("gates", [])
+    (gate,) = gates
+    assert "There is no sandbox for commands of agents on this machine" in gate["question"]
+    assert cpt("approve", "@last", gate["id"]).code == 0
+    while (ended := cpt("result", "@last", "--json").json)["status"] == "running":
+        pass
+    assert [text.splitlines()[1] for text in ended["result"]] == ["hi"] * 3
+    assert (cpt.folder / "said").read_text() == "hi\n" * 3
+    assert len(events(cpt, "gate_opened")) == 1

@@ -174,7 +174,7 @@ class Live:
 def phase_lines(view: RunView) -> list[tuple[str, str, str]]:
     """Name, counts and states of each group of agents."""
     groups: dict[str, list[AgentView]] = {title: [] for title in view.phases}
-    for agent in view.agents.values():
+    for agent in view.own():
         groups.setdefault(agent.phase or "(no phase)", []).append(agent)
     rows: list[tuple[str, str, str]] = []
     for title, agents in groups.items():
@@ -189,7 +189,7 @@ def phase_lines(view: RunView) -> list[tuple[str, str, str]]:
 
 def slowest(view: RunView) -> list[AgentView]:
     """The agents at work that started first."""
-    running = [agent for agent in view.agents.values() if agent.state == "running"]
+    running = [agent for agent in view.own() if agent.state == "running"]
     return sorted(running, key=lambda agent: agent.started_at or 0.0)[:SLOWEST]
 
 

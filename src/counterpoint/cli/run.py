@@ -53,6 +53,7 @@ DRAIN_S = 30.0
 @click.option("--concurrency", "-c", type=int, help="Agents at work at once (1 to 1000).")
 @click.option("--max-time", "run_timeout_s", type=Duration(), metavar="90m", help="End the run after that time.")
 @click.option("--cwd", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The run's folder.")
+@click.option("--tag", "tags", multiple=True, help="A word to find the run by; repeatable.")
 @click.option("--detach", "-d", is_flag=True, help="Run in the background; print the run's id.")
 @click.option("--allow-unknown-price", is_flag=True, help="Start under a budget in money without knowing the price.")
 @permission_options
@@ -65,7 +66,8 @@ DRAIN_S = 30.0
 @asynchronous
 async def run(
     script: str, args_: str | None, budget: tuple[str, ...], cwd: Path | None, detach: bool, jsonl: bool,
-    output: Output, state: Path | None, strict: bool, portable: bool, allow_unknown_price: bool, wait: bool,
+    tags: tuple[str, ...], output: Output, state: Path | None, strict: bool, portable: bool,
+    allow_unknown_price: bool, wait: bool,
     **flags: Any,
 ) -> int:  # fmt: skip
     """Run a workflow: a .js file, or the name of a saved one.
@@ -84,7 +86,7 @@ async def run(
         await ready(models, models.default(here.settings.model), output)
         settings = in_force(here.settings, folder, output)
         run_id = await here.client.submit(
-            text, settings=settings, models=models, cwd=folder, args=args, version=VERSION
+            text, settings=settings, models=models, cwd=folder, args=args, version=VERSION, tags=tags
         )
         if detach:
             execute_apart(here.store, run_id)

@@ -5,8 +5,8 @@ that hold keys and this program's own state are empty, there is no network unles
 be seen, and everything that a command leaves running ends with it. The environment is made anew from a short list.
 
 Two ways to get that on Linux: bubblewrap where it is installed and works, else Landlock with namespaces of our own
-(`jail_child`). Where a rule names git, an agent can write what commits need, but not hooks and configuration, which
-would run outside later. Elsewhere there is no jail, and whoever runs commands there does so with open eyes.
+(`jail_child`). On macOS there is sandbox-exec (`seatbelt`). Where a rule names git, an agent can write what commits
+need, but not hooks and configuration, which would run outside later. Elsewhere there is no jail, and people are asked.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from counterpoint.tools import jail_child
+from counterpoint.tools import jail_child, seatbelt
 from counterpoint.tools.policy import GUARDED
+from counterpoint.tools.seatbelt import Ground
 
-Kind = Literal["bubblewrap", "landlock", "none"]
+Kind = Literal["bubblewrap", "landlock", "seatbelt", "none"]
 
 KEPT = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "VIRTUAL_ENV", "JAVA_HOME", "GOPATH",
@@ -88,6 +89,8 @@ def found() -> Kind:
         return "bubblewrap"
     if sys.platform == "linux" and _works(jail_child.command(jail_child.Order(), ["/bin/true"])):
         return "landlock"
+    if sys.platform == "darwin" and _works(shut_in(["/usr/bin/true"], Cell(Path("/private/tmp")), "seatbelt")):
+        return "seatbelt"
     return "none"
 
 
@@ -115,6 +118,9 @@ def shut_in(command: list[str], cell: Cell, kind: Kind, lifeline: int = -1) -> l
             return jail_child.command(order, [*_bubblewrap(cell), "--", *command])
         case "landlock":
             return jail_child.command(_order(cell, lifeline), command)
+        case "seatbelt":
+            order.profile, order.parameters = seatbelt.profile(_grounds(cell), network=cell.network)
+            return jail_child.command(order, command)
         case "none":
             return jail_child.command(order, command)
 
@@ -169,13 +175,35 @@ def _pinned(cell: Cell) -> Iterator[Path]:
 
 def _kept(cell: Cell) -> Iterator[Path]:
     """What exists in the workspace and must stay as it is."""
+    return (path for path in _to_keep(cell) if path.exists() and not path.is_symlink())
+
+
+def _to_keep(cell: Cell) -> Iterator[Path]:
+    """What must stay as it is, or not come into being."""
     names = [*sorted(GUARDED), *([] if cell.git and (cell.root / ".git").is_dir() else [".git"])]
-    candidates = [cell.root / name for name in names]
+    yield from (cell.root / name for name in names)
     if cell.git:
-        candidates += [folder / name for folder in (cell.root / ".git", *cell.more_writable) for name in GIT_GUARDED]
-    for path in (*candidates, *cell.kept):
-        if path.exists() and not path.is_symlink():
-            yield path
+        for folder in (cell.root / ".git", *cell.more_writable):
+            yield from (folder / name for name in GIT_GUARDED)
+    yield from cell.kept
+
+
+# --- sandbox-exec -------------------------------------------------------------------------------------------------
+
+
+def _grounds(cell: Cell) -> list[Ground]:
+    hidden = [*secrets_of(Path.home()), *cell.hidden, Path("/tmp"), Path("/var/tmp")]  # noqa: S108 (hidden)
+    found = [Ground(_real(cell.root), "writable" if cell.writable else "readable")]
+    found += [Ground(_real(path), "hidden") for path in hidden]
+    if cell.writable:
+        found += [Ground(_real(path), "writable") for path in cell.more_writable]
+        found += [Ground(_real(path), "pinned") for path in _pinned(cell)]
+        found += [Ground(_real(path.parent) / path.name, "kept") for path in _to_keep(cell)]
+    return found
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 # --- Landlock -----------------------------------------------------------------------------------------------------
