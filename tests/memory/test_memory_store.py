@@ -6,21 +6,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.memory.notes import SAID, note
 
 from counterpoint.errors import MemoryConflictError, MemoryRefusedError, MemoryStoreError, UnknownMemoryError
-from counterpoint.memory.entries import Author, Entry, Kind, evidence, new_id, quotes
+from counterpoint.memory.changes import Op, Proposal
+from counterpoint.memory.entries import Entry, Status, canonical, new_id, quotes
+from counterpoint.memory.erasing import redact
+from counterpoint.memory.history import blame, diff
 from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.versions import Move
-
-SAID = "We use pnpm here, never npm."
-
-
-def note(text: str = "Use pnpm, not npm.", key: str = "package manager::choice", scope: str = "project") -> Entry:
-    anchor = evidence(SAID, (0, 16), run_id="wf_1", session_id="a1", seq=0, author=Author.USER, at=5.0)
-    return Entry(
-        id=new_id(scope, key, text, [anchor]), kind=Kind.PREFERENCE, scope=scope, key=key, text=text,
-        evidence=[anchor], support_sessions=1, recorded_at=10.0,
-    )  # fmt: skip
 
 
 def publish(store: MemoryStore, *notes: Entry, at: float = 10.0) -> str:
@@ -120,3 +114,76 @@ def test_damaged_and_hostile_files_are_told_and_never_believed(tmp_path: Path) -
     (tmp_path / "versions" / f"{version}.json").write_text("[" * 100_000)
     with pytest.raises(MemoryStoreError, match="damaged"):
         store.tree(version)
+
+
+def test_a_process_that_died_between_writing_a_move_and_moving_leaves_the_old_state(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path)
+    first = publish(store, note())
+    lost = store.keep({}, parent=first, actor="dream", at=2.0)
+    with (tmp_path / "moves.jsonl").open("ab") as file:
+        file.write(canonical(Move(before=first, after=lost.id)) + b"\n" + b'{"after": "cut o')
+    assert [move.after for move in store.moves()] == [first]
+
+    second = publish(store, note(), note("Other.", "a::b"), at=3.0)
+    assert [move.after for move in store.moves()] == [first, second]
+    assert store.resolve("HEAD~1") == first
+
+
+def test_a_rollback_restores_byte_identical_files(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path)
+    one, two = note(), note("The suite needs 40 s.", "test suite::duration")
+    first = publish(store, one, two)
+    before = {path: path.read_bytes() for path in store.render()}
+    publish(store, one, *(note(f"Fact {n}.", f"subject {n}::x") for n in range(30)), at=20.0)
+    assert {path: path.read_bytes() for path in store.render()} != before
+
+    store.publish(first, store.head(), Move(after=first, kind="rollback", actor="user", at=30.0))
+
+    rendered = [path for path in (tmp_path / "rendered").rglob("*") if path.is_file()]
+    assert {path: path.read_bytes() for path in [tmp_path / "entries.jsonl", *rendered]} == before
+    assert [move.kind for move in store.moves()] == ["publish", "publish", "rollback"]
+
+
+def test_redact_erases_every_form_of_a_note_and_history_still_opens(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path)
+    secret = note("Call Ada Lovelace at 555-0199.", "contact::phone")
+    revised = msgspec.structs.replace(secret, text="Call Ada Lovelace at 555-0199, after nine.")
+    first = publish(store, note(), secret)
+    second = publish(store, note(), revised, at=20.0)
+    third = publish(store, note(), at=30.0)
+    reworded = new_id("project", "a::b", "x", [])
+    waiting = Proposal(id=f"p-{reworded[2:]}", op=Op.ADD, new=secret)
+    store.put_proposal(waiting)
+    (tmp_path / "dreams" / "d1").mkdir(parents=True)
+    (tmp_path / "dreams" / "d1" / "report.md").write_text(f"Added: {secret.text} Fine.")
+    stale = store.keep({secret.id: secret}, parent=third, actor="dream", at=35.0)
+
+    erased = redact(store, lambda entry: entry.id == secret.id, by="user", at=40.0, secret="Ada Lovelace")
+
+    assert erased == 2
+    everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"Lovelace" not in everything
+    assert b"555-0199" not in everything
+    for version in (first, second):
+        shown = store.entries(version)[secret.id]
+        assert (shown.status, shown.text) == (Status.TOMBSTONE, "[erased]")
+        assert store.entries(version)[note().id] == note()
+    assert [difference.what for difference in diff(store.entries(first), store.entries(second))] == []
+    assert [step.move.kind for step in blame(store, secret.id)] == ["publish", "publish", "publish"]
+    assert store.moves()[-1].kind == "redact"
+    assert store.entries(stale.id)[secret.id].text == "[erased]"
+    store.publish(second, store.head(), Move(after=second, kind="rollback"))
+    assert "erased" not in (tmp_path / "rendered" / "MEMORY.md").read_text()
+    assert redact(store, lambda entry: entry.id == secret.id, by="user", at=50.0, secret="Ada Lovelace") == 0
+
+
+def test_what_was_made_of_erased_notes_can_no_longer_be_published(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path)
+    head = publish(store, note(), note("Secret plan.", "plan::x"))
+    candidate = store.keep(store.entries(head) | {}, parent=head, actor="dream", at=1.0)
+
+    redact(store, lambda entry: entry.key == "plan::x", by="user", at=2.0)
+
+    with pytest.raises(MemoryConflictError):
+        store.publish(candidate.id, head, Move(after=candidate.id))
+    assert [entry.text for entry in store.entries(store.head()).values() if entry.active] == [note().text]

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from counterpoint.errors import MemoryRefusedError
 
@@ -25,6 +25,8 @@ MAX_KEY = 160
 MAX_EVIDENCE = 50
 """Anchors of one note, for and against it."""
 MAX_LINKS = 20
+MAX_NAME = 200
+"""Characters of the id of a run or session."""
 
 Outcomes = Literal["success", "failure", "unknown"]
 Confidence = Literal["low", "medium", "high"]
@@ -118,10 +120,10 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     trigger: str = ""
     """When it applies."""
     polarity: Polarity = "neutral"
-    evidence: list[Evidence] = field(default_factory=list[Evidence])
+    evidence: list[Evidence] = []
     support_sessions: int = 0
     """Independent sessions that support it."""
-    counter_evidence: list[Evidence] = field(default_factory=list[Evidence])
+    counter_evidence: list[Evidence] = []
     confidence: Confidence = "medium"
     valid_from: float = 0.0
     valid_to: float | None = None
@@ -130,7 +132,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     check: Check | None = None
     supersedes: str | None = None
     """The note that it took the place of."""
-    links: list[str] = field(default_factory=list[str])
+    links: list[str] = []
     status: Status = Status.ACTIVE
     replaced_by: str | None = None
     """Of a tombstone: the note that took its place."""
@@ -231,6 +233,8 @@ def _anchor_faults(anchor: Evidence) -> list[str]:
         return [f"quotes {len(anchor.quote):,} characters; 1 to {MAX_QUOTE} fit"]
     if end - start != len(anchor.quote) or start < 0:
         return ["has a span that is not as long as its quote"]
+    if max(len(anchor.run_id), len(anchor.session_id)) > MAX_NAME or _acts(anchor.run_id + anchor.session_id):
+        return ["names its run or session by something that is no name"]
     return []
 
 

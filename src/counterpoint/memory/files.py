@@ -15,17 +15,19 @@ MAX_BYTES = 4 * 1024 * 1024
 """Of any one file of a store: more is no file of ours."""
 
 
-def write(path: Path, data: bytes) -> None:
-    """Puts a file in the place of what is there. Raises MemoryStoreError."""
+def write(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Puts a file in the place of what is there; `durable`: it outlasts a loss of power. Raises MemoryStoreError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
-        bring_to_disk(path.parent)
+        if durable:
+            bring_to_disk(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise MemoryStoreError(f"{path} cannot be written: {error.strerror or error}.") from error

@@ -14,33 +14,29 @@ moves by compare-and-swap under a lock: whoever read another version than the on
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from counterpoint.errors import MemoryConflictError, MemoryStoreError, UnknownMemoryError
+from counterpoint.errors import MemoryConflictError, UnknownMemoryError
 from counterpoint.memory import files
 from counterpoint.memory.changes import Counts, Proposal
-from counterpoint.memory.entries import Entry, Kind, Status, canonical, check_entry, digest
-from counterpoint.memory.versions import Move, Tree, Version, tree_id
+from counterpoint.memory.entries import Entry, canonical, check_entry
+from counterpoint.memory.objects import HASH, Objects, encoded, stated
+from counterpoint.memory.render import render
+from counterpoint.memory.versions import Move, Tree, Use, Version, tree_id
 
-T = TypeVar("T")
-VERSION_ID = re.compile(r"[0-9a-f]{64}")
+STATED = "stated"
+"""The `run_id` of an anchor into a person's own words, which the store keeps: see `MemoryStore.state`."""
 MOVES_BYTES = 64 * 1024 * 1024
-
-
-class Erased(Struct, frozen=True, tag="erased"):
-    """What `redact` leaves of a note or a statement: that it was there, and that it was erased."""
-
-    at: float
-    by: str
-    entry: str = ""
-    kind: Kind = Kind.FACT
-    scope: str = "project"
+USES_BYTES = 8 * 1024 * 1024
+USES_KEPT = 5000
+"""Runs that are remembered when the list of uses has grown to `USES_BYTES`."""
 
 
 class _Kept(Struct, frozen=True):
@@ -55,6 +51,7 @@ class MemoryStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.objects = Objects(folder / "objects")
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
@@ -64,8 +61,8 @@ class MemoryStore:
         if data is None:
             return None
         name = data.decode("ascii", "replace").strip()
-        if not VERSION_ID.fullmatch(name):
-            raise self._damaged("HEAD", "it names no version")
+        if not HASH.fullmatch(name):
+            raise self.objects.damaged("HEAD", "it names no version")
         return name
 
     def version(self, version_id: str) -> Version:
@@ -78,28 +75,7 @@ class MemoryStore:
 
     def entries(self, version_id: str | None) -> dict[str, Entry]:
         """The notes of a version, tombstones included, by id and in the order of ids."""
-        return {name: self.entry(name, hashed) for name, hashed in sorted(self.tree(version_id).items())}
-
-    def entry(self, name: str, hashed: str) -> Entry:
-        """One note as that object has it; of an erased one, a tombstone without words."""
-        data = self._object(hashed)
-        if data.startswith(b'{"type":"erased"'):
-            erased = self._decode(data, Erased, hashed)
-            return Entry(
-                id=name, kind=erased.kind, scope=erased.scope, key="erased::erased", text="[erased]",
-                status=Status.TOMBSTONE, reason=f"erased by {erased.by}", recorded_at=erased.at,
-            )  # fmt: skip
-        if digest(data) != hashed:
-            raise self._damaged(hashed, "its content has changed")
-        entry = self._decode(data, Entry, hashed)
-        if entry.id != name:
-            raise self._damaged(hashed, f"it is the note {entry.id[:40]}, not {name[:40]}")
-        return entry
-
-    def statement(self, hashed: str) -> str | None:
-        """A person's own words by their SHA-256; None: erased, or never said here."""
-        data = files.read(self._object_path(hashed)) if VERSION_ID.fullmatch(hashed) else None
-        return data.decode("utf-8") if data is not None and digest(data) == hashed else None
+        return {name: self.objects.entry(name, hashed) for name, hashed in sorted(self.tree(version_id).items())}
 
     def resolve(self, text: str) -> str:
         """The version that `text` names: an id, a unique prefix of six signs or more, ``HEAD``, ``HEAD~2``.
@@ -119,15 +95,22 @@ class MemoryStore:
         return found[0]
 
     def moves(self) -> list[Move]:
-        """How HEAD came to be where it is, the oldest first; lines that a crash has cut off are passed over."""
+        """How HEAD came to be where it is, the oldest first.
+
+        A move is written before HEAD is. So a line that leads nowhere is of a process that died between the two.
+        """
         data = files.read(self.folder / "moves.jsonl", MOVES_BYTES) or b""
         found: list[Move] = []
-        for line in data.splitlines():
+        place = self.head()
+        for line in reversed(data.splitlines()):
             try:
-                found.append(msgspec.json.decode(line, type=Move))
+                move = msgspec.json.decode(line, type=Move)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                continue
-        return found
+                continue  # cut off by a crash
+            if move.after == place:
+                found.append(move)
+                place = move.before
+        return found[::-1]
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -150,16 +133,12 @@ class MemoryStore:
         old = self.tree(parent)
         tree: Tree = {}
         for name, entry in sorted(entries.items()):
-            data = canonical(entry)
-            tree[name] = digest(data)
-            if old.get(name) == tree[name]:
-                continue
             earlier = old.get(name)
-            if earlier is not None and self._is_erased(earlier) and entry == self.entry(name, earlier):
+            if earlier is not None and entry == self.objects.entry(name, earlier):
                 tree[name] = earlier
                 continue
             check_entry(entry)
-            self._put(tree[name], data)
+            tree[name] = self.objects.put(encoded(entry))
         version = Version(
             id=tree_id(tree), parents=[parent] if parent else [], dream_id=dream_id, actor=actor, at=at, note=note,
             counts=counts or Counts(active=sum(entry.active for entry in entries.values())),
@@ -171,9 +150,7 @@ class MemoryStore:
 
     def state(self, text: str) -> str:
         """Keeps a person's own words, for the note that they are the evidence of; gives their SHA-256."""
-        data = text.encode("utf-8", "replace")
-        self._put(digest(data), data)
-        return digest(data)
+        return self.objects.put(stated(text))
 
     def evaluate(self, version_id: str, result: dict[str, Any]) -> Version:
         """Adds to a version what was measured of it."""
@@ -188,7 +165,7 @@ class MemoryStore:
         Of `move`, kind, actor, time, dream and note are kept.
         """
         self._kept(version_id)
-        with files.locked(self.folder / "lock"):
+        with self.locked():
             head = self.head()
             if head != expected:
                 raise MemoryConflictError(
@@ -196,10 +173,68 @@ class MemoryStore:
                     f"was made of {short(expected)}.",
                     hint="Nothing is lost: make the change again from the version in force.",
                 )
-            made = msgspec.structs.replace(move, before=head, after=version_id)
-            files.write(self.folder / "HEAD", f"{version_id}\n".encode())
-            files.append(self.folder / "moves.jsonl", canonical(made))
-        return made
+            return self._move(msgspec.structs.replace(move, before=head, after=version_id))
+
+    def erased(self, head: str, tree: Tree, *, by: str, at: float, note: str) -> None:
+        """HEAD goes on to a tree from which notes were erased, and the history says so. The caller holds the lock."""
+        version = Version(id=tree_id(tree), parents=[head], actor=by, at=at, note=note)
+        if version.id != head:
+            files.write(self._version_path(version.id), canonical(_Kept(version, tree)))
+        move = Move(before=head, after=version.id, kind="redact", actor=by, at=at, note=note)
+        files.append(self.folder / "moves.jsonl", canonical(move))
+        files.write(self.folder / "HEAD", f"{version.id}\n".encode())
+
+    @contextlib.contextmanager
+    def locked(self) -> Generator[None]:
+        """Nobody else writes to the store for the length of the body."""
+        with files.locked(self.folder / "lock"):
+            yield
+
+    def render(self) -> list[Path]:
+        """Makes the files for people anew from HEAD; gives those that there are."""
+        with self.locked():
+            return self.rendered()
+
+    def rendered(self) -> list[Path]:
+        """The same, for a caller that holds the lock."""
+        entries = self.entries(self.head())
+        folder = self.folder / "rendered"
+        wanted = {folder / name: text.encode() for name, text in render(entries).items()}
+        wanted[self.folder / "entries.jsonl"] = b"".join(canonical(entry) + b"\n" for entry in entries.values())
+        for path, data in wanted.items():
+            if not path.is_file() or path.is_symlink() or path.read_bytes() != data:
+                files.write(path, data, durable=False)
+        for path in (folder / "topics").glob("*.md"):
+            if path not in wanted:
+                path.unlink()
+        return sorted(wanted)
+
+    def _move(self, move: Move) -> Move:
+        files.append(self.folder / "moves.jsonl", canonical(move))
+        files.write(self.folder / "HEAD", f"{move.after}\n".encode())
+        self.rendered()
+        return move
+
+    # --- how the notes fared -----------------------------------------------------------------------------------------
+
+    def uses(self) -> list[Use]:
+        """What is known of runs that had these notes, one of each run. Made of their journals, and can be again."""
+        data = files.read(self.folder / "uses.jsonl", 2 * USES_BYTES) or b""
+        found: dict[str, Use] = {}
+        for line in data.splitlines():
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # cut off by a crash
+                use = msgspec.json.decode(line, type=Use)
+                found.pop(use.run_id, None)
+                found[use.run_id] = use
+        return list(found.values())
+
+    def add_use(self, use: Use) -> None:
+        """Adds a run, or what it is known of it now."""
+        path = self.folder / "uses.jsonl"
+        with self.locked():
+            if path.is_file() and path.stat().st_size > USES_BYTES:
+                files.write(path, b"".join(canonical(each) + b"\n" for each in self.uses()[-USES_KEPT:]))
+            files.append(path, canonical(use))
 
     # --- proposals that wait -----------------------------------------------------------------------------------------
 
@@ -207,7 +242,7 @@ class MemoryStore:
         """What waits in the inbox, in the order of ids. Raises MemoryStoreError for a file that is no proposal."""
         found: list[Proposal] = []
         for path in sorted((self.folder / "inbox").glob("p-*.json")):
-            found.append(self._decode(files.read(path) or b"", Proposal, f"inbox/{path.name}"))
+            found.append(self.objects.decode(files.read(path) or b"", Proposal, f"inbox/{path.name}"))
         return found
 
     def put_proposal(self, proposal: Proposal) -> None:
@@ -225,21 +260,19 @@ class MemoryStore:
     # --- files -------------------------------------------------------------------------------------------------------
 
     def _kept(self, version_id: str) -> _Kept:
-        data = files.read(self._version_path(version_id)) if VERSION_ID.fullmatch(version_id) else None
+        data = files.read(self._version_path(version_id)) if HASH.fullmatch(version_id) else None
         if data is None:
             raise UnknownMemoryError(
                 f"There is no version {version_id[:12]!r} in {self.folder}.",
                 hint="See them with: counterpoint dream log",
             )
-        kept = self._decode(data, _Kept, f"versions/{version_id[:12]}…")
+        kept = self.objects.decode(data, _Kept, f"versions/{version_id[:12]}…")
         if tree_id(kept.tree) != version_id or kept.version.id != version_id:
-            raise self._damaged(f"versions/{version_id[:12]}…", "its content has changed")
+            raise self.objects.damaged(f"versions/{version_id[:12]}…", "its content has changed")
         return kept
 
     def _version_ids(self) -> list[str]:
-        return sorted(
-            path.stem for path in (self.folder / "versions").glob("*.json") if VERSION_ID.fullmatch(path.stem)
-        )
+        return sorted(path.stem for path in (self.folder / "versions").glob("*.json") if HASH.fullmatch(path.stem))
 
     def _earlier(self, steps: int, text: str) -> str:
         """Where HEAD was that many moves ago."""
@@ -250,38 +283,8 @@ class MemoryStore:
             raise UnknownMemoryError(f"There is no version {text} in {self.folder}: it has {len(places)} moves.")
         return found
 
-    def _object(self, hashed: str) -> bytes:
-        data = files.read(self._object_path(hashed)) if VERSION_ID.fullmatch(hashed) else None
-        if data is None:
-            raise self._damaged(hashed, "it is missing")
-        return data
-
-    def _is_erased(self, hashed: str) -> bool:
-        return self._object(hashed).startswith(b'{"type":"erased"')
-
-    def _put(self, hashed: str, data: bytes) -> None:
-        path = self._object_path(hashed)
-        there = files.read(path)
-        if there != data and not (there or b"").startswith(b'{"type":"erased"'):
-            files.write(path, data)
-
-    def _object_path(self, hashed: str) -> Path:
-        return self.folder / "objects" / hashed[:2] / hashed[2:]
-
     def _version_path(self, version_id: str) -> Path:
         return self.folder / "versions" / f"{version_id}.json"
-
-    def _decode(self, data: bytes, kind: type[T], name: str) -> T:
-        try:
-            return msgspec.json.decode(data, type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self._damaged(name, str(error)) from error
-
-    def _damaged(self, name: str, why: str) -> MemoryStoreError:
-        return MemoryStoreError(
-            f"The memory in {self.folder} is damaged at {name}: {why}.",
-            hint="Restore the folder from a copy, or go back to a version that is whole: counterpoint dream rollback",
-        )
 
 
 def short(version_id: str | None) -> str:
