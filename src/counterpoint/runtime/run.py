@@ -137,6 +137,7 @@ class Run:
             types=plan.types,
             changes=plan.changes,
             pauses=self,
+            own_tools=frozenset(self._workshop.own),
         )
         self._group: asyncio.TaskGroup | None = None
         self._driver: asyncio.Task[None] | None = None
