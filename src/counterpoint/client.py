@@ -43,6 +43,7 @@ from counterpoint.store.blobs import as_value
 from counterpoint.store.reader import Facts
 from counterpoint.store.runs import RunRow, Store
 from counterpoint.tags import checked_tag, retagged
+from counterpoint.tools.answers import fitting
 from counterpoint.view import AgentView, RunView
 
 SCHEMA_VERSION = 1
@@ -284,10 +285,13 @@ class Client:
         return await self._store.requests.ask(run_id, verb, target, msgspec.json.encode(body), by)
 
     async def answer(self, run_id: str, gate: str, answer: Any, *, denied: bool, by: str) -> None:
-        """Records a person's answer for a run that nobody executes; a resume goes on with it."""
+        """Records a person's answer for a run that nobody executes; a resume goes on with it.
+
+        Raises UsageError where it is none of the options, or does not fit the schema.
+        """
         async with self._store.writing(run_id) as journal:
             view = RunView.of(journal.history)
-            value = None if denied else journal.value(msgspec.json.encode(answer))
+            value = None if denied else journal.value(msgspec.json.encode(fitting(view.gates[gate], answer)))
             recorded = journal.append(GateAnswered(gate, view.gates[gate].key, value, denied, by))
             await journal.durable(recorded.seq)
 
@@ -472,6 +476,10 @@ async def examine(texts: list[str], *, portable: bool = False) -> list[Examinati
 async def load_script(path: Path, *, portable: bool = False) -> Script:
     """Reads a script that is to be run. Raises UsageError for the file, ScriptRefused with every error in it."""
     text = await asyncio.to_thread(parse.read, path)
-    shown = find.shown_path(path)
+    return await read_script(text, find.shown_path(path), portable=portable)
+
+
+async def read_script(text: str, shown: str, *, portable: bool = False) -> Script:
+    """The script of a text that is to be run. Raises ScriptRefused with every error in it."""
     (examination,) = await examine([text], portable=portable)
     return parse.accept(examination, shown)

@@ -16,8 +16,20 @@ from counterpoint.agents.desk import Workshop
 from counterpoint.agents.instructions import load_instructions
 from counterpoint.agents.skills import load_skills
 from counterpoint.agents.types import load_types
-from counterpoint.errors import CounterpointError, HookError, ScriptRefused, StoreError, UsageError, first_error
+from counterpoint.errors import (
+    CounterpointError,
+    HookError,
+    MemoryStoreError,
+    ScriptRefused,
+    StoreError,
+    UsageError,
+    first_error,
+)
 from counterpoint.events import Recorded, RunEnded, RunStatus
+from counterpoint.memory.places import open_recall
+from counterpoint.memory.recall import Recall
+from counterpoint.memory.store import MemoryStore
+from counterpoint.memory.uses import use_of
 from counterpoint.models.registry import Models
 from counterpoint.runtime.calls import permissions_of
 from counterpoint.runtime.control import Control
@@ -134,6 +146,7 @@ async def _attempt(
         types=types,
         warnings=(*warnings, *more, *([warning(left)] if left else []), *_without(view, orders)),
         instructions=tuple(workshop.instructions.sources),
+        recall=workshop.recall,
         unjailed=await _unjailed({**Settings().bounds(), **view.bounds, **orders.bounds}),
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
@@ -159,7 +172,10 @@ async def _attempt(
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
     ):
-        return await run.execute()
+        ended = await run.execute()
+    if workshop.recall and ended.status not in (RunStatus.PAUSED, RunStatus.WAITING):
+        await asyncio.to_thread(_record_uses, workshop.recall, run.view)
+    return ended
 
 
 def _without(view: RunView, orders: Orders) -> list[str]:
@@ -185,6 +201,11 @@ def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Works
         skills=skills,
         search=service_of(bounds.get("search_url"), bounds.get("search_kind", ""), os.environ),
     )
+    if bounds.get("memory") and not (view.attempt and not view.memory):
+        workshop.recall, forgotten = open_recall(
+            cwd, store.folder, workflow=view.name, tokens=bounds["memory_tokens"], pinned=_pinned(view)
+        )
+        wrong += forgotten
     servers, complaints = load_servers(cwd, os.environ)
     if servers and not bounds.get("trust_project"):
         rules = [*bounds.get("allow", ()), *bounds.get("ask", ())]
@@ -192,6 +213,21 @@ def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Works
             complaints.append(f".mcp.json: {', '.join(sorted(servers))} not started: --trust-project.")
         servers = {}
     return workshop, servers, [*wrong, *complaints]
+
+
+def _pinned(view: RunView) -> dict[str, str] | None:
+    """The versions of the memory that the run began with, by whose they are; None: it begins now."""
+    if not view.attempt:
+        return None
+    return {"foreign" if source["kind"] == "file" else source["scope"]: source["version"] for source in view.memory}
+
+
+def _record_uses(recall: Recall, view: RunView) -> None:
+    """Takes down how the notes fared. It is a fold of the journal, which can be made again where this fails."""
+    for source in recall.sources:
+        if source.entries and not view.simulated:
+            with contextlib.suppress(MemoryStoreError):
+                MemoryStore(Path(source.path)).add_use(use_of(view, source.version, source.entries.keys()))
 
 
 async def recorded_script(read_value: ReadValue, view: RunView) -> Script:

@@ -10,6 +10,7 @@ CounterpointError
 │   ├── RunIsLiveError            another process is executing this run
 │   ├── SessionIsOpenError        another process holds this session with the lead
 │   ├── WorkflowNotFoundError     no saved workflow of this name; lists the known
+│   ├── DreamIsLiveError          another process dreams in this memory
 │   ├── UnknownMemoryError        no note, version or proposal of this name
 │   └── MemoryRefusedError        a note, or a change of notes, breaks a rule of the memory
 ├── StoreError                    the journal could not be read or written
@@ -112,6 +113,10 @@ class SessionIsOpenError(UsageError):
 
 class WorkflowNotFoundError(UsageError):
     """No saved workflow, and no file, of this name."""
+
+
+class DreamIsLiveError(UsageError):
+    """Another process dreams in this memory right now."""
 
 
 class UnknownMemoryError(UsageError):

@@ -284,6 +284,8 @@ class AgentStarted(Event, frozen=True, tag="agent_started"):
     attempt: int = 1
     taken_up: int = 0
     """Model answers of an earlier attempt that it goes on from."""
+    notes: list[str] = []
+    """Ids of the memory's notes that it is told."""
 
 
 class PromptSet(Event, frozen=True, tag="prompt_set"):
@@ -307,6 +309,13 @@ class InstructionsLoaded(Event, frozen=True, tag="instructions_loaded"):
 
     files: list[dict[str, Any]]
     """``{path, sha256, bytes}``."""
+
+
+class MemoryOpened(Event, frozen=True, tag="memory_opened"):
+    """What the agents of this attempt remember. Every later attempt keeps to these versions."""
+
+    sources: list[dict[str, Any]]
+    """``{scope, kind, path, version, entries}``: stores, and folders of other programs (kind ``file``)."""
 
 
 class AgentTurned(Event, frozen=True, tag="agent_turned"):
@@ -379,6 +388,10 @@ class AgentFinished(Event, frozen=True, tag="agent_finished"):
     """Provider and model as answered."""
     seconds: float = 0.0
     turns: int = 1
+    cited: list[str] = []
+    """Notes of the memory that it named."""
+    contradicted: list[str] = []
+    """Notes that it called wrong."""
 
 
 class AgentReused(Event, frozen=True, tag="agent_reused"):
@@ -563,6 +576,7 @@ AnyEvent = (
     | PromptSet
     | AgentPrompted
     | InstructionsLoaded
+    | MemoryOpened
     | AgentTurned
     | ToolUsed
     | ToolDenied

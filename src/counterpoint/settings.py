@@ -110,6 +110,10 @@ class Settings:
     """A command that is run in each new worktree first."""
     instructions: tuple[str, ...] = ("AGENTS.md", "CLAUDE.md")
     """Files that agents with tools are told, from the repository's root down to the run's folder."""
+    memory: bool = True
+    """Agents are told notes from earlier sessions, where there are any."""
+    memory_tokens: int = 1500
+    """How much of each prompt they may take."""
     trust_project: bool = False
     """Take the project's own allow rules (.claude/settings.json) and MCP servers (.mcp.json) as well."""
     sandbox: str = "auto"
@@ -150,6 +154,7 @@ class Settings:
             "max_pending",
             "max_log_lines",
             "max_turns",
+            "memory_tokens",
         ):
             self._check_range(name, 1)
         for name in ("max_depth", "retries", "max_repairs"):
@@ -198,6 +203,7 @@ BOUNDS = (
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",
+    "memory", "memory_tokens",
     "trust_project", "search_url", "search_kind",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip

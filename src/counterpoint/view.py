@@ -29,6 +29,7 @@ from counterpoint.events import (
     GateOpened,
     InstructionsLoaded,
     LogWritten,
+    MemoryOpened,
     Outcome,
     Parent,
     PhaseEntered,
@@ -98,6 +99,10 @@ class AgentView:
     tools: int = 0
     prompted: str = ""
     """Digest of its system prompt and tools, in `RunView.prompts`."""
+    notes: list[str] = field(default_factory=list[str])
+    """Notes of the memory that it was told."""
+    cited: list[str] = field(default_factory=list[str])
+    contradicted: list[str] = field(default_factory=list[str])
     workspace: WorkspaceClosed | None = None
     files: dict[str, str] = field(default_factory=dict[str, str])
     """Files of the shared tree that it changed, with the SHA-256 that it left them with."""
@@ -211,6 +216,8 @@ class RunView:
     prompts: dict[str, PromptSet] = field(default_factory=dict[str, PromptSet])
     instructions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """Files that agents are told: path, sha256, bytes."""
+    memory: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """What its agents remember: scope, kind, path, version, entries of each source."""
     held: dict[str, ProviderHeld] = field(default_factory=dict[str, ProviderHeld])
     reused: int = 0
     created_at: float = 0.0
@@ -456,7 +463,7 @@ def _agent_queued(view: RunView, event: AgentQueued, at: float) -> None:
 def _agent_started(view: RunView, event: AgentStarted, at: float) -> None:
     agent = view.agents[event.agent]
     agent.state, agent.attempt, agent.started_at, agent.last_at = "running", event.attempt, at, at
-    agent.turns = event.taken_up
+    agent.turns, agent.notes = event.taken_up, event.notes
     agent.paid, agent.running = agent.paid + agent.running, NO_USAGE
     agent.doing = ""
 
@@ -500,6 +507,10 @@ def _instructions_loaded(view: RunView, event: InstructionsLoaded, at: float) ->
     view.instructions = event.files
 
 
+def _memory_opened(view: RunView, event: MemoryOpened, at: float) -> None:
+    view.memory = event.sources
+
+
 def _file_changed(view: RunView, event: FileChanged, at: float) -> None:
     for agent in view.agents.values():
         agent.files.pop(event.path, None)  # whoever wrote last answers for the file
@@ -522,6 +533,7 @@ def _agent_finished(view: RunView, event: AgentFinished, at: float) -> None:
     agent.value, agent.raw, agent.answered_by = event.value, event.raw, event.model
     agent.paid, agent.running = agent.paid + event.usage, NO_USAGE
     agent.finished_at, agent.seconds, agent.turns, agent.last_at = at, event.seconds, event.turns, at
+    agent.cited, agent.contradicted = event.cited, event.contradicted
 
 
 def _agent_reused(view: RunView, event: AgentReused, at: float) -> None:
@@ -593,6 +605,7 @@ _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     PromptSet: _prompt_set,
     AgentPrompted: _agent_prompted,
     InstructionsLoaded: _instructions_loaded,
+    MemoryOpened: _memory_opened,
     AgentRetried: _agent_retried,
     AgentFinished: _agent_finished,
     AgentReused: _agent_reused,

@@ -22,11 +22,13 @@ from counterpoint.agents.skills import Skill, SkillFile, described
 from counterpoint.agents.task import AgentTask
 from counterpoint.agents.workspace import close_worktree, open_worktree
 from counterpoint.errors import DeniedError, HookError
+from counterpoint.memory.recall import Recall
 from counterpoint.tools import jail, shells
 from counterpoint.tools.base import Tool, ToolContext
 from counterpoint.tools.guard import Ask, AskUnjailed, Denied, Guard, patiently
 from counterpoint.tools.jail import Cell
 from counterpoint.tools.mcp import Hub
+from counterpoint.tools.memory import MemoryLookup
 from counterpoint.tools.own import FunctionTool
 from counterpoint.tools.policy import Permissions, Policy
 from counterpoint.tools.websearch import NOT_HERE, Service, WebSearch
@@ -50,6 +52,8 @@ class Workshop:
     """What project and user tell agents that have tools."""
     skills: dict[str, SkillFile] = field(default_factory=dict[str, SkillFile])
 
+    recall: Recall | None = None
+    """What agents can look up of earlier sessions."""
     hub: Hub | None = None
     """MCP servers."""
     search: Service | None = None
@@ -74,6 +78,8 @@ class Workshop:
             parts.append(self.instructions.text)
         if self.skills and _wants("Skill", task):
             tools = [*tools, Skill(self.skills)]
+        if self.recall and _wants("Memory", task):
+            tools = [*tools, MemoryLookup(self.recall)]
         if self.search is not None and _wants("WebSearch", task):
             tools = [*tools, WebSearch(self.search)]
         elif self.search is None and any(name.partition("(")[0].strip() == "WebSearch" for name in task.tools or ()):

@@ -17,6 +17,7 @@ _WORDS = re.compile(r"[^\W_]+")
 FEWEST_WORDS = 3
 """Of a note that is looked for word by word: shorter ones stand in texts by chance."""
 
+_ID = re.compile(r"^- \[(m-[0-9a-f]{12})\]", re.MULTILINE)
 Span = tuple[int, int]
 
 
@@ -35,6 +36,11 @@ def without_notes(text: str) -> str:
         kept.append(text[place:start].rstrip())
         place = end
     return "".join([*kept, text[place:]]) if kept else text
+
+
+def noted(text: str) -> list[str]:
+    """Ids of the notes that are told between marks."""
+    return [name for start, end in _blocks(text) for name in _ID.findall(text[start:end])]
 
 
 def recalled(text: str, notes: Iterable[str]) -> list[Span]:

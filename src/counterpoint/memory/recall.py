@@ -98,10 +98,10 @@ class Recall:
         there = {name: entry for name, entry in self.entries.items() if self._applies(entry, kind, wants)}
         lines: list[str] = []
         ids: list[str] = []
-        room = self._room - len(PREFACE)
+        whole = room = self._room - len(PREFACE)
         for name, free in self._ranked(task, there):
             line = told(there[name])
-            least = 0 if free else self._room * (1 - UNASKED)
+            least = 0 if free else whole * (1 - UNASKED)
             if room - len(line) - 1 >= least:
                 lines.append(line)
                 ids.append(name)

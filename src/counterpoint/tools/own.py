@@ -26,7 +26,7 @@ MAX_TOOLS = 100
 MAX_DESCRIPTION = 2000
 MAX_ANSWER = 100_000
 """Characters."""
-MADE_ELSEWHERE = frozenset({"websearch", "skill", "structuredoutput"})
+MADE_ELSEWHERE = frozenset({"memorylookup", "skill", "structuredoutput", "websearch"})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 

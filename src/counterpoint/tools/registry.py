@@ -42,12 +42,15 @@ ALIASES = {
     "killbash": "KillShell", "shell": "Bash",
 }  # fmt: skip
 ELSEWHERE = frozenset({
-    "NotebookEdit", "NotebookRead", "PowerShell", "WebSearch", "TodoRead", "Skill",
+    "NotebookEdit", "NotebookRead", "PowerShell", "WebSearch", "TodoRead", "Skill", "Memory",
     "ToolSearch", "EnterWorktree", "ExitWorktree", "Monitor", "TaskStop", "SendMessage", "Artifact", "Agent", "Task",
     "Workflow", "SlashCommand", "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "StructuredOutput",
 })  # fmt: skip
 """Tools of Claude Code that are not built here, or made where an agent works: named in a list, they are no error."""
-ABSENT = {"WebSearch": NOT_HERE}
+ABSENT = {
+    "WebSearch": NOT_HERE,
+    "Memory": "There are no notes from earlier sessions, so there is no tool Memory.",
+}
 """What is said to somebody who calls a tool that is there only under conditions."""
 ALL = frozenset({"*", "all tools", "all"})
 _MCP = re.compile(r"mcp__.+")
