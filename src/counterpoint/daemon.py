@@ -48,7 +48,7 @@ from counterpoint.settings import Settings
 from counterpoint.store.journal import Journal
 from counterpoint.store.runs import Store
 from counterpoint.tools import jail, mcp
-from counterpoint.tools.mcp import Server, load_servers
+from counterpoint.tools.mcp_servers import Server, load_servers
 from counterpoint.tools.own import FunctionTool
 from counterpoint.tools.policy import Access, Policy
 from counterpoint.tools.websearch import service_of

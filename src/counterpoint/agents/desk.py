@@ -31,6 +31,7 @@ from counterpoint.tools.mcp import Hub
 from counterpoint.tools.memory import MemoryLookup
 from counterpoint.tools.own import FunctionTool
 from counterpoint.tools.policy import Permissions, Policy
+from counterpoint.tools.toolsearch import on_demand
 from counterpoint.tools.websearch import NOT_HERE, Service, WebSearch
 
 
@@ -88,7 +89,8 @@ class Workshop:
         tools = [*tools, *(tool for name, tool in self.own.items() if _wants(name, task) and policy.may(tool.access))]
         if self.hub is not None:
             served = await self.hub.tools(policy, task.servers)
-            tools = [*tools, *(tool for tool in served if _wants_server(tool.spec.name, task))]
+            served = [tool for tool in served if _wants_server(tool.spec.name, task)]
+            tools = [*tools, *on_demand(served, task.tools or ())]
         return msgspec.structs.replace(task, system="\n\n".join(filter(None, parts))), tools
 
     @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
 from counterpoint.tools.edit import Edit, Write
 from counterpoint.tools.files import LS, Glob, Read
 from counterpoint.tools.guard import patiently
+from counterpoint.tools.mcp import McpTool
 from counterpoint.tools.policy import Access, Kind
 from counterpoint.tools.schema import problems
 from counterpoint.tools.search import Grep
@@ -136,7 +137,9 @@ def missing(names: Iterable[str] | None, own: frozenset[str] = frozenset()) -> l
 
 
 def offers(tool: Tool, context: ToolContext) -> bool:
-    """Whether a model is told of a tool: not where every call of it would be denied."""
+    """Whether a model is told of a tool from the start: not where every call of it would be denied, or on demand."""
+    if isinstance(tool, McpTool) and tool.on_demand:
+        return False
     kinds: dict[str, Kind] = {
         "Write": "write",
         "Edit": "write",
