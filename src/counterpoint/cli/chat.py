@@ -48,16 +48,19 @@ COMMANDS = {
     "steer": ("RUN TEXT", "say something to its agents"),
     "stop": ("[RUN]", "stop it"),
     "plan": ("TASK", "write a workflow, run nothing"),
-    "workflows": ("", "the saved workflows: /NAME ARGS starts one, as in /review src"),
-    "budget": ("[+500k] [+$5]", "ceilings for what is started from now on (also as first or last words of a message)"),
+    "workflows": ("", "the saved ones: /NAME ARGS starts one, as in /review src"),
+    "budget": ("[+500k] [+$5]", "for what is started from now on; a message may end so too"),
     "help": ("", "this"),
     "quit": ("", "leave; runs go on"),
 }
 """The words behind a slash, with what each takes and does."""
 KEYS = """\
-A line that ends with \\ goes on in the next, and so does a text that begins with \"\"\", up to the next \"\"\".
-At a terminal: Alt-Enter or Control-J begins a new line, the arrows bring back what was typed in this folder before,
-Tab completes a command, Control-C stops what the lead is saying, Control-D leaves."""
+A message goes on in the next line after a \\ at its end, or between \"\"\" and \"\"\".
+Alt-Enter, Control-J   a new line
+Up, Down               what was typed in this folder before
+Tab                    completes a command
+Control-C              stops the lead; runs go on
+Control-D              leaves"""
 
 
 @click.command()
@@ -260,7 +263,8 @@ class Chat:
         return True
 
     def _status(self) -> str:
-        at_work = ["the lead is at work (Control-C stops it)"] if self.turn is not None else []
+        waits = "waits for your answer" if self._waits_for_answer() else "is at work"
+        at_work = [f"the lead {waits} (Control-C stops it)"] if self.turn is not None else []
         runs = len(self.background.open)
         return "; ".join(at_work + [f"{runs} {'run' if runs == 1 else 'runs'} under way"] * bool(runs))
 

@@ -78,9 +78,9 @@ class Spoken:
         self.rest = ""
 
     def void(self, why: str) -> None:
-        """Prints the rest, and that it is no answer."""
+        """Prints the rest, and why it is no answer."""
         self.whole()
-        click.echo(f"[broken off, no answer: {one_line(why, 200)}]")
+        click.echo(f"[{why}]")
 
 
 class Pipe(Spoken):
@@ -172,6 +172,18 @@ class Screen(Spoken):
             else:
                 buffer.validate_and_handle()
 
+        @keys.add("tab")
+        def _(event: Any) -> None:
+            buffer = event.current_buffer
+            word = _word(buffer.document.text_before_cursor)
+            found = [] if word is None else [each for each in self._typing.words() if each.startswith(word)]
+            if len(found) == 1:
+                buffer.insert_text(f"{found[0][len(word or '') :]} ")
+            elif buffer.complete_state is not None:
+                buffer.complete_next()
+            else:
+                buffer.start_completion(insert_common_part=True)
+
         @keys.add("escape", "enter")
         @keys.add("c-j")
         def _(event: Any) -> None:
@@ -246,14 +258,17 @@ def _completer(words: Callable[[], Mapping[str, str]]) -> Completer:
 
     class Words(Completer):
         def get_completions(self, document: Any, complete_event: Any) -> Iterable[Completion]:
-            text = document.text_before_cursor
-            if not text.startswith("/") or " " in text or "\n" in text:
-                return
-            for word, meaning in sorted(words().items()):
-                if word.startswith(text[1:]):
-                    yield Completion(word, start_position=1 - len(text), display_meta=one_line(meaning, 60))
+            typed = _word(document.text_before_cursor)
+            for word, meaning in sorted(words().items()) if typed is not None else ():
+                if word.startswith(typed or ""):
+                    yield Completion(word, start_position=-len(typed or ""), display_meta=one_line(meaning, 60))
 
     return Words()
+
+
+def _word(text: str) -> str | None:
+    """What is typed of a command; None where it is no command, or complete."""
+    return text[1:] if text.startswith("/") and not any(map(str.isspace, text)) else None
 
 
 # --- a pipe ----------------------------------------------------------------------------------------------------------

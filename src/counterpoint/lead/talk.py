@@ -40,6 +40,7 @@ MAX_TURNS = 24
 LARGE = 400_000
 """Bytes of a conversation from which on old tool results are left out, but for those of the last RECENT messages."""
 RECENT = 8
+BROKEN = "broken off: this is no answer"
 MAX_HAND = 12_000
 """Characters of what one of the lead's own tools says."""
 
@@ -60,7 +61,7 @@ class Voice(Protocol):
         ...
 
     def void(self, why: str) -> None:
-        """What was heard since the last time is no answer: it broke off."""
+        """What was heard since the last time is not to be taken for an answer."""
         ...
 
 
@@ -91,15 +92,15 @@ class Line:
         def again(fault: Fault, wait: float) -> None:
             nonlocal heard
             if heard:
-                voice.void(fault.message)
+                voice.void(BROKEN)
             heard = False
             self.on_retry(fault, wait)
 
         try:
             answer = await self._send(msgspec.structs.replace(request, told=told), again)
-        except BaseException as error:
+        except BaseException:
             if heard:
-                voice.void(str(error))
+                voice.void(BROKEN)
             raise
         if answer.text and not heard:
             voice.piece(answer.text)
@@ -263,7 +264,7 @@ def _end(voice: Voice, answer: Answer) -> None:
         case "refusal":
             voice.void("the model declined")
         case "length":
-            voice.void("it was cut at the limit of the model's length")
+            voice.void("cut at the model's limit: this is not the whole answer")
         case _:
             voice.whole()
 
