@@ -20,6 +20,7 @@ import platformdirs
 
 from counterpoint.ceilings import read_ceiling
 from counterpoint.errors import SettingsError, nearest
+from counterpoint.text import at_commas
 
 DEFAULTS = "default"
 
@@ -109,6 +110,10 @@ class Settings:
     """A command that is run in each new worktree first."""
     instructions: tuple[str, ...] = ("AGENTS.md", "CLAUDE.md")
     """Files that agents with tools are told, from the repository's root down to the run's folder."""
+    memory: bool = True
+    """Agents are told notes from earlier sessions, where there are any."""
+    memory_tokens: int = 1500
+    """How much of each prompt they may take."""
     trust_project: bool = False
     """Take the project's own allow rules (.claude/settings.json) and MCP servers (.mcp.json) as well."""
     sandbox: str = "auto"
@@ -149,6 +154,7 @@ class Settings:
             "max_pending",
             "max_log_lines",
             "max_turns",
+            "memory_tokens",
         ):
             self._check_range(name, 1)
         for name in ("max_depth", "retries", "max_repairs"):
@@ -197,6 +203,7 @@ BOUNDS = (
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",
+    "memory", "memory_tokens",
     "trust_project", "search_url", "search_kind",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip
@@ -207,8 +214,12 @@ SCRIPT_LIMITS = (
 """The bounds that a script's own doings can break."""
 
 
-WIDENING = ("allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind")
-"""What a project's file may set only where the user trusts the project: what agents may do, and whom keys go to.
+WIDENING = (
+    "allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind", "env",
+    "worktree_setup", "database",
+)  # fmt: skip
+"""What a project's file may set only where the user trusts the project: what agents may do and see, what is run, and
+whom keys and journals go to.
 Otherwise whoever can write into a folder, an agent's command among others, could loosen the rules of the next run."""
 
 
@@ -298,20 +309,8 @@ def _convert(name: str, value: Any, type_: Any, origin: str, *, strict: bool) ->
     if Path in (type_, *get_args(type_)):
         return Path(str(value)).expanduser()
     if isinstance(value, str) and get_origin(type_) is tuple:
-        value = _at_commas(value)
+        value = at_commas(value)
     try:
         return msgspec.convert(value, dict[str, str] if name == "aliases" else type_, strict=strict)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{origin}: {name} is {value!r}: {error}") from error
-
-
-def _at_commas(text: str) -> list[str]:
-    """Parts between commas that stand in no parentheses: ``Edit(src/**), Bash(git add a,b)``."""
-    parts, depth = [""], 0
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return [part.strip() for part in parts]

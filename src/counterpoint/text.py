@@ -23,6 +23,18 @@ def one_line(text: str, width: int = 100) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def at_commas(text: str) -> list[str]:
+    """Parts between commas that stand in no parentheses: ``Edit(src/**), Bash(git add a,b)``; none is empty."""
+    parts, depth = [""], 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [part.strip() for part in parts if part.strip()]
+
+
 def count(number: float) -> str:
     """A number of tokens as people say it: 950, 12.3k, 1.9M."""
     for size, unit in ((1e6, "M"), (1e3, "k")):

@@ -46,6 +46,11 @@ class Defaults:
     general_for_unknown: bool
 
 
+def kind_of(arg: AgentArg, defaults: Defaults) -> AgentType:
+    """The type of an agent whose call was accepted."""
+    return _agent_type(arg.opts, defaults, [])
+
+
 def label_of(arg: AgentArg) -> str:
     """The label given, else the first words of the prompt."""
     label = arg.opts.get("label")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from counterpoint.errors import HookError, nearest
+from counterpoint.text import at_commas
 from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
 from counterpoint.tools.edit import Edit, Write
 from counterpoint.tools.files import LS, Glob, Read
-from counterpoint.tools.policy import Access, Kind, split
+from counterpoint.tools.guard import patiently
+from counterpoint.tools.mcp import McpTool
+from counterpoint.tools.policy import Access, Kind
 from counterpoint.tools.schema import problems
 from counterpoint.tools.search import Grep
 from counterpoint.tools.shell import Bash, BashOutput, KillShell
@@ -41,15 +43,17 @@ ALIASES = {
     "killbash": "KillShell", "shell": "Bash",
 }  # fmt: skip
 ELSEWHERE = frozenset({
-    "NotebookEdit", "NotebookRead", "PowerShell", "WebSearch", "TodoRead", "Skill",
+    "NotebookEdit", "NotebookRead", "PowerShell", "WebSearch", "TodoRead", "Skill", "Memory",
     "ToolSearch", "EnterWorktree", "ExitWorktree", "Monitor", "TaskStop", "SendMessage", "Artifact", "Agent", "Task",
     "Workflow", "SlashCommand", "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "StructuredOutput",
 })  # fmt: skip
 """Tools of Claude Code that are not built here, or made where an agent works: named in a list, they are no error."""
-ABSENT = {"WebSearch": NOT_HERE}
+ABSENT = {
+    "WebSearch": NOT_HERE,
+    "Memory": "There are no notes from earlier sessions, so there is no tool Memory.",
+}
 """What is said to somebody who calls a tool that is there only under conditions."""
 ALL = frozenset({"*", "all tools", "all"})
-PING_S = 5.0
 _MCP = re.compile(r"mcp__.+")
 
 
@@ -94,7 +98,7 @@ def restrictions(names: Iterable[str] | None) -> list[str]:
         plain, bracket, rest = name.partition("(")
         tool = canonical(plain) or plain.strip()
         if bracket and tool not in whole and not ALL.intersection(given):
-            found += [f"{tool}({part})" for part in split(rest.rstrip().removesuffix(")"))]
+            found += [f"{tool}({part})" for part in at_commas(rest.rstrip().removesuffix(")"))]
     return found
 
 
@@ -125,7 +129,9 @@ def missing(names: Iterable[str] | None) -> list[str]:
 
 
 def offers(tool: Tool, context: ToolContext) -> bool:
-    """Whether a model is told of a tool: not where every call of it would be denied."""
+    """Whether a model is told of a tool from the start: not where every call of it would be denied, or on demand."""
+    if isinstance(tool, McpTool) and tool.on_demand:
+        return False
     kinds: dict[str, Kind] = {
         "Write": "write",
         "Edit": "write",
@@ -156,14 +162,7 @@ async def invoke(tool: Tool, input: dict[str, Any], context: ToolContext) -> str
 
 
 async def _admitted(action: Action, context: ToolContext) -> None:
-    """Waits for the rules, and for people where the rules ask them: that is no stall of the agent."""
+    """Waits for the rules, and for people where the rules ask them."""
     if not context.guard.policy.ask:
         return await context.guard.admit(action.accesses)
-    asking = asyncio.ensure_future(context.guard.admit(action.accesses))
-    try:
-        while not asking.done():
-            context.alive()
-            await asyncio.wait([asking], timeout=PING_S)
-    finally:
-        asking.cancel()
-    return asking.result()
+    return await patiently(context.guard.admit(action.accesses), context.alive)

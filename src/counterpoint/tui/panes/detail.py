@@ -7,7 +7,10 @@ from typing import Any
 
 from rich.text import Text
 
-from counterpoint.tui.paint import CHOSEN, DIM, Scene, agent_lines, fit, footer, padded, rule, wrapped
+from counterpoint.tui.layout import fit, padded, rule, wrapped
+from counterpoint.tui.panes.agent import agent_lines
+from counterpoint.tui.panes.head import footer
+from counterpoint.tui.scene import CHOSEN, DIM, Scene
 
 TABS = ("transcript", "prompt", "result", "diff", "usage")
 SHOWN = 200_000
