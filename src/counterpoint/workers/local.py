@@ -42,7 +42,7 @@ class LocalExecutor:
             model = await self._models.ready(task.model)
         except UsageError as error:
             return AgentResult(Outcome.FAILED, fault=Fault("ProviderError", error.message, kind="rejected"))
-        tools = select(task.tools, task.disallowed) if model.tools else []
+        tools = select(task.tools, task.disallowed, frozenset(self._workshop.own)) if model.tools else []
         try:
             task, tools = await self._workshop.furnished(task, list(tools))
             send = _with_what_was_found(tools, self._sender(task, model, observer))
