@@ -43,6 +43,7 @@ from counterpoint.store.blobs import as_value
 from counterpoint.store.reader import Facts
 from counterpoint.store.runs import RunRow, Store
 from counterpoint.tags import checked_tag, retagged
+from counterpoint.tools.answers import fitting
 from counterpoint.view import AgentView, RunView
 
 SCHEMA_VERSION = 1
@@ -88,9 +89,12 @@ class Client:
 
     async def submit(
         self, script: Script, *, settings: Settings, models: Models, cwd: Path, args: bytes | None = None, version: str,
-        tags: Iterable[str] = (),
+        tags: Iterable[str] = (), tools: Iterable[str] = (),
     ) -> str:  # fmt: skip
-        """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given."""
+        """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given.
+
+        `tools` are names of tools that whoever executes it brings along.
+        """
         model = models.get(models.default(settings.model))
         _refuse_unknown_price(model, settings)
         run_id = self._store.new_run_id()
@@ -109,6 +113,7 @@ class Client:
             base_url=settings.base_url,
             phases=_phases(script),
             tags=tuple(checked_tag(tag) for tag in tags),
+            tools=tuple(tools),
             simulated=model.simulated,
             bounds=_bounds(model, settings),
             version=await asyncio.to_thread(_made_with, version, priced=isinstance(model, ProviderModel)),
@@ -280,10 +285,13 @@ class Client:
         return await self._store.requests.ask(run_id, verb, target, msgspec.json.encode(body), by)
 
     async def answer(self, run_id: str, gate: str, answer: Any, *, denied: bool, by: str) -> None:
-        """Records a person's answer for a run that nobody executes; a resume goes on with it."""
+        """Records a person's answer for a run that nobody executes; a resume goes on with it.
+
+        Raises UsageError where it is none of the options, or does not fit the schema.
+        """
         async with self._store.writing(run_id) as journal:
             view = RunView.of(journal.history)
-            value = None if denied else journal.value(msgspec.json.encode(answer))
+            value = None if denied else journal.value(msgspec.json.encode(fitting(view.gates[gate], answer)))
             recorded = journal.append(GateAnswered(gate, view.gates[gate].key, value, denied, by))
             await journal.durable(recorded.seq)
 

@@ -17,12 +17,14 @@ import msgspec
 from counterpoint import daemon
 from counterpoint.background import Given, execute_apart
 from counterpoint.ceilings import read_budgets
+from counterpoint.cli.answering import Answering, Decision, answering
 from counterpoint.cli.arguments import Duration, check_args, read_args
 from counterpoint.cli.ending import print_result, print_summary
 from counterpoint.cli.notices import noticing
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
 from counterpoint.cli.permissions import in_force, permission_options
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
+from counterpoint.cli.receipts import me
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
@@ -137,7 +139,6 @@ async def carry_out(
     orders: daemon.Orders | None = None,
 ) -> RunEnded:
     """Executes a run in this process and shows how it goes."""
-    progress = _progress(output, jsonl, await here.client.view(run_id))
     people = output.input and sys.stdin.isatty() and sys.stderr.isatty()
     last = 0
 
@@ -152,16 +153,21 @@ async def carry_out(
 
     if jsonl:
         write(await here.client.events(run_id))
-    ordered = dataclasses.replace(
-        orders or daemon.Orders(),
-        waits_for_people=people,
-        listeners=(write,) if jsonl else (progress.take,),
-        started=_obey_signals,
-    )
-    with contextlib.closing(progress):
-        async with noticing(here.settings, await here.client.view(run_id)) as told:
-            with_notices = dataclasses.replace(ordered, listeners=(*ordered.listeners, *told))
-            return await daemon.execute(here.store, run_id, models, with_notices)
+
+    async def decide(decision: Decision) -> None:
+        body = {} if decision.denied else {"answer": decision.answer}
+        await here.client.ask(run_id, "deny" if decision.denied else "approve", decision.gate, by=me(), **body)
+
+    async with answering(decide) as keyboard, noticing(here.settings, await here.client.view(run_id)) as told:
+        progress = _progress(output, jsonl, await here.client.view(run_id), keyboard if people else None)
+        ordered = dataclasses.replace(
+            orders or daemon.Orders(),
+            waits_for_people=people,
+            listeners=(write if jsonl else progress.take, *told),
+            started=_obey_signals,
+        )
+        with contextlib.closing(progress):
+            return await daemon.execute(here.store, run_id, models, ordered)
 
 
 async def _show_end(here: Session, run_id: str, output: Output, *, jsonl: bool) -> None:
@@ -182,10 +188,10 @@ async def ready(models: Models, spec: str, output: Output) -> None:
         await fetch_for(name, output)
 
 
-def _progress(output: Output, jsonl: bool, view: RunView) -> Progress:
+def _progress(output: Output, jsonl: bool, view: RunView, keyboard: Answering | None) -> Progress:
     if output.quiet or jsonl or output.json:
         return Silent()
-    return Live(view, color=output.color) if sys.stderr.isatty() else Lines(view)
+    return Live(view, color=output.color, keyboard=keyboard) if sys.stderr.isatty() else Lines(view)
 
 
 def script_folder(script: str, folder: Path) -> Path:
