@@ -298,6 +298,7 @@ def agent_row(agent: AgentView) -> dict[str, Any]:
         "line": agent.line,
         "workflow": agent.workflow,
         "doing": agent.doing,
+        **({"compactions": agent.compactions} if agent.compactions else {}),
     }
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from counterpoint.agents.compact import Compacted
 from counterpoint.agents.task import AgentTask
 from counterpoint.events import (
     NO_USAGE,
+    AgentCompacted,
     AgentPrompted,
     AgentRetried,
     AgentSteered,
@@ -112,6 +114,13 @@ class JobObserver:
         self._job.usage = self._job.usage + usage
         self._attempt.emit(AgentTurned(self._job.task.id, n, usage, note))
 
+    def compacted(self, mark: Compacted) -> None:
+        usage = mark.usage or NO_USAGE
+        self._job.usage = self._job.usage + usage
+        self._attempt.emit(
+            AgentCompacted(self._job.task.id, mark.cause, mark.before, mark.after, mark.dropped, mark.lessened, usage)
+        )
+
     def tool(self, name: str, summary: str, ok: bool, seconds: float) -> None:
         self._attempt.emit(ToolUsed(self._job.task.id, name, summary, ok, seconds))
 
@@ -155,6 +164,9 @@ class JobObserver:
 
     def transcript(self, n: int, body: bytes) -> None:
         self._attempt.journal.write_turn(self._job.task.id, n, body)
+
+    async def kept(self) -> None:
+        await self._attempt.journal.durable(self._attempt.view.last_seq)
 
     def steering(self) -> list[str]:
         said, self._job.steering = self._job.steering, []
