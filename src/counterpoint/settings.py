@@ -113,6 +113,10 @@ class Settings:
     """A command that is run in each new worktree first."""
     instructions: tuple[str, ...] = ("AGENTS.md", "CLAUDE.md")
     """Files that agents with tools are told, from the repository's root down to the run's folder."""
+    memory: bool = True
+    """Agents are told notes from earlier sessions, where there are any."""
+    memory_tokens: int = 1500
+    """How much of each prompt they may take."""
     trust_project: bool = False
     """Take the project's own allow rules (.claude/settings.json) and MCP servers (.mcp.json) as well."""
     sandbox: str = "auto"
@@ -153,6 +157,7 @@ class Settings:
             "max_pending",
             "max_log_lines",
             "max_turns",
+            "memory_tokens",
         ):
             self._check_range(name, 1)
         for name in ("max_depth", "retries", "max_repairs"):
@@ -203,6 +208,7 @@ BOUNDS = (
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",
+    "memory", "memory_tokens",
     "trust_project", "search_url", "search_kind",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip
@@ -213,8 +219,12 @@ SCRIPT_LIMITS = (
 """The bounds that a script's own doings can break."""
 
 
-WIDENING = ("allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind")
-"""What a project's file may set only where the user trusts the project: what agents may do, and whom keys go to.
+WIDENING = (
+    "allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind", "env",
+    "worktree_setup", "database",
+)  # fmt: skip
+"""What a project's file may set only where the user trusts the project: what agents may do and see, what is run, and
+whom keys and journals go to.
 Otherwise whoever can write into a folder, an agent's command among others, could loosen the rules of the next run."""
 
 

@@ -21,6 +21,7 @@ from counterpoint.events import (
     GateAnswered,
     GateOpened,
     Recorded,
+    RunForked,
     RunStarted,
     ToolUsed,
 )
@@ -118,6 +119,9 @@ class Timeline:
                 self._lane(gate).turn_to("", at)
             case RunStarted():
                 self._begin_attempt()
+            case RunForked():
+                self.lanes.clear()  # what came before was done elsewhere
+                self.begin = at
             case _:
                 pass
         self.end = max(self.end, at)

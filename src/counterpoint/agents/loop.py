@@ -56,7 +56,7 @@ async def run_agent(
     `context` is what its tools work with; without one they can read below the task's folder.
     """
     agent = _Agent(task, model, send, tools if model.tools else (), observer, context)
-    if history and history[0] == UserTurn(task.prompt):
+    if history and isinstance(history[0], UserTurn) and prompts.is_told(history[0].text, task.prompt):
         agent.take_up(history)
     return await agent.run()
 
@@ -126,7 +126,7 @@ class _Agent:
         """The prompt; or what an earlier attempt left: calls without results, or the answer that ends it."""
         rows = self._conversation.rows
         if not rows:
-            self._conversation.say(UserTurn(self._task.prompt))
+            self._conversation.say(UserTurn(prompts.told(self._task.prompt, self._task.notes)))
             return None
         last = rows[-1]
         if not isinstance(last, AssistantTurn):

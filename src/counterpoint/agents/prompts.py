@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
+from counterpoint.memory.marks import without_notes
 from counterpoint.models.messages import Output
 
 VERSION = 1
@@ -89,6 +90,16 @@ MAKE_NOTES = (
 def steered(messages: list[str]) -> str:
     """What people say to a running agent, as it reads it."""
     return "\n\n".join(f"{STEERED}{message}" for message in messages)
+
+
+def told(prompt: str, notes: str) -> str:
+    """What an agent reads first: its task, and what is remembered."""
+    return f"{prompt}\n\n{notes}" if notes else prompt
+
+
+def is_told(text: str, prompt: str) -> bool:
+    """Whether that was the first thing which an agent with this task read, whatever it was told besides."""
+    return text.startswith(prompt) and not without_notes(text[len(prompt) :]).strip()
 
 
 def mend(problems: list[str], form: Form) -> str:

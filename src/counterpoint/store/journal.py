@@ -12,7 +12,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,7 +21,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DatabaseError
 
 from counterpoint.errors import JournalFormatError, LeaseLostError, StoreError
-from counterpoint.events import Recorded, RunCreated, Value, decode, encode
+from counterpoint.events import Recorded, Value, decode, encode
 from counterpoint.store.blobs import INLINE, Blobs, as_value
 from counterpoint.store.database import (
     EVENTS,
@@ -37,6 +37,8 @@ from counterpoint.store.database import (
 
 Listener = Callable[[list[Recorded]], None]
 Turn = tuple[str, str, int, float, bytes]
+Spoken = tuple[str, int, float, bytes]
+"""A message of a transcript: agent, number, time, JSON."""
 
 READERS_MS = 500
 """How long a journal that is being closed waits for those who read it just now."""
@@ -46,8 +48,10 @@ INSERT_EVENT = "INSERT INTO events (run_id, seq, at, epoch, type, body) VALUES (
 INSERT_TURN = "INSERT INTO turns (run_id, agent, n, at, body) VALUES (?, ?, ?, ?, ?)"
 
 
-def create(folder: Path, run_id: str, created: RunCreated, values: Mapping[str, bytes]) -> None:
-    """Writes a new journal that begins with `created`, and the large values that it names, into an empty folder.
+def create(
+    folder: Path, run_id: str, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken] = ()
+) -> None:
+    """Writes a new journal with these events, transcripts and the large values of both into an empty folder.
 
     All of it outlasts a loss of power when this returns. Blocking. Raises StoreError.
     """
@@ -61,7 +65,9 @@ def create(folder: Path, run_id: str, created: RunCreated, values: Mapping[str, 
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             prepare(connection, JOURNAL, path)
             connection.execute(HOLDER.insert().values(run_id=run_id, epoch=0))
-            connection.exec_driver_sql(INSERT_EVENT, _row(run_id, 0, Recorded(1, time.time(), created)))
+            connection.exec_driver_sql(INSERT_EVENT, [_row(run_id, 0, recorded) for recorded in events])
+            if turns:
+                connection.exec_driver_sql(INSERT_TURN, [(run_id, *spoken) for spoken in turns])
             connection.exec_driver_sql("COMMIT")
         bring_to_disk(path)
         bring_to_disk(folder)
@@ -344,6 +350,16 @@ def read_turns(connection: Connection, run_id: str, agent: str) -> list[tuple[in
         .order_by(TURNS.c.id)
     )
     return [(n, at, body) for n, at, body in rows]
+
+
+def read_all_turns(connection: Connection, run_id: str, until: float) -> list[Spoken]:
+    """The messages of all agents up to a time, in the order of writing."""
+    rows = connection.execute(
+        select(TURNS.c.agent, TURNS.c.n, TURNS.c.at, TURNS.c.body)
+        .where(TURNS.c.run_id == run_id, TURNS.c.at <= until)
+        .order_by(TURNS.c.id)
+    )
+    return [(agent, n, at, body) for agent, n, at, body in rows]
 
 
 def _decode(body: bytes, seq: int) -> Any:

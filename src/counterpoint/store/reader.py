@@ -17,17 +17,32 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from counterpoint.errors import StoreError
-from counterpoint.events import Recorded, RunCreated, RunEnded, RunPaused, RunStatus, Value, decode
+from counterpoint.events import (
+    Parent,
+    Recorded,
+    RunCreated,
+    RunEnded,
+    RunPaused,
+    RunStatus,
+    RunTagged,
+    Value,
+    decode,
+)
 from counterpoint.store.blobs import Blobs
 from counterpoint.store.database import can_write, check_version, connect, damaged, engine, store_error, version_of
-from counterpoint.store.journal import read_events, read_turns
+from counterpoint.store.journal import Spoken, read_all_turns, read_events, read_turns
 
 T = TypeVar("T")
-STATUS_EVENTS = ("run_created", "run_started", "run_paused", "run_continued", "run_ended")
+TAGS = (
+    "SELECT body FROM events WHERE run_id = ? AND type IN ('run_created', 'run_tagged')"
+    " ORDER BY type DESC, seq DESC LIMIT 1"
+)
+STATUS_EVENTS = ("run_created", "run_forked", "run_started", "run_paused", "run_continued", "run_ended")
 LAST_STATUS = (
     f"SELECT body FROM events WHERE run_id = ? AND type IN ({', '.join('?' * len(STATUS_EVENTS))})"  # noqa: S608  (no text from outside)
     " ORDER BY seq DESC LIMIT 1"
 )
+FIRST = "SELECT body, at FROM events WHERE run_id = ? AND seq = 1"
 POLL_S = 0.1
 
 
@@ -38,6 +53,20 @@ class Origin:
     created: RunCreated
     created_at: float
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a list shows of a run."""
+
+    status: RunStatus
+    """By its last event that says one; whether its process lives, the lease knows."""
+    tags: tuple[str, ...]
+    parent: Parent | None
+
+
+Written = tuple[tuple[int, int], ...]
+"""Time and size of a journal's files: what has not changed was not written to."""
 
 
 class JournalReader:
@@ -70,19 +99,28 @@ class JournalReader:
         """Number, time and JSON of each message of an agent, in the order of writing."""
         return await self._ask(lambda connection: read_turns(connection, self._run_id, agent))
 
+    async def all_turns(self, until: float) -> list[Spoken]:
+        """The messages of all agents up to a time, in the order of writing."""
+        return await self._ask(lambda connection: read_all_turns(connection, self._run_id, until))
+
     # --- a question that is asked of a thousand journals at once: blocking, and past SQLAlchemy -----------------------
 
-    def last_status(self) -> RunStatus:
-        """The run's status by its last event that says one; whether its process lives, the lease knows."""
+    def facts(self) -> Facts:
+        """What a list shows of the run. Raises JournalFormatError or StoreError."""
         with self._look() as connection:
-            row = connection.execute(LAST_STATUS, (self._run_id, *STATUS_EVENTS)).fetchone()
-        match self._decode(row):
-            case RunEnded(status=status):
-                return status
-            case RunPaused():
-                return RunStatus.PAUSED
-            case _:
-                return RunStatus.RUNNING
+            last = connection.execute(LAST_STATUS, (self._run_id, *STATUS_EVENTS)).fetchone()
+            tagged = connection.execute(TAGS, (self._run_id,)).fetchone()
+            first = connection.execute(FIRST, (self._run_id,)).fetchone()
+        return Facts(_status(self._decode(last)), _tags(self._decode(tagged)), _parent(self._decode(first)))
+
+    def last_written(self) -> Written:
+        """Something else whenever the journal was written to. Raises nothing: a file that is missing counts too."""
+        found: list[tuple[int, int]] = []
+        for name in FILES:
+            with contextlib.suppress(OSError):
+                stat = self.path.with_name(name).stat()
+                found.append((stat.st_mtime_ns, stat.st_size))
+        return tuple(found)
 
     def end(self) -> tuple[RunStatus, float] | None:
         """How and when the run ended; None: by its journal it goes on, or is paused."""
@@ -96,14 +134,12 @@ class JournalReader:
     def origin(self) -> Origin:
         """How the run began. Raises JournalFormatError or StoreError."""
         with self._look() as connection:
-            row = connection.execute(
-                "SELECT body, at FROM events WHERE run_id = ? AND seq = 1", (self._run_id,)
-            ).fetchone()
+            row = connection.execute(FIRST, (self._run_id,)).fetchone()
             epochs = connection.execute("SELECT epoch FROM holder WHERE run_id = ?", (self._run_id,)).fetchone()
         created = self._decode(row)
         if not isinstance(created, RunCreated):
             raise damaged(self.path, f"it is not that of run {self._run_id}")
-        return Origin(created, row[1], epochs[0] if epochs else 0)
+        return Origin(created, created.parent.at if created.parent else row[1], epochs[0] if epochs else 0)
 
     def _decode(self, row: tuple[bytes, ...] | None) -> object:
         try:
@@ -141,6 +177,24 @@ class JournalReader:
                 f"Run {self._run_id} has no journal: {self.path} is missing.",
                 hint="Restore the run's folder from a copy, or delete what is left of it.",
             )
+
+
+def _status(event: object) -> RunStatus:
+    match event:
+        case RunEnded(status=status):
+            return status
+        case RunPaused():
+            return RunStatus.PAUSED
+        case _:
+            return RunStatus.RUNNING
+
+
+def _tags(event: object) -> tuple[str, ...]:
+    return event.tags if isinstance(event, RunCreated | RunTagged) else ()
+
+
+def _parent(event: object) -> Parent | None:
+    return event.parent if isinstance(event, RunCreated) else None
 
 
 FILES = ("journal.db", "journal.db-wal", "journal.db-journal")

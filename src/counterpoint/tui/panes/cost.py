@@ -14,7 +14,7 @@ from counterpoint.view import AgentView
 
 def cost_lines(scene: Scene, width: int, height: int) -> list[Text]:
     """What the money is made of: phases, models, the dearest agents."""
-    agents = list(scene.view.agents.values())
+    agents = list(scene.view.own())
     lines = [Text(f" {'':30} {'agents':>7} {'requests':>8} {'in':>7} {'cached':>7} {'out':>7}  cost", DIM)]
     lines += [Text(" by phase", "bold"), *_cost_rows(agents, lambda agent: agent.phase or "(no phase)")]
     lines += [Text(" by model", "bold"), *_cost_rows(agents, lambda agent: agent.answered_by or agent.model)]

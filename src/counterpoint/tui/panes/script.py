@@ -13,7 +13,7 @@ from counterpoint.view import AgentView
 def script_lines(scene: Scene, width: int, height: int) -> list[Text]:
     """The script, around the lines that are at work."""
     facts: dict[int, list[AgentView]] = {}
-    for agent in scene.view.agents.values():
+    for agent in scene.view.own():
         if agent.line is not None and agent.workflow is None:
             facts.setdefault(agent.line, []).append(agent)
     working = [line for line, agents in facts.items() if any(agent.state == "running" for agent in agents)]

@@ -162,7 +162,7 @@ class Asking(BoardScreen):
         self.say("retry: a process goes on with the run")
 
     def stop(self) -> None:
-        agents = self.feed.view.agents.values()
+        agents = self.feed.view.own()
         running = sum(agent.state == "running" for agent in agents)
         kept = sum(agent.good for agent in agents)
         if self.twice("X", f"Stops the run: {running} agents are cancelled, {kept} results are kept."):

@@ -83,6 +83,10 @@ const STEPS = {
   agent_reused: (line, event) => line.lane(event.agent),
   gate_opened: (line, event, at) => line.lane(event.gate).turnTo('human', at, event.question.slice(0, 200)),
   gate_answered: (line, event, at) => line.lane(event.gate).turnTo('', at),
+  run_forked(line, event, at) {
+    line.lanes.clear() // what came before was done elsewhere
+    line.begin = at
+  },
   run_started(line) {
     for (const lane of line.lanes.values()) lane.turnTo('', line.end)
   },
