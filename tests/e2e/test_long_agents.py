@@ -60,9 +60,9 @@ def fake(cpt: Program) -> Generator[Fake]:
 def on_disk(cpt: Program, row: str) -> bool:
     """Whether a transcript has such a row."""
     for journal in cpt.state.glob("runs/*/journal.db"):
-        with contextlib.closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as database:
-            with contextlib.suppress(sqlite3.OperationalError):  # it is just being made
-                return bool(database.execute("SELECT 1 FROM turns WHERE CAST(body AS TEXT) LIKE ?", (row,)).fetchone())
+        database = sqlite3.connect(f"file:{journal}?mode=ro", uri=True)
+        with contextlib.closing(database), contextlib.suppress(sqlite3.OperationalError):  # it is just being made
+            return bool(database.execute("SELECT 1 FROM turns WHERE CAST(body AS TEXT) LIKE ?", (row,)).fetchone())
     return False
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from counterpoint.agents.compact import Compacted
+from counterpoint.agents.compact import Compacted, Row
 from counterpoint.agents.task import AgentTask
 from counterpoint.events import (
     NO_USAGE,
@@ -103,7 +103,7 @@ class Job:
         self.started, self.usage = time.monotonic(), NO_USAGE
         self.waits("the model")
 
-    def take_up(self, history: Sequence[Message]) -> None:
+    def take_up(self, history: Sequence[Row]) -> None:
         """It begins, from its prompt or from an earlier conversation, and knows the notes that stand there."""
         first = history[0] if history else None
         self.notes = set(noted(first.text) if isinstance(first, UserTurn) else self.task.note_ids)
