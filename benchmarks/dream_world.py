@@ -84,12 +84,13 @@ class Family:
         """The user's wish as a good note says it."""
         return f"The user wants `bin/lab report` with --style={style}."
 
-    def holds(self, note: str) -> bool:
-        """Whether a note, in any of its forms, is true at the end of the lived tasks; what says nothing is not."""
+    def holds(self, note: str, style: str = "") -> bool:
+        """Whether a note, in any of its forms, is true; what says nothing is not. `style` is what the user wants of
+        reports then; left out, it is what is wanted at the end of the lived tasks."""
         if BAIT in note:
             return False
         if wish := re.search(r"bin/lab report` with --style=(\w+)", note):
-            return wish[1] == self.styles[1]
+            return wish[1] == (style or self.styles[1])
         for fact in self.facts:
             if fact.option:
                 said = re.search(rf"(?:For `bin/lab {fact.verb}` pass|run `bin/lab {fact.verb} \w+) --(\w+=\w+)", note)

@@ -2,7 +2,8 @@
 
 Families of tasks share hidden facts (`dream_world`). A scripted learner (`dream_learner`) lives the first tasks of a
 family; in their middle and at their end a dream reads the runs, with a scripted reader and skeptics of known error
-rates (`dream_dreamer`). Then the family's other tasks are done once for each arm, by the same learner with the same seed:
+rates (`dream_dreamer`). Then the family's other tasks are done once for each arm, by the same learner with the same
+seed:
 
 - *none*: no memory.
 - *raw log*: the end of the transcripts, in the prompt, as far as the learner's attention reaches.
@@ -46,7 +47,7 @@ from counterpoint.dream.inbox import Policy
 from counterpoint.dream.prepare import Wish
 from counterpoint.dreaming import dream_of
 from counterpoint.memory.changes import Counts
-from counterpoint.memory.entries import Author, Entry, evidence, new_id
+from counterpoint.memory.entries import Author, Entry, Kind, evidence, new_id
 from counterpoint.memory.places import project_store
 from counterpoint.memory.store import STATED
 from counterpoint.memory.versions import Move
@@ -126,14 +127,14 @@ async def live(number: int, seed: int, rates: Rates, root: Path) -> Lived:
             heard.append(task.prompt())
             heard += [f"$ {tried.command}\n{_plain(tried.output)}" for tried in learner.tried]
             lived.solved |= {tried.command.split()[1] for tried in learner.tried if tried.ok}
-        await _dream(lived, rates)
+        await _dream(lived, rates, half[-1].style)
     lived.log = "\n".join(heard)
     return lived
 
 
-async def _dream(lived: Lived, rates: Rates) -> None:
-    """One dream; what its reader says is kept for the arms that do not check it."""
-    dreamer = Dreamer(lived.seed, rates, lived.family.holds)
+async def _dream(lived: Lived, rates: Rates, style: str) -> None:
+    """One dream, at a time when the user wants reports in this style; what its reader says is kept for the arms that do not check it."""
+    dreamer = Dreamer(lived.seed, rates, lambda note: lived.family.holds(note, style))
     report = await dream_of(
         state=lived.folder / ".state", folder=lived.folder, model=dreamer, wish=Wish(policy=TRUSTING)
     )
@@ -206,7 +207,7 @@ def remember(folder: Path, texts: Sequence[str]) -> None:
         anchors = [evidence(text, (0, min(len(text), 300)), run_id=STATED, seq=0, author=Author.USER)]
         key = f"bin/lab::{number}"
         name = new_id("project", key, text, anchors)
-        entries[name] = Entry(id=name, kind="fact", scope="project", key=key, text=text, evidence=anchors)
+        entries[name] = Entry(id=name, kind=Kind.FACT, scope="project", key=key, text=text, evidence=anchors)
     version = memory.keep(entries, parent=memory.head(), actor="benchmark", at=1.0, counts=Counts(active=len(entries)))
     memory.publish(
         version.id, memory.head(), Move(before=None, after=version.id, kind="publish", actor="benchmark", at=1.0)
@@ -281,9 +282,8 @@ def _quality(arm: str, families: Sequence[Lived]) -> tuple[float | None, float |
     notes = [(lived, text) for lived in families for text in texts[arm](lived)]
     true = sum(lived.family.holds(text) for lived, text in notes) / max(len(notes), 1)
     facts = [(lived, verb) for lived in families for verb in (*(fact.verb for fact in lived.family.facts), "report")]
-    known = sum(
-        any(f"bin/lab {verb}" in text and one.family.holds(text) for text in texts[arm](one)) for one, verb in facts
-    )
+    true_notes = [(one, text) for one in families for text in texts[arm](one) if one.family.holds(text)]
+    known = sum(any(of is one and f"bin/lab {verb}" in text for of, text in true_notes) for one, verb in facts)
     return true, known / len(facts)
 
 
@@ -314,7 +314,7 @@ async def experiment(families: int, seeds: int, rates: Rates, arms: Sequence[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--families", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="rows and every trial")

@@ -89,9 +89,12 @@ class Client:
 
     async def submit(
         self, script: Script, *, settings: Settings, models: Models, cwd: Path, args: bytes | None = None, version: str,
-        tags: Iterable[str] = (),
+        tags: Iterable[str] = (), tools: Iterable[str] = (),
     ) -> str:  # fmt: skip
-        """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given."""
+        """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given.
+
+        `tools` are names of tools that whoever executes it brings along.
+        """
         model = models.get(models.default(settings.model))
         _refuse_unknown_price(model, settings)
         run_id = self._store.new_run_id()
@@ -110,6 +113,7 @@ class Client:
             base_url=settings.base_url,
             phases=_phases(script),
             tags=tuple(checked_tag(tag) for tag in tags),
+            tools=tuple(tools),
             simulated=model.simulated,
             bounds=_bounds(model, settings),
             version=await asyncio.to_thread(_made_with, version, priced=isinstance(model, ProviderModel)),

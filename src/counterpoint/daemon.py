@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,8 @@ from counterpoint.settings import Settings
 from counterpoint.store.journal import Journal
 from counterpoint.store.runs import Store
 from counterpoint.tools import jail, mcp
-from counterpoint.tools.mcp import Server, load_servers
+from counterpoint.tools.mcp_servers import Server, load_servers
+from counterpoint.tools.own import FunctionTool
 from counterpoint.tools.policy import Access, Policy
 from counterpoint.tools.websearch import service_of
 from counterpoint.view import RunView
@@ -72,6 +73,8 @@ class Orders:
     """What this attempt changes of the run's bounds."""
     waits_for_people: bool = False
     waits_for_quota: bool = False
+    tools: Mapping[str, FunctionTool] = field(default_factory=dict[str, FunctionTool])
+    """Tools of the program that gives the orders, by their names."""
     listeners: tuple[Listener, ...] = ()
     """Each is called with the events as they become durable."""
     started: Callable[[Run], None] | None = None
@@ -132,6 +135,7 @@ async def _attempt(
     types, warnings = load_types(Path(view.cwd))
     workshop, servers, more = await asyncio.to_thread(_furnish, store, view, {**view.bounds, **orders.bounds})
     left = await differing(view) if (view.attempt or view.parent) and orders.reuse != "none" else []
+    workshop.own = orders.tools
     plan = Plan(
         script=orders.script or await recorded_script(journal.read_value, view),
         edited=orders.script is not None,
@@ -140,7 +144,7 @@ async def _attempt(
         changes=orders.changes,
         bounds=orders.bounds,
         types=types,
-        warnings=(*warnings, *more, *([warning(left)] if left else [])),
+        warnings=(*warnings, *more, *([warning(left)] if left else []), *_without(view, orders)),
         instructions=tuple(workshop.instructions.sources),
         recall=workshop.recall,
         unjailed=await _unjailed({**Settings().bounds(), **view.bounds, **orders.bounds}),
@@ -172,6 +176,11 @@ async def _attempt(
     if workshop.recall and ended.status not in (RunStatus.PAUSED, RunStatus.WAITING):
         await asyncio.to_thread(_record_uses, workshop.recall, run.view)
     return ended
+
+
+def _without(view: RunView, orders: Orders) -> list[str]:
+    absent = [name for name in view.tools if name not in orders.tools]
+    return [f"Tools of the program that began this run are not here: {', '.join(absent)}."] if absent else []
 
 
 async def _unjailed(bounds: dict[str, Any]) -> bool:

@@ -20,7 +20,7 @@ import msgspec
 
 from counterpoint import daemon, settings
 from counterpoint.ceilings import read_budgets
-from counterpoint.client import Client, load_script
+from counterpoint.client import Client
 from counterpoint.dream import canary, inbox, verify, watch
 from counterpoint.dream.canary import Tasks, Trial
 from counterpoint.dream.cluster import Conflict, cluster
@@ -44,7 +44,7 @@ from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.versions import Move, Version
 from counterpoint.models.messages import Model
 from counterpoint.models.registry import Models
-from counterpoint.script.find import BUNDLED
+from counterpoint.script.find import BUNDLED, load
 from counterpoint.settings import Settings
 from counterpoint.store.runs import Store
 from counterpoint.version import VERSION
@@ -272,7 +272,7 @@ class _Dream:
         return await self._client.value(run_id, view.result)
 
     async def _submit(self, args: dict[str, Any], bounds: dict[str, Any]) -> str:
-        script = await load_script(BUNDLED / "dream.js")
+        script = await asyncio.to_thread(load, BUNDLED / "dream.js")
         chosen = dataclasses.replace(self._settings, **{**ITS_OWN, **bounds})
         return await self._client.submit(
             script, settings=chosen, models=self._models, cwd=self._folder, args=msgspec.json.encode(args),

@@ -151,6 +151,8 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     version: str = ""
     """Counterpoint's, the script engine's and the price list's, as ``0.1.0 quickjs-ng/0.17 genai-prices/0.2.3``."""
     tags: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    """Names of the tools that the program which began the run gave to its agents: they are there only where it is."""
     parent: Parent | None = None
     """Of a fork: the events behind this one, up to the parent's number, are the parent's."""
 

@@ -225,6 +225,8 @@ class RunView:
     parent: Parent | None = None
     """What it was forked from."""
     tags: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    """Tools of the program that began it."""
     started_at: float | None = None
     ended_at: float | None = None
     paused_until: float | None = None
@@ -348,7 +350,7 @@ def _run_created(view: RunView, event: RunCreated, at: float) -> None:
     for name in ("run_id", "name", "description", "script", "source", "args", "model", "base_url", "cwd", "seed"):
         setattr(view, name, getattr(event, name))
     view.simulated, view.version, view.bounds, view.created_at = event.simulated, event.version, dict(event.bounds), at
-    view.parent, view.tags = event.parent, event.tags
+    view.parent, view.tags, view.tools = event.parent, event.tags, event.tools
     for phase in event.phases:
         title = str(phase.get("title", ""))
         view.phases[title] = PhaseView(title, declared=True, detail=str(phase.get("detail") or ""))

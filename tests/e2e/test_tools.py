@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -596,95 +595,6 @@ def test_an_agent_type_brings_its_skills_its_rules_and_what_has_no_effect_is_tol
     system = scripted.cpt("show", "@last", "a1", "--json").json["system"]
     assert "You brew." in system
     assert "Boil water first." in system
-
-
-# --- MCP servers ---------------------------------------------------------------------------------------------------
-
-SERVER = """
-import os, sys
-from pathlib import Path
-from mcp.server.mcpserver import MCPServer
-from mcp.types import ToolAnnotations
-
-Path("starts").open("a").write("x")
-server = MCPServer("shelf")
-
-@server.tool(annotations=ToolAnnotations(read_only_hint=True))
-def count(word: str) -> str:
-    return f"{len(word)} letters; {os.environ.get('GIVEN')}; {os.environ.get('MY_TOKEN')}"
-
-@server.tool()
-def put(word: str) -> str:
-    Path("put").write_text(word)
-    return "put"
-
-@server.tool()
-def fail() -> str:
-    raise ValueError("no luck")
-
-server.run()
-"""
-
-
-@pytest.fixture
-def shelf(scripted: Scripted) -> Path:
-    """A folder with a server of three tools, and one that cannot be started."""
-    folder = scripted.cpt.folder
-    (folder / "shelf.py").write_text(SERVER)
-    servers = {
-        "shelf": {"command": sys.executable, "args": ["shelf.py"], "env": {"GIVEN": "${MY_WORD:-nothing}"}},
-        "broken": {"command": "/nowhere"},
-    }
-    (folder / ".mcp.json").write_text(json.dumps({"mcpServers": servers}))
-    return folder
-
-
-def test_agents_share_one_server_and_use_the_tools_that_rules_allow(scripted: Scripted, shelf: Path) -> None:
-    calls = json.dumps([("mcp__shelf__count", {"word": "tea"}), ("mcp__shelf__put", {"word": "x"})])
-    body = f"return await parallel([1, 2, 3].map((n) => () => agent({json.dumps(calls)}, {{label: `n${{n}}`}})))"
-    ended = scripted.run(body, "--allow", "mcp__shelf__count", "--trust-project", MY_WORD="word", MY_TOKEN="hush")
-    assert ended.code == 0, ended.err + ended.out
-    assert (shelf / "starts").read_text() == "x"
-    shown = json.dumps(scripted.cpt("show", "@last", "a1", "--json").json["transcript"])
-    assert "3 letters; word; None" in shown
-    assert "You have no tool 'mcp__shelf__put'" in shown
-    assert not (shelf / "put").exists()
-
-
-def test_a_server_that_nobody_may_use_or_that_is_not_trusted_is_not_started(scripted: Scripted, shelf: Path) -> None:
-    scripted.agent([], "--trust-project")
-    ended = scripted.agent([], "--allow", "mcp__shelf")
-    assert any("not started: --trust-project" in line for line in ended.json["log"])
-    assert not (shelf / "starts").exists()
-
-
-def test_a_server_that_fails_costs_its_tools_only_and_readers_get_only_what_reads(
-    scripted: Scripted, shelf: Path
-) -> None:
-    calls: list[tuple[str, dict[str, Any]]] = [
-        ("mcp__shelf__fail", {}),
-        ("mcp__shelf__put", {"word": "x"}),
-        ("mcp__shelf__put", {"wrong": 1}),
-    ]
-    ended = scripted.agent(calls, "--allow", "mcp__*", "--trust-project")
-    assert any("MCP server broken could not be started" in line for line in ended.json["log"])
-    shown = json.dumps(scripted.cpt("show", "@last", "a1", "--json").json["transcript"])
-    assert "The server says that this is an error." in shown
-    assert "word: is required" in shown
-    assert (shelf / "put").exists()
-    (shelf / "put").unlink()
-    options = "{agentType: 'reviewer', tools: ['*', 'mcp__shelf']}"
-    scripted.agent(calls[1:2], "--allow", "mcp__*", "--trust-project", options=options)
-    assert not (shelf / "put").exists()
-
-
-def test_the_script_calls_a_server_under_the_same_rules(cpt: Program, fake: Fake, shelf: Path) -> None:
-    body = """
-    const told = await counterpoint.tool('mcp__shelf__count', {word: 'tea'})
-    return [told, await counterpoint.tool('mcp__shelf__put', {word: 'x'}).catch((e) => e.name)]
-    """
-    ended = cpt.run(body, "--allow", "mcp__shelf__count", "--trust-project")
-    assert ended.json["result"] == ["3 letters; nothing; None", "DeniedError"], ended.err
 
 
 # --- searching the web ---------------------------------------------------------------------------------------------

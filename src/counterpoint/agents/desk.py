@@ -29,7 +29,9 @@ from counterpoint.tools.guard import Ask, AskUnjailed, Denied, Guard, patiently
 from counterpoint.tools.jail import Cell
 from counterpoint.tools.mcp import Hub
 from counterpoint.tools.memory import MemoryLookup
+from counterpoint.tools.own import FunctionTool
 from counterpoint.tools.policy import Permissions, Policy
+from counterpoint.tools.toolsearch import on_demand
 from counterpoint.tools.websearch import NOT_HERE, Service, WebSearch
 
 
@@ -57,9 +59,13 @@ class Workshop:
     """MCP servers."""
     search: Service | None = None
     """Whom WebSearch asks."""
+    own: Mapping[str, FunctionTool] = field(default_factory=dict[str, FunctionTool])
+    """Tools that the run's program has given, by their names."""
 
     async def find(self, name: str) -> Tool | None:
-        """A tool that is made here, for the script: WebSearch, or one of an MCP server."""
+        """A tool that is made here, for the script: one of the program's own, WebSearch, or one of an MCP server."""
+        if name in self.own:
+            return self.own[name]
         if name == "WebSearch" and self.search is not None:
             return WebSearch(self.search)
         return await self.hub.find(name) if self.hub is not None else None
@@ -79,9 +85,12 @@ class Workshop:
             tools = [*tools, WebSearch(self.search)]
         elif self.search is None and any(name.partition("(")[0].strip() == "WebSearch" for name in task.tools or ()):
             parts.append(NOT_HERE)
+        policy = Policy.of(task.permissions)
+        tools = [*tools, *(tool for name, tool in self.own.items() if _wants(name, task) and policy.may(tool.access))]
         if self.hub is not None:
-            served = await self.hub.tools(Policy.of(task.permissions), task.servers)
-            tools = [*tools, *(tool for tool in served if _wants_server(tool.spec.name, task))]
+            served = await self.hub.tools(policy, task.servers)
+            served = [tool for tool in served if _wants_server(tool.spec.name, task)]
+            tools = [*tools, *on_demand(served, task.tools or ())]
         return msgspec.structs.replace(task, system="\n\n".join(filter(None, parts))), tools
 
     @contextlib.asynccontextmanager

@@ -23,8 +23,14 @@ ENTROPY = 3.4
 """Bits a character, from which a long token of letters and figures is taken for a secret."""
 _TOKEN = re.compile(r"(?<![A-Za-z0-9_/.+-])[A-Za-z0-9_+=-]{24,512}(?![A-Za-z0-9_/+.-])")
 _NAMED = re.compile(
-    r"(?i)\b((?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|credential)s?\b[\"']?\s*(?:[:=]|\bis\b)\s*[\"']?)([^\s\"',;]{4,200})"
+    r"""
+    (\b(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|credential)s?\b[^\n:=]{0,30}?
+    (?: [:=]\s*["']? | \bis\s+["']?(?=[^\s"',;]{0,100}[\d!$%&*+=?@^~]) ))
+    ([^\s"',;\[]{4,200})
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
+"""A word for a secret, and what is said to be one. After a mere "is" it must have a figure or sign in it."""
 _MAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\b")
 _BLOB = re.compile(
     r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{4}){6,}(?:[A-Za-z0-9+/]{2,3}={0,2})?|(?:[0-9a-fA-F]{2}){16,}|(?:%[0-9a-fA-F]{2}){4,}"

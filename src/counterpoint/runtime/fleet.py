@@ -63,6 +63,7 @@ class Fleet:
         types: dict[str, AgentType],
         changes: dict[str, Change],
         pauses: Pauses,
+        own_tools: frozenset[str] = frozenset(),
         recall: Recall | None = None,
     ) -> None:
         self.attempt = attempt
@@ -80,6 +81,7 @@ class Fleet:
             bounds=bounds,
             types=types,
             general_for_unknown=bounds["unknown_agents"] == "general",
+            own_tools=own_tools,
         )
         self._called = 0
         self._new_agents = len(attempt.replay.agent_ids)

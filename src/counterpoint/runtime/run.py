@@ -141,6 +141,7 @@ class Run:
             types=plan.types,
             changes=plan.changes,
             pauses=self,
+            own_tools=frozenset(self._workshop.own),
             recall=plan.recall,
         )
         self._group: asyncio.TaskGroup | None = None

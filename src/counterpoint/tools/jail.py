@@ -47,6 +47,10 @@ SECRETS = (
     ".gem/credentials", ".terraform.d", ".vault-token",
 )  # fmt: skip
 """In the home folder; not shown in the jail."""
+KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs")
+"""Of ``/proc``: what the kernel is set by. Root may write it without any capability, and for the whole machine."""
+KERNEL_HIDDEN = ("kcore", "keys", "timer_list", "sched_debug")
+"""Of ``/proc``: what the kernel tells root of everybody."""
 EMPTIED = ("/tmp", "/var/tmp", "/run", "/dev/shm")  # noqa: S108 (they are made anew)
 GIT_GUARDED = ("config", "config.worktree", "hooks", "info", "commondir", "gitdir", "modules", "objects/info")
 
@@ -138,6 +142,10 @@ def _bubblewrap(cell: Cell) -> list[str]:
     options += ["--unshare-uts", "--unshare-cgroup-try", "--cap-drop", "ALL"]
     options += [] if cell.network else ["--unshare-net"]
     options += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    for name in KERNEL:
+        options += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
+    for name in KERNEL_HIDDEN:
+        options += ["--ro-bind", "/dev/null", f"/proc/{name}"] if Path("/proc", name).exists() else []
     for _, mount in sorted(_mounts(cell), key=lambda item: len(item[0].parts)):  # what lies deeper comes later
         options += mount
     return [*options, "--chdir", str(cell.root)]
@@ -210,7 +218,8 @@ def _real(path: Path) -> Path:
 
 
 def _order(cell: Cell, lifeline: int) -> jail_child.Order:
-    hidden = [*secrets_of(Path.home()), *cell.hidden, Path("/run"), Path("/tmp"), Path("/var/tmp")]  # noqa: S108 (hidden)
+    emptied = [Path(name) for name in ("/run", "/tmp", "/var/tmp", "/dev")]  # noqa: S108 (hidden; /dev: root reads disks)
+    hidden = [*secrets_of(Path.home()), *cell.hidden, *emptied]
     writable = [cell.root, *cell.more_writable] if cell.writable else []
     inside = [path for path in cell.hidden if path.is_relative_to(cell.root) and path != cell.root]
     return jail_child.Order(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +14,9 @@ from counterpoint.errors import HookError, UsageError
 from counterpoint.events import Fault, Outcome
 from counterpoint.models.messages import Answer, Effort, Message, Model, Request
 from counterpoint.models.registry import Models
+from counterpoint.tools.base import Tool
 from counterpoint.tools.registry import select
+from counterpoint.tools.toolsearch import ToolSearch
 from counterpoint.workers.executor import Allowance, Claim
 from counterpoint.workers.prefix import Prefixes
 
@@ -39,10 +42,10 @@ class LocalExecutor:
             model = await self._models.ready(task.model)
         except UsageError as error:
             return AgentResult(Outcome.FAILED, fault=Fault("ProviderError", error.message, kind="rejected"))
-        tools = select(task.tools, task.disallowed) if model.tools else []
+        tools = select(task.tools, task.disallowed, frozenset(self._workshop.own)) if model.tools else []
         try:
             task, tools = await self._workshop.furnished(task, list(tools))
-            send = self._sender(task, model, observer)
+            send = _with_what_was_found(tools, self._sender(task, model, observer))
             if not tools and not task.isolated:  # nothing that it could do needs a place to do it in
                 return await run_agent(task, model, send, tools, observer, history)
             async with self._workshop.room(task, observer) as (here, desk):
@@ -93,6 +96,19 @@ class LocalExecutor:
                 return await within_budget(request, on_retry)
 
         return within_budget if model.simulated else in_turn
+
+
+def _with_what_was_found(tools: Sequence[Tool], send: Send) -> Send:
+    """Requests carry also the tools that the agent has looked for, where it has such as have to be looked for."""
+    search = next((tool for tool in tools if isinstance(tool, ToolSearch)), None)
+    if search is None:
+        return send
+
+    async def with_found(request: Request, on_retry: OnRetry) -> Answer:
+        found = search.asked_for(request.messages)
+        return await send(msgspec.structs.replace(request, tools=[*request.tools, *found]), on_retry)
+
+    return with_found
 
 
 def _priced(answer: Answer, model: Model) -> Answer:
