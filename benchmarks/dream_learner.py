@@ -114,7 +114,7 @@ class Learner:
         self, plain: str, verb: str, advice: str | None, mine: Sequence[Tried], lot: random.Random
     ) -> list[list[str]]:
         """What it will try, best first: each a command, or a remedy and the command."""
-        named = next((m[1].split(", ") for t in mine if (m := _NAMED.search(t.output))), [])
+        named = next((m[1].split(", ") for t in mine if (m := _NAMED.search(t.output))), list[str]())
         lot.shuffle(named)
         option = next((m[1] for t in mine if (m := re.search(rf"{verb}: (\w+) refused", t.output))), None)
         plans = [_plan(plain, advice)] if advice else []
