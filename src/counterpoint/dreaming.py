@@ -58,8 +58,8 @@ EXIT_CODES: dict[Status, int] = {
     "published": 0, "nothing": 0, "waiting": 3, "budget": 5, "paused": 6, "rejected": 7, "failed": 1, "conflict": 1,
 }  # fmt: skip
 ITS_OWN: dict[str, Any] = {
-    "allow": (), "ask": (), "network": False, "trust_project": False, "instructions": (), "budgets": (),
-    "budget_tokens": None, "budget_usd": None, "budget_reserve": 0.0, "strict": False, "portable": False,
+    "allow": (), "ask": (), "network": False, "trust_project": False, "instructions": (), "memory": False,
+    "budgets": (), "budget_tokens": None, "budget_usd": None, "budget_reserve": 0.0, "strict": False, "portable": False,
 }  # fmt: skip
 """Settings of the runs that a dream makes: its agents have no tools, and are told nothing but their prompt."""
 
@@ -318,7 +318,7 @@ class _Dream:
             brought += [(item, chunk.refs) for item in items]
         total = len(self._plan.chunks)
         findings.readers = (sum(a.items is not None for a in answers.values()), total)
-        located = locate(brought, self._sessions)
+        located = locate(brought, self._sessions, cleaner_of(self._entries))
         claims = [*located.claims, *(hit.claim for hit in detect(self._ordered()) if hit.claim is not None)]
         findings.items = len(brought) + len(claims) - len(located.claims)
         clusters, conflicts = cluster(claims)

@@ -50,8 +50,8 @@ def _chunks_of(session: Session, wanted: set[int], notes: list[str], cleaner: Cl
     refs: dict[str, Ref] = {}
     empty = len(lines)
     for place, part, start, end in _pieces(session, wanted):
-        said = session.said[place]
-        text = cleaner.shown(said.text[start:end], recalled=part.author is not Author.USER).strip()
+        said, person = session.said[place], part.author is Author.USER
+        text = cleaner.shown(cleaner.lived(said.text, by_person=person)[start:end], echoes=person).strip()
         if not text or text == "[memory cut]":
             continue
         if len(lines) > empty and sum(map(len, lines)) + len(text) > CHUNK:
