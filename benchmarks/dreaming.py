@@ -133,7 +133,7 @@ async def live(number: int, seed: int, rates: Rates, root: Path) -> Lived:
 
 
 async def _dream(lived: Lived, rates: Rates, style: str) -> None:
-    """One dream, when the user wants reports in this style. What its reader says is kept, for arms that do not check."""
+    """One dream, when the user wants reports in this style. What its reader says is kept for arms that do not check."""
     dreamer = Dreamer(lived.seed, rates, lambda note: lived.family.holds(note, style))
     report = await dream_of(
         state=lived.folder / ".state", folder=lived.folder, model=dreamer, wish=Wish(policy=TRUSTING)
