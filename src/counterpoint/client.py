@@ -374,6 +374,9 @@ class Client:
             "value": await self.value(view.run_id, agent.value),
             "raw": await self.value(view.run_id, agent.raw),
             "transcript": await self.transcript(view.run_id, agent.id),
+            "notes": agent.notes,
+            "cited": agent.cited,
+            "contradicted": agent.contradicted,
         }
         if agent.workspace is not None:
             made = agent.workspace

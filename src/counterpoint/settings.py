@@ -113,6 +113,8 @@ class Settings:
     """A command that is run in each new worktree first."""
     instructions: tuple[str, ...] = ("AGENTS.md", "CLAUDE.md")
     """Files that agents with tools are told, from the repository's root down to the run's folder."""
+    private: bool = False
+    """Dreams do not read the run."""
     memory: bool = True
     """Agents are told notes from earlier sessions, where there are any."""
     memory_tokens: int = 1500
@@ -208,7 +210,7 @@ BOUNDS = (
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",
-    "memory", "memory_tokens",
+    "memory", "memory_tokens", "private",
     "trust_project", "search_url", "search_kind",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip

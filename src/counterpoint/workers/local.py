@@ -66,9 +66,10 @@ class LocalExecutor:
         limiter = self._models.limiter_of(model)
 
         async def limited(request: Request, on_retry: OnRetry) -> Answer:
-            return await limiter.send(
+            answer = await limiter.send(
                 model, request, retries=task.retries, max_wait_s=task.max_wait_s, on_retry=on_retry
             )
+            return _priced(answer, model)
 
         async def within_budget(request: Request, on_retry: OnRetry) -> Answer:
             if not self._allowance.bounded:
@@ -118,6 +119,14 @@ def _with_what_was_found(tools: Sequence[Tool], send: Send) -> Send:
         return await send(msgspec.structs.replace(request, tools=[*request.tools, *found]), on_retry)
 
     return with_found
+
+
+def _priced(answer: Answer, model: Model) -> Answer:
+    """The answer with what it cost: a model of the caller's own may count tokens and leave the price to `cost`."""
+    if answer.usage.usd:
+        return answer
+    usage = msgspec.structs.replace(answer.usage, usd=model.cost(answer.usage))
+    return msgspec.structs.replace(answer, usage=usage)
 
 
 class _Patience:
