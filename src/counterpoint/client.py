@@ -378,6 +378,9 @@ class Client:
             "value": await self.value(view.run_id, agent.value),
             "raw": await self.value(view.run_id, agent.raw),
             "transcript": await self.transcript(view.run_id, agent.id),
+            "notes": agent.notes,
+            "cited": agent.cited,
+            "contradicted": agent.contradicted,
         }
         if agent.workspace is not None:
             made = agent.workspace
@@ -435,6 +438,7 @@ def agent_row(agent: AgentView) -> dict[str, Any]:
         "line": agent.line,
         "workflow": agent.workflow,
         "doing": agent.doing,
+        **({"compactions": agent.compactions} if agent.compactions else {}),
     }
 
 

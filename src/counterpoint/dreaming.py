@@ -20,7 +20,7 @@ import msgspec
 
 from counterpoint import daemon, settings
 from counterpoint.ceilings import read_budgets
-from counterpoint.client import Client, load_script
+from counterpoint.client import Client
 from counterpoint.dream import canary, inbox, verify, watch
 from counterpoint.dream.canary import Tasks, Trial
 from counterpoint.dream.cluster import Conflict, cluster
@@ -44,7 +44,7 @@ from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.versions import Move, Version
 from counterpoint.models.messages import Model
 from counterpoint.models.registry import Models
-from counterpoint.script.find import BUNDLED
+from counterpoint.script.find import BUNDLED, load
 from counterpoint.settings import Settings
 from counterpoint.store.runs import Store
 from counterpoint.version import VERSION
@@ -58,8 +58,8 @@ EXIT_CODES: dict[Status, int] = {
     "published": 0, "nothing": 0, "waiting": 3, "budget": 5, "paused": 6, "rejected": 7, "failed": 1, "conflict": 1,
 }  # fmt: skip
 ITS_OWN: dict[str, Any] = {
-    "allow": (), "ask": (), "network": False, "trust_project": False, "instructions": (), "budgets": (),
-    "budget_tokens": None, "budget_usd": None, "budget_reserve": 0.0, "strict": False, "portable": False,
+    "allow": (), "ask": (), "network": False, "trust_project": False, "instructions": (), "memory": False,
+    "budgets": (), "budget_tokens": None, "budget_usd": None, "budget_reserve": 0.0, "strict": False, "portable": False,
 }  # fmt: skip
 """Settings of the runs that a dream makes: its agents have no tools, and are told nothing but their prompt."""
 
@@ -272,7 +272,7 @@ class _Dream:
         return await self._client.value(run_id, view.result)
 
     async def _submit(self, args: dict[str, Any], bounds: dict[str, Any]) -> str:
-        script = await load_script(BUNDLED / "dream.js")
+        script = await asyncio.to_thread(load, BUNDLED / "dream.js")
         chosen = dataclasses.replace(self._settings, **{**ITS_OWN, **bounds})
         return await self._client.submit(
             script, settings=chosen, models=self._models, cwd=self._folder, args=msgspec.json.encode(args),
@@ -318,7 +318,7 @@ class _Dream:
             brought += [(item, chunk.refs) for item in items]
         total = len(self._plan.chunks)
         findings.readers = (sum(a.items is not None for a in answers.values()), total)
-        located = locate(brought, self._sessions)
+        located = locate(brought, self._sessions, cleaner_of(self._entries))
         claims = [*located.claims, *(hit.claim for hit in detect(self._ordered()) if hit.claim is not None)]
         findings.items = len(brought) + len(claims) - len(located.claims)
         clusters, conflicts = cluster(claims)

@@ -201,6 +201,7 @@ ProviderErrorKind = Literal[
     "timeout",  # no byte for too long: retried
     "auth",  # 401, 403: the key is refused; never retried
     "rejected",  # any other 4xx: never retried
+    "too_long",  # the conversation is longer than the model's context: shortened once, else the agent ends
     "refusal",  # the model declined, or a content filter stopped it: never retried
 ]
 RETRYABLE: frozenset[str] = frozenset({"rate_limited", "overloaded", "unreachable", "dropped", "malformed", "timeout"})

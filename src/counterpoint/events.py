@@ -329,6 +329,25 @@ class AgentTurned(Event, frozen=True, tag="agent_turned"):
     note: str = ""
 
 
+class AgentCompacted(Event, frozen=True, tag="agent_compacted"):
+    """The agent's conversation was too long for its model, which is sent less of it from now on: old results left out
+    or cut, older messages replaced by notes of its own. Its transcript keeps all, and has the notes."""
+
+    agent: str
+    cause: Literal["window", "provider"] = "window"
+    """It came near the model's window; or the provider refused it for its length."""
+    before: int = 0
+    """Tokens of the conversation: the provider's last count, and an estimate of what came since."""
+    after: int = 0
+    """An estimate."""
+    messages: int = 0
+    """Messages that are left out."""
+    results: int = 0
+    """Tool results that are left out or cut."""
+    usage: Usage = Usage()
+    """What the notes cost."""
+
+
 class ToolUsed(Event, frozen=True, tag="tool_used"):
     """A tool call of an agent ended."""
 
@@ -580,6 +599,7 @@ AnyEvent = (
     | InstructionsLoaded
     | MemoryOpened
     | AgentTurned
+    | AgentCompacted
     | ToolUsed
     | ToolDenied
     | AgentRetried

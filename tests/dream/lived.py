@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from counterpoint.dream.canary import Tasks
 from counterpoint.dream.inbox import Policy
 from counterpoint.dream.prepare import Wish
 from counterpoint.dream.record import Report
@@ -30,6 +31,7 @@ from counterpoint.events import (
 )
 from counterpoint.memory.entries import Entry
 from counterpoint.memory.places import project_store
+from counterpoint.memory.versions import Move
 from counterpoint.models.messages import AssistantTurn, Message, ToolCall, ToolResult, ToolTurn, UserTurn
 from counterpoint.store.blobs import as_value
 from counterpoint.store.runs import Store
@@ -80,15 +82,44 @@ class Place:
                 await journal.durable(journal.append(RunEnded(status)).seq)
             return run_id
 
-    async def dream(self, model: ScriptedModel, *, trust: bool = True, **wish: Any) -> Report:
+    async def dream(
+        self,
+        model: ScriptedModel,
+        *,
+        trust: bool = True,
+        tasks: Tasks | None = None,
+        concurrency: int = 16,
+        **wish: Any,
+    ) -> Report:
         """One dream; with `trust`, what passes is put in force, whatever its tier, and without tasks."""
         policy = Policy(auto=[0, 1, 2, 3], unproven=True) if trust else Policy()
         given = Wish(policy=policy, **wish)
-        return await dream_of(state=self.state, folder=self.project, model=model, wish=given)
+        return await dream_of(
+            state=self.state,
+            folder=self.project,
+            model=model,
+            wish=given,
+            tasks=tasks,
+            retries=0,
+            concurrency=concurrency,
+        )
+
+    def remember(self, *notes: Entry, actor: str = "dream", at: float = 10.0) -> str:
+        """Puts these notes in force, beside those that are, and gives the version's id."""
+        head = self.memory.head()
+        entries = self.memory.entries(head) | {note.id: note for note in notes}
+        version = self.memory.keep(entries, parent=head, actor=actor, at=at)
+        self.memory.publish(version.id, head, Move(after=version.id, actor=actor, at=at))
+        return version.id
 
     def notes(self) -> list[Entry]:
         """The notes in force."""
         return [entry for entry in self.memory.entries(self.memory.head()).values() if entry.active]
+
+
+def everything_below(folder: Path) -> bytes:
+    """The bytes of all files below a folder, and their names."""
+    return b"\n".join(str(path).encode() + path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 def _messages(prompt: str, turns: Sequence[Turn]) -> list[Message]:
@@ -107,8 +138,8 @@ def _messages(prompt: str, turns: Sequence[Turn]) -> list[Message]:
     return messages
 
 
-def item(text: str, *quotes: str, **more: Any) -> dict[str, Any]:
-    """An item of a reader, whose quotes are looked up in what the reader is shown (see `reader`)."""
+def item(text: str, *quotes: str | dict[str, str], **more: Any) -> dict[str, Any]:
+    """An item of a reader. Quotes that are bare texts are looked up in what the reader is shown (see `reader`)."""
     return {"kind": "fact", "subject": "the project", "aspect": text[:40], "text": text, "quotes": list(quotes), **more}
 
 
@@ -119,13 +150,18 @@ def reader(*items: dict[str, Any], times: int | None = None) -> Step:
         shown = dict(re.findall(r"^\[(q\d+)\] (.*?)(?=^\[q\d+\] |\Z)", asked.prompt, re.MULTILINE | re.DOTALL))
         found: list[dict[str, Any]] = []
         for each in items:
-            places = [(ref, quote) for quote in each["quotes"] for ref, text in shown.items() if quote in text]
-            if places:
-                quotes = {quote: {"ref": ref, "text": quote} for ref, quote in reversed(places)}
-                found.append({**each, "quotes": list(quotes.values())})
-        return {"items": found[:6]}
+            quotes = [quote for given in each["quotes"] if (quote := _placed(given, shown)) is not None]
+            if quotes and len(found) < 6:
+                found.append({**each, "quotes": quotes})
+        return {"items": found}
 
     return Step(answer, label="reader*", times=times)
+
+
+def _placed(quote: str | dict[str, str], shown: dict[str, str]) -> dict[str, str] | None:
+    if not isinstance(quote, str):
+        return quote
+    return next(({"ref": ref, "text": quote} for ref, text in shown.items() if quote in text), None)
 
 
 def skeptics(*, refute: str = "\0", times: int | None = None) -> Step:

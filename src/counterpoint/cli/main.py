@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "workflows": ("workflows", "Saved workflows."),
     "agents": ("agents", "Agent types."),
     "models": ("models", "Models and where they come from."),
+    "memory": ("memory", "Notes that agents are told."),
     "dream": ("dream", "Learn from past runs: notes with checked evidence."),
     "init": ("init", "Set a repository up: settings and a first workflow."),
     "doctor": ("doctor", "Look at what this machine has of what runs need."),

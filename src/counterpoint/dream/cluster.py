@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from difflib import SequenceMatcher
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from counterpoint.dream.items import Claim
 from counterpoint.memory.entries import Author, Entry, Evidence
@@ -14,6 +17,14 @@ ALIKE = 0.5
 """Likeness from which two texts under different keys are taken to be about the same."""
 NEAR = 0.25
 """Likeness, or share of words, from which two texts under one key are taken to say the same."""
+
+SAYING = frozenset(
+    ("run", "runs", "execute", "executes", "use", "uses", "call", "calls", "need", "needs", "require", "requires",
+     "want", "wants", "take", "takes", "lie", "lies", "live", "lives", "stand", "stands", "known", "named",
+     "called", "set")
+)  # fmt: skip
+"""Words in which two sayings of one thing differ."""
+_TOKEN = re.compile(r"[^\W_]+(?:[-'._/=:][^\W_]+)*")
 
 Relation = Literal["same", "conflict", "apart"]
 
@@ -58,43 +69,84 @@ class Conflict:
     """What was decided: the later word of a person, or nothing."""
 
 
-def relation(one: tuple[str, str, str, str, str], other: tuple[str, str, str, str, str]) -> tuple[Relation, str]:
-    """How two texts stand to each other, and why they conflict. Each is (scope, kind, key, polarity, text)."""
-    if one[0] != other[0]:
+def relation(one: Facets, other: Facets) -> tuple[Relation, str]:
+    """How two texts stand to each other, and why they conflict."""
+    if one.scope != other.scope:
         return "apart", ""
-    (_, kind, key, polarity, text), (_, other_kind, other_key, other_polarity, other_text) = one, other
-    if same_words(text, other_text):
+    if same_words(one.text, other.text):
         return "same", ""
-    alike = likeness(text, other_text)
-    one_key = key == other_key
-    if not one_key and alike < ALIKE and not _opposite(text, other_text):
-        return "apart", ""
-    why = contradiction(text, other_text)
-    if {polarity, other_polarity} == {"positive", "negative"}:
-        why = why or "one is for it and the other against it"
-    if not why and (alike >= NEAR or _shared(text, other_text) >= 0.6):
+    return _under_one_key(one, other) if one.key == other.key else _under_two_keys(one, other)
+
+
+def _under_one_key(one: Facets, other: Facets) -> tuple[Relation, str]:
+    """One subject and aspect: what does not say the same cannot hold beside it."""
+    why = contradiction(one.text, other.text) or _against(one, other) or _other_value(one.text, other.text)
+    if not why and (_shared(one.text, other.text) >= 0.6 or likeness(one.text, other.text) >= NEAR):
         return "same", ""
-    if one_key and kind == other_kind:
+    if one.kind == other.kind:
         return "conflict", why or "they say different things of one matter"
-    return ("conflict", why) if why and alike >= ALIKE else ("apart", "")
+    return "apart", ""
 
 
-def _opposite(one: str, other: str) -> bool:
-    """Whether one text is the other with a negation, whatever keys they have."""
-    return bool(contradiction(one, other)) and _shared(one, other) >= 0.8
+def _under_two_keys(one: Facets, other: Facets) -> tuple[Relation, str]:
+    """Two subjects, perhaps two names for one. Other figures are then other things, and no contradiction."""
+    if _shared(one.text, other.text) < ALIKE or likeness(one.text, other.text) < ALIKE:
+        return "apart", ""
+    why = contradiction(one.text, other.text) or _against(one, other) or _other_value(one.text, other.text)
+    if not why:
+        return "same", ""
+    negated = "negates" in why or bool(_against(one, other))
+    return ("conflict", why) if negated and _shared(one.text, other.text) >= 0.8 else ("apart", "")
+
+
+def _against(one: Facets, other: Facets) -> str:
+    against = {one.polarity, other.polarity} == {"positive", "negative"}
+    return "one is for it and the other against it" if against else ""
+
+
+def _other_value(one: str, other: str) -> str:
+    """Whether the texts are the same but for one name or value, which is another."""
+    mine, theirs = _tokens(one), _tokens(other)
+    changes = [op for op in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes() if op[0] != "equal"]
+    if len(changes) != 1 or changes[0][0] != "replace":
+        return ""
+    _, a, b, c, d = changes[0]
+    small = b - a <= 2 and d - c <= 2 and 2 * (b - a) <= len(mine) and 2 * (d - c) <= len(theirs)
+    return "they name different values" if small and not {*mine[a:b], *theirs[c:d]} <= SAYING else ""
+
+
+@lru_cache(maxsize=8192)
+def _tokens(text: str) -> tuple[str, ...]:
+    """The words that carry meaning, in their order; compounds whole."""
+    return tuple(token for token in _TOKEN.findall(text.casefold()) if words(token))
+
+
+@lru_cache(maxsize=8192)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(words(text))
 
 
 def _shared(one: str, other: str) -> float:
-    mine, theirs = set(words(one)), set(words(other))
+    mine, theirs = _words(one), _words(other)
     return len(mine & theirs) / max(1, min(len(mine), len(theirs)))
 
 
-def facets(given: Claim | Entry) -> tuple[str, str, str, str, str]:
-    """What `relation` looks at."""
+class Facets(NamedTuple):
+    """What of a claim or note says whether it is the same as another."""
+
+    scope: str
+    kind: str
+    key: str
+    polarity: str
+    text: str
+
+
+def facets(given: Claim | Entry) -> Facets:
+    """Those of a claim or a note."""
     if isinstance(given, Entry):
-        return given.scope, given.kind.value, given.key, given.polarity, given.text
+        return Facets(given.scope, given.kind.value, given.key, given.polarity, given.text)
     item = given.item
-    return item.scope, item.kind.value, given.key, item.polarity, item.text
+    return Facets(item.scope, item.kind.value, given.key, item.polarity, item.text)
 
 
 def cluster(claims: Iterable[Claim]) -> tuple[list[Cluster], list[Conflict]]:

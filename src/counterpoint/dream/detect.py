@@ -206,7 +206,8 @@ def broken_commands(sessions: Sequence[Session]) -> list[Hit]:
     seen: dict[str, dict[str, tuple[Session, Step]]] = defaultdict(dict)
     for session in sessions:
         for step in session.steps:
-            if step.tool in SHELLS and step.what and not step.ok and step.what not in good | repaired:
+            fails = step.tool in SHELLS and step.what and not step.ok and step.what not in good | repaired
+            if fails and not _heard_outside(session, step):
                 seen[step.what].setdefault(session.run_id, (session, step))
     hits: list[Hit] = []
     for command, places in sorted(seen.items()):

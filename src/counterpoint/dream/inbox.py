@@ -84,8 +84,8 @@ def is_unwanted(proposal: Proposal, never: Iterable[Settled]) -> bool:
             return True
         if new is None or not settled.text:
             continue
-        scope, kind, _, polarity, _ = facets(new)
-        if relation(facets(new), (scope, kind, settled.key, polarity, settled.text))[0] == "same":
+        mine = facets(new)
+        if relation(mine, mine._replace(key=settled.key, text=settled.text))[0] == "same":
             return True
     return False
 

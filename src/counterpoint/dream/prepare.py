@@ -104,7 +104,7 @@ async def _select(store: Store, marks: Mapping[str, Mark], wish: Wish, folder: P
 def _candidate(view: RunView) -> Candidate:
     return Candidate(
         view.run_id, view.name, view.script, view.cwd, view.status, view.last_seq, view.last_at,
-        private=bool(view.bounds.get("private")), simulated=view.simulated,
+        private=bool(view.bounds.get("private")), fork=view.parent is not None, simulated=view.simulated,
     )  # fmt: skip
 
 

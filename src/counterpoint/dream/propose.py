@@ -220,7 +220,7 @@ class _Maker:
         for one, other in combinations(self._active, 2):
             if {one.id, other.id} & self._touched or one.kind is not other.kind:
                 continue
-            if relation(facets(one), facets(other))[0] != "same" or one.key != other.key:
+            if one.key != other.key or relation(facets(one), facets(other))[0] != "same":
                 continue
             first, second = sorted((one, other), key=lambda entry: (-len(entry.text), entry.id))
             anchors = _few([*first.evidence, *second.evidence])

@@ -14,6 +14,7 @@ import msgspec
 from counterpoint.dream.transcripts import decode_message, event_text, message_text, plain
 from counterpoint.events import GateAnswered, Outcome, Recorded, RequestDelivered, RunCreated, RunStatus, Value
 from counterpoint.memory.entries import Author, Outcomes, Taint
+from counterpoint.memory.uses import outcome_of
 from counterpoint.models.messages import AssistantTurn, Message, ToolTurn, UserTurn
 from counterpoint.store.runs import Store
 from counterpoint.view import AgentView, RunView
@@ -27,6 +28,8 @@ MAX_TEXTS = 4_000
 LONGEST_SAYING = 2_000
 """A longer text among the arguments of a run was hardly typed by the person who started it: it may be anything."""
 LOCAL_TOOLS = frozenset({"Read", "Grep", "Glob", "LS", "Write", "Edit", "MultiEdit", "TodoWrite", "StructuredOutput"})
+RECALL = "Memory"
+"""The tool that looks notes up: what it answers was not lived."""
 SHELLS = frozenset({"Bash", "BashOutput", "KillShell"})
 _WEB = re.compile(r"(?i)https?://|<html|<!doctype")
 _EXIT = re.compile(r"\[exit code (-?\d+)")
@@ -156,7 +159,7 @@ async def read_session(store: Store, run_id: str) -> Session:
         steps=tuple(reading.steps),
         workers=tuple([await _worker(reader.value, agent) for agent in view.agents.values()]),
         corrections=tuple(reading.corrections),
-        recalled=_recalled(events),
+        recalled=frozenset(name for agent in view.agents.values() for name in agent.notes),
         digest=_digest(reading.said),
     )
 
@@ -215,7 +218,7 @@ def _parts(message: Message, text: str, taint: Taint, *, first: bool) -> list[Pa
             start = 0
             for result in results:
                 end = min(len(text), start + len(f"[{result.name}]\n{result.content}"))
-                if end > start:
+                if end > start and result.name != RECALL:
                     found.append(Part(start, end, *_origin(result.name, result.content), result.name))
                 start = end + 1
             return found
@@ -249,13 +252,7 @@ def _outcome(view: RunView, result: object) -> Outcomes:
         for name in ("success", "passed", "ok", "solved"):
             if isinstance(result.get(name), bool):  # pyright: ignore[reportUnknownMemberType]  (any JSON object)
                 return "success" if result[name] else "failure"
-    match view.status:
-        case RunStatus.COMPLETED:
-            return "success"
-        case RunStatus.FAILED | RunStatus.PARTIAL:
-            return "failure"
-        case _:
-            return "unknown"
+    return outcome_of(view)
 
 
 async def _worker(read_value: ReadValue, agent: AgentView) -> Worker:
@@ -267,16 +264,6 @@ async def _worker(read_value: ReadValue, agent: AgentView) -> Worker:
 
 async def _text(read_value: ReadValue, value: Value | None) -> str:
     return "" if value is None else plain(msgspec.json.decode(await read_value(value)))[:SHOWN]
-
-
-def _recalled(events: list[Recorded]) -> frozenset[str]:
-    """Ids of the notes that went into prompts, whatever else the events say of them."""
-    names: set[str] = set()
-    for recorded in events:
-        loaded = getattr(recorded.event, "entries", None)
-        if recorded.event.__struct_config__.tag == "memory_loaded" and isinstance(loaded, list):
-            names.update(str(name) for name in loaded)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return frozenset(names)
 
 
 def _digest(said: list[Said]) -> str:

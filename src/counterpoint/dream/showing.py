@@ -50,7 +50,7 @@ def _quote(anchor: Evidence, ground: Ground) -> str:
     if said is None:
         return head
     start, end = anchor.span
-    around = ground.cleaner.shown(said.text[max(0, start - CONTEXT) : end + CONTEXT], recalled=False)
+    around = ground.cleaner.shown(said.text[max(0, start - CONTEXT) : end + CONTEXT], echoes=True)
     return f"{head}\nAround it: {around}"
 
 

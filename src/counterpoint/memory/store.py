@@ -73,6 +73,10 @@ class MemoryStore:
         """The notes of a version by their hashes; of None, nothing."""
         return {} if version_id is None else self._kept(version_id).tree
 
+    def has(self, version_id: str) -> bool:
+        """Whether this store has that version."""
+        return HASH.fullmatch(version_id) is not None and self._version_path(version_id).is_file()
+
     def entries(self, version_id: str | None) -> dict[str, Entry]:
         """The notes of a version, tombstones included, by id and in the order of ids."""
         return {name: self.objects.entry(name, hashed) for name, hashed in sorted(self.tree(version_id).items())}
@@ -144,9 +148,16 @@ class MemoryStore:
             counts=counts or Counts(active=sum(entry.active for entry in entries.values())),
         )  # fmt: skip
         path = self._version_path(version.id)
+        self._keep_private()
         if not path.exists():
             files.write(path, canonical(_Kept(version, tree)))
         return self.version(version.id)
+
+    def _keep_private(self) -> None:
+        """A new memory stays out of its project's repository, and out of agents' worktrees: until a person takes this
+        file away, to share it."""
+        if not (self.folder / "versions").exists():
+            files.write(self.folder / ".gitignore", b"*\n")
 
     def state(self, text: str) -> str:
         """Keeps a person's own words, for the note that they are the evidence of; gives their SHA-256."""
