@@ -18,7 +18,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import platformdirs
 
-from counterpoint.ceilings import read_ceiling
+from counterpoint.ceilings import read_ceiling, read_windows
 from counterpoint.errors import SettingsError, nearest
 from counterpoint.text import at_commas
 
@@ -84,6 +84,9 @@ class Settings:
     """Times an agent is asked to mend its structured output."""
     max_turns: int = 50
     """Model requests of one agent."""
+    context_windows: tuple[str, ...] = ()
+    """Tokens of context that a model takes, where that is not known or other than known: ``ollama:qwen3=32k``; a figure
+    alone is for all models. Agents make room in time."""
     run_timeout_s: float | None = None
     """Time of the run in all, over its attempts. None: no cap."""
     agent_timeout_s: float = 3600.0
@@ -169,6 +172,7 @@ class Settings:
         self._check_range("budget_reserve", 0, 0.9)
         for text in self.budgets:
             read_ceiling(text)
+        read_windows(self.context_windows)
         if self.approve != "ask":
             read_ceiling(self.approve)
         if self.sandbox not in ("auto", "off"):
@@ -201,7 +205,8 @@ ADDING = frozenset({"allow", "ask", "deny"})
 BOUNDS = (
     "concurrency", "max_agents", "max_items", "max_depth", "budget_tokens", "budget_usd", "budgets", "budget_reserve",
     "allow_unknown_price", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending", "max_log_lines",
-    "retries", "max_wait_s", "max_repairs", "max_turns", "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
+    "retries", "max_wait_s", "max_repairs", "max_turns", "context_windows",
+    "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",

@@ -68,7 +68,7 @@ def _chunks_of(session: Session, wanted: set[int], notes: list[str], cleaner: Cl
 def _pieces(session: Session, wanted: set[int]) -> list[tuple[int, Part, int, int]]:
     """Places that are worth reading: people, hits with what is around them, what failed, how each agent ended."""
     failed = {(step.said, step.part) for step in session.steps if not step.ok}
-    near = {place + n for place in [*wanted, *(said for said, _ in failed)] for n in (-1, 0, 1)}
+    near = {place + n for place in [*wanted, *(said for said, _ in failed)] for n in (-1, 0, 1, 2)}
     last = {said.session_id: place for place, said in enumerate(session.said) if said.session_id}
     found: list[tuple[int, Part, int, int]] = []
     for place, said in enumerate(session.said):
