@@ -418,6 +418,7 @@ class _Dream:
     async def _rehearsed(self, findings: _Findings) -> Report:
         """The end of a dream with simulated agents: their votes are none, and what they read has not been read."""
         report = self._report(findings, "nothing", "A rehearsal with simulated agents: nothing was changed.")
+        report = msgspec.structs.replace(report, simulated=True)
         await asyncio.to_thread(self._dreams.keep_report, report)
         return report
 

@@ -31,6 +31,8 @@ from counterpoint.memory.places import project_root, project_store
 from counterpoint.text import safe
 
 EVERY_NIGHT = "0 3 * * *"
+HOURS = 20.0
+"""Between two dreams of a timer: less than a day, for it does not begin at the same second each night."""
 LOOK_S = 30.0
 """How often the loop looks at the clock: a machine that slept is noticed."""
 
@@ -59,7 +61,10 @@ def install(
     """
     fields_of(cron)
     folder = project_root(Path.cwd())
-    command = [sys.executable, "-m", "counterpoint", "dream", "run", "--if-due", "--no-input", "--quiet"]
+    if not str(folder).isprintable():
+        raise UsageError("The name of this folder has signs in it that no timer can be given.")
+    command = [sys.executable, "-m", "counterpoint", "dream", "run", "--if-due", "--every", f"{HOURS:g}"]
+    command += ["--no-input", "--quiet"]
     for name, values in (("--budget", budget), ("--model", (model,)), ("--state", (state,)),
                          ("--publish-unproven", (publish_unproven,))):  # fmt: skip
         command += [part for value in values if value is not None for part in (name, str(value))]

@@ -106,6 +106,8 @@ class Report(Struct, frozen=True, kw_only=True):
     runs: dict[str, str] = field(default_factory=dict[str, str])
     usage: dict[str, Any] = field(default_factory=dict[str, Any])
     canary: dict[str, Any] | None = None
+    simulated: bool = False
+    """Its agents only acted: it was a rehearsal."""
 
 
 class Answer(Struct, frozen=True):

@@ -62,7 +62,7 @@ def fields_of(cron: str) -> list[list[int] | None]:
 
 
 def due_slot(cron: str, last: float, now: float) -> float | None:
-    """The newest time up to `now` that has not been run for; None: there is none. Of many missed ones it is the last."""
+    """The newest time up to `now` that has not been run for; None: there is none. Of many missed it is the last."""
     croniter = _croniter()
     slot = float(croniter.croniter(cron, datetime.fromtimestamp(now + 1).astimezone()).get_prev(float))
     return slot if slot > last else None
