@@ -28,6 +28,7 @@ from counterpoint.script import Script
 from counterpoint.script.find import find
 from counterpoint.script.parse import parse
 from counterpoint.settings import Settings
+from counterpoint.store.opening import store_at
 from counterpoint.store.runs import Store
 from counterpoint.version import VERSION
 
@@ -109,13 +110,15 @@ async def resume(
     state: str | Path | None = None,
     on_event: OnEvent | None = None,
     models: Mapping[str, Model] | None = None,
+    database: str | None = None,
 ) -> Result:
     """Goes on with a run: recorded results are reused, everything else runs. `run_id` may be a prefix, or ``@last``."""
-    async with _open(None, (), None, state, models, {}) as here:
+    kept = {"database": database}
+    async with _open(None, (), None, state, models, kept) as here:
         run_id = await here.client.find(run_id)
         view = await here.client.view(run_id)
         edited = await here.script(script) if script is not None else None
-        options = {"base_url": view.base_url} if view.base_url else {}
+        options = kept | ({"base_url": view.base_url} if view.base_url else {})
         async with _open(view.model, (), view.cwd, state, models, options) as there:
             return await there.execute(run_id, daemon.Orders(script=edited, reuse=reuse), on_event)
 
@@ -137,16 +140,18 @@ async def submit(
         return run_id
 
 
-async def watch(run_id: str, *, after: int = 0, state: str | Path | None = None) -> AsyncIterator[Recorded]:
+async def watch(
+    run_id: str, *, after: int = 0, state: str | Path | None = None, database: str | None = None
+) -> AsyncIterator[Recorded]:
     """The events of a run behind number `after`, as they come, to the end of the attempt. Any process may watch."""
-    async with _open(None, (), None, state, None, {}) as here:
+    async with _open(None, (), None, state, None, {"database": database}) as here:
         async for recorded in here.client.watch(await here.client.find(run_id), after):
             yield recorded
 
 
-async def result(run_id: str, *, state: str | Path | None = None) -> Result:
+async def result(run_id: str, *, state: str | Path | None = None, database: str | None = None) -> Result:
     """What is known of a run now."""
-    async with _open(None, (), None, state, None, {}) as here:
+    async with _open(None, (), None, state, None, {"database": database}) as here:
         return await here.result(await here.client.find(run_id))
 
 
@@ -210,5 +215,5 @@ async def _open(
         "state": Path(state) if state is not None else None,
     }
     chosen = settings.load(cwd=folder, flags=flags)
-    async with Store(chosen.state) as store, Models(chosen, own=own) as registry:
+    async with store_at(chosen.state, chosen.database) as store, Models(chosen, own=own) as registry:
         yield _Session(chosen, store, Client(store), registry, folder)

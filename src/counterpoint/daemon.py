@@ -40,6 +40,7 @@ from counterpoint.view import RunView
 from counterpoint.workers.local import LocalExecutor
 
 Listener = Callable[[list[Recorded]], None]
+AWAY = "The database of the runs was out of reach for {:.1f} s; nothing was lost, and the run goes on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +144,12 @@ async def _attempt(
     if orders.started is not None:
         orders.started(run)
     models.watch(run)
+    journal.add_watcher(lambda seconds: run.attempt.log(AWAY.format(seconds), "warning"))
     day = Day(store, run.budget, view.run_id, view.last_seq)
     await day.look()
     async with (
         mcp.opened(servers, lambda text: run.attempt.log(text, "warning"), Path(view.cwd)) as workshop.hub,
-        _beside(Control(run, store.requests, view.run_id).serve()),
+        _beside(Control(run, store, view.run_id).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
     ):

@@ -207,8 +207,10 @@ SCRIPT_LIMITS = (
 """The bounds that a script's own doings can break."""
 
 
-WIDENING = ("allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind")
-"""What a project's file may set only where the user trusts the project: what agents may do, and whom keys go to.
+WIDENING = ("allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind",
+            "database")  # fmt: skip
+"""What a project's file may set only where the user trusts the project: what agents may do, whom keys go
+to, where runs are kept.
 Otherwise whoever can write into a folder, an agent's command among others, could loosen the rules of the next run."""
 
 
