@@ -28,8 +28,9 @@ from counterpoint.store.runs import Store
 from counterpoint.tui.app import Top
 from counterpoint.tui.board import Board
 from counterpoint.tui.feed import Feed
-from counterpoint.tui.paint import Signs
-from counterpoint.tui.screens import Door, RunScreen
+from counterpoint.tui.scene import Signs
+from counterpoint.tui.screens.door import Door
+from counterpoint.tui.screens.run import RunScreen
 
 AGENTS = 300
 TICK_S = 0.02

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from counterpoint.models.messages import Model as Model
     from counterpoint.models.messages import Request as Request
     from counterpoint.models.messages import ToolCall as ToolCall
+    from counterpoint.tools.own import FunctionTool as FunctionTool
     from counterpoint.view import RunView as RunView
 
 _HOMES = {
@@ -41,6 +42,7 @@ _HOMES = {
     "errors": ("CounterpointError", "ProviderError", "RunIsLiveError", "ScriptRefused", "StoreError", "UsageError"),
     "events": ("Outcome", "Recorded", "RunStatus", "Usage"),
     "models.messages": ("Answer", "Model", "Request", "ToolCall"),
+    "tools.own": ("FunctionTool",),
     "view": ("RunView",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

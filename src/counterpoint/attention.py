@@ -136,7 +136,7 @@ def _script(view: RunView) -> Iterator[Need]:
 
 def _still(view: RunView, now: float) -> Iterator[Need]:
     limit = min(STILL_S, float(view.bounds.get("stall_s") or 2 * STILL_S) / 2)
-    for agent in view.agents.values():
+    for agent in view.own():
         if agent.state == "running" and now - agent.last_at >= limit:
             yield Need("still", f"{agent.label or agent.id}: no progress", agent.last_at, (agent.id,))
 
@@ -189,11 +189,11 @@ def _slow(view: RunView, now: float) -> Iterator[Need]:
     import statistics  # with its fractions and decimals too much for the start of every command
 
     took: defaultdict[str, list[float]] = defaultdict(list)
-    for agent in view.agents.values():
+    for agent in view.own():
         if agent.outcome is Outcome.OK:
             took[agent.phase or ""].append(agent.seconds)
     medians = {phase: statistics.median(times) for phase, times in took.items() if len(times) >= SLOW_BASIS}
-    for agent in view.agents.values():
+    for agent in view.own():
         usual = medians.get(agent.phase or "")
         if usual is None or agent.state != "running" or agent.started_at is None:
             continue

@@ -7,17 +7,29 @@ import contextlib
 import dataclasses
 import secrets
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from counterpoint import settings as configuration
 from counterpoint.ceilings import ceilings_of
-from counterpoint.errors import RunIsLiveError, StoreError, UsageError
-from counterpoint.events import GateAnswered, Recorded, RunCreated, RunEnded, RunStatus, Usage, Value
+from counterpoint.errors import RunIsLiveError, StoreError, UnknownRunError, UsageError
+from counterpoint.events import (
+    GateAnswered,
+    Parent,
+    Recorded,
+    RunCreated,
+    RunEnded,
+    RunForked,
+    RunStatus,
+    RunTagged,
+    Usage,
+    Value,
+)
 from counterpoint.limits import limits
 from counterpoint.models.local import LocalModel
 from counterpoint.models.messages import Model
@@ -28,7 +40,10 @@ from counterpoint.script import Script, find, parse
 from counterpoint.script.parse import Examination
 from counterpoint.settings import Settings
 from counterpoint.store.blobs import as_value
+from counterpoint.store.reader import Facts
 from counterpoint.store.runs import RunRow, Store
+from counterpoint.tags import checked_tag, retagged
+from counterpoint.tools.answers import fitting
 from counterpoint.view import AgentView, RunView
 
 SCHEMA_VERSION = 1
@@ -50,6 +65,20 @@ class Summary:
     cwd: str
     problem: str = ""
     """Why its journal cannot be read."""
+    tags: tuple[str, ...] = ()
+    parent: Parent | None = None
+    """What it was forked from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Otherwise:
+    """What a fork does otherwise than its parent."""
+
+    script: Script | None = None
+    args: bytes | None = None
+    """JSON; None: those of the parent."""
+    model: str | None = None
+    bounds: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 class Client:
@@ -59,20 +88,18 @@ class Client:
         self._store = store
 
     async def submit(
-        self, script: Script, *, settings: Settings, models: Models, cwd: Path, args: bytes | None = None, version: str
-    ) -> str:
-        """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given."""
+        self, script: Script, *, settings: Settings, models: Models, cwd: Path, args: bytes | None = None, version: str,
+        tags: Iterable[str] = (), tools: Iterable[str] = (),
+    ) -> str:  # fmt: skip
+        """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given.
+
+        `tools` are names of tools that whoever executes it brings along.
+        """
         model = models.get(models.default(settings.model))
         _refuse_unknown_price(model, settings)
         run_id = self._store.new_run_id()
         large: dict[str, bytes] = {}
-
-        def keep(json: bytes) -> Value:
-            value = as_value(json)
-            if value.blob is not None:
-                large[value.blob] = json
-            return value
-
+        keep = _keeping(large)
         created = RunCreated(
             run_id=run_id,
             name=script.meta.name,
@@ -84,20 +111,110 @@ class Client:
             cwd=str(cwd),
             args=keep(args) if args is not None else None,
             base_url=settings.base_url,
-            phases=[{"title": phase.title, "detail": phase.detail} for phase in script.meta.phases],
+            phases=_phases(script),
+            tags=tuple(checked_tag(tag) for tag in tags),
+            tools=tuple(tools),
             simulated=model.simulated,
             bounds=_bounds(model, settings),
-            version=await asyncio.to_thread(_made_with, version, model),
+            version=await asyncio.to_thread(_made_with, version, priced=isinstance(model, ProviderModel)),
         )
         await self._store.create_run(created, large)
         return run_id
+
+    async def fork(
+        self, run_id: str, seq: int | None = None, *, otherwise: Otherwise | None = None, by: str, version: str
+    ) -> str:
+        """Records a new run that goes its own way from event `seq` of this one (None: its newest), and gives its id.
+
+        What the parent's script had heard by then is reused; everything else runs anew, once somebody executes it.
+        Raises UsageError where there is no such event, and for a model that does not go with what was recorded.
+        """
+        otherwise = otherwise or Otherwise()
+        history = await self._store.reader(run_id).read()
+        seq = len(history) if seq is None else seq
+        if not 1 <= seq <= len(history):
+            raise UsageError(f"Run {run_id} has no event {seq}.", hint=f"It has the events 1 to {len(history)}.")
+        first = (await self._store.origin(run_id)).created
+        refuse_imported(run_id, first.imported)
+        view = RunView.of(history[:seq])
+        model = await self._model_of_fork(view, otherwise.model)
+        priced = "genai-prices/" in first.version if model is None else isinstance(model, ProviderModel)
+        large: dict[str, bytes] = {}
+        parent = Parent(run_id, seq, time.time(), by)
+        keep, script = _keeping(large), otherwise.script
+        created = msgspec.structs.replace(
+            first,
+            run_id=self._store.new_run_id(),
+            args=first.args if otherwise.args is None else keep(otherwise.args),
+            model=view.model if model is None else model.spec,
+            simulated=view.simulated if model is None else model.simulated,
+            base_url=view.base_url if model is None else None,
+            tags=view.tags,
+            version=await asyncio.to_thread(_made_with, version, priced=priced),
+            parent=parent,
+        )
+        forked = RunForked(bounds=otherwise.bounds)
+        if script is not None:
+            forked = RunForked(keep(msgspec.json.encode(script.source)), script.path, otherwise.bounds)
+            created = msgspec.structs.replace(
+                created, name=script.meta.name, description=script.meta.description, phases=_phases(script)
+            )
+        await self._store.create_fork(created, parent, forked, large)
+        return created.run_id
+
+    async def _model_of_fork(self, view: RunView, asked: str | None) -> Model | None:
+        """The model where it is another than the parent's."""
+        if asked is None:
+            return None
+        chosen = configuration.load(cwd=Path(view.cwd), flags={"model": asked})
+        async with Models(chosen) as models:
+            model = models.get(models.default(chosen.model))
+        if view.simulated and not model.simulated:
+            raise UsageError(
+                f"Run {view.run_id} is simulated, and {model.spec} is not: what is reused would pass for real.",
+                hint="Start the workflow anew with that model.",
+            )
+        return model
+
+    async def forks(self, run_id: str) -> list[Summary]:
+        """The runs that were forked from this one, the newest first."""
+        return [run for run in await self._summaries() if run.parent and run.parent.run_id == run_id]
+
+    async def tag(self, run_id: str, *, add: Iterable[str] = (), remove: Iterable[str] = (), by: str) -> int | None:
+        """Gives the run tags and takes others away; the number of the request where a process executes the run.
+
+        Raises UsageError for what can be no tag.
+        """
+        add, remove = [checked_tag(tag) for tag in add], list(remove)
+        if await self._store.is_live(run_id):
+            return await self.ask(run_id, "tag", by=by, add=add, remove=remove)
+        async with self._store.writing(run_id) as journal:
+            tags = retagged(RunView.of(journal.history).tags, add, remove)
+            recorded = journal.append(RunTagged(tags, by))
+            await journal.durable(recorded.seq)
+        return None
 
     async def find(self, text: str) -> str:
         """The id of the run that `text` names: an id, a unique prefix of one, or ``@last``. Raises UnknownRunError."""
         return await self._store.find(text)
 
-    async def refuse_live(self, run_id: str) -> None:
-        """Raises RunIsLiveError while a process executes the run."""
+    async def find_all(self, texts: Iterable[str]) -> list[str]:
+        """The ids of the runs that the texts name; ``tag:NAME`` names all with that tag. Raises UnknownRunError."""
+        found: dict[str, None] = {}
+        for text in texts:
+            if not text.startswith("tag:"):
+                found[await self._store.find(text)] = None
+                continue
+            tagged = [run.run_id for run in await self._summaries() if text.removeprefix("tag:") in run.tags]
+            if not tagged:
+                raise UnknownRunError(f"No run has the tag {text.removeprefix('tag:')!r}.")
+            found |= dict.fromkeys(tagged)
+        return list(found)
+
+    async def refuse_resume(self, run_id: str) -> None:
+        """Raises RunIsLiveError while a process executes the run, UsageError where it can never go on."""
+        created = (await self._store.origin(run_id)).created
+        refuse_imported(created.run_id, created.imported)
         if await self._store.is_live(run_id):
             raise RunIsLiveError(
                 f"Run {run_id} is being executed right now.", hint=f"Watch it with: counterpoint logs {run_id} -f"
@@ -105,10 +222,12 @@ class Client:
 
     async def runs(self) -> list[Summary]:
         """All runs, the newest first."""
+        return [await self._looked_at(summary) for summary in await self._summaries()]
+
+    async def _summaries(self) -> list[Summary]:
         rows = await self._store.runs()
-        statuses = await self._store.statuses(row.run_id for row in rows)
-        summaries = [_summary(row, statuses[row.run_id]) for row in rows]
-        return [await self._looked_at(summary) for summary in summaries]
+        facts = await self._store.facts(row.run_id for row in rows)
+        return [_summary(row, facts[row.run_id]) for row in rows]
 
     async def _looked_at(self, summary: Summary) -> Summary:
         """A run that goes on may be waiting for a person: only all of its events say so."""
@@ -170,10 +289,13 @@ class Client:
         return await self._store.requests.ask(run_id, verb, target, msgspec.json.encode(body), by)
 
     async def answer(self, run_id: str, gate: str, answer: Any, *, denied: bool, by: str) -> None:
-        """Records a person's answer for a run that nobody executes; a resume goes on with it."""
+        """Records a person's answer for a run that nobody executes; a resume goes on with it.
+
+        Raises UsageError where it is none of the options, or does not fit the schema.
+        """
         async with self._store.writing(run_id) as journal:
             view = RunView.of(journal.history)
-            value = None if denied else journal.value(msgspec.json.encode(answer))
+            value = None if denied else journal.value(msgspec.json.encode(fitting(view.gates[gate], answer)))
             recorded = journal.append(GateAnswered(gate, view.gates[gate].key, value, denied, by))
             await journal.durable(recorded.seq)
 
@@ -207,6 +329,9 @@ class Client:
             "simulated": view.simulated,
             "script": view.script,
             "journal": self._store.place(view.run_id),
+            "tags": list(view.tags),
+            "imported": view.imported or None,
+            "parent": {"run_id": view.parent.run_id, "seq": view.parent.seq} if view.parent else None,
         }
         if view.open_gates():
             document["gates"] = [
@@ -217,8 +342,11 @@ class Client:
         return document
 
     async def run_document(self, view: RunView) -> dict[str, Any]:
-        """The document of a run, with a line for each agent, what is left of its bounds, and the receipts."""
+        """The document of a run, its forks, a line for each agent, what is left of its bounds, and the receipts."""
         document = await self.document(view)
+        document["forks"] = [
+            {"run_id": fork.run_id, "seq": fork.parent.seq} for fork in await self.forks(view.run_id) if fork.parent
+        ]
         document["agent_list"] = [agent_row(agent) for agent in view.counted()]
         document["limits"] = [
             {"name": limit.name, "unit": limit.unit, "total": limit.total, "used": limit.used, "left": limit.left}
@@ -251,12 +379,24 @@ class Client:
             "value": await self.value(view.run_id, agent.value),
             "raw": await self.value(view.run_id, agent.raw),
             "transcript": await self.transcript(view.run_id, agent.id),
+            "notes": agent.notes,
+            "cited": agent.cited,
+            "contradicted": agent.contradicted,
         }
         if agent.workspace is not None:
             made = agent.workspace
             document["workspace"] = {name: getattr(made, name) for name in WORKSPACE}
             document["workspace"]["patch"] = await self.value(view.run_id, made.patch)
         return document
+
+
+def refuse_imported(run_id: str, imported: str) -> None:
+    """Raises UsageError for a run of another system: its calls have no keys by which a result could be found."""
+    if imported:
+        raise UsageError(
+            f"Run {run_id} was imported from {imported}: it can be looked at, and not go on.",
+            hint=f"Run its script anew: counterpoint workflows save {run_id}, then counterpoint run NAME",
+        )
 
 
 def _bounds(model: Model, settings: Settings) -> dict[str, Any]:
@@ -266,9 +406,9 @@ def _bounds(model: Model, settings: Settings) -> dict[str, Any]:
     return settings.bounds() | ({"concurrency": 1} if unasked else {})
 
 
-def _made_with(version: str, model: Model) -> str:
+def _made_with(version: str, *, priced: bool) -> str:
     """The releases that a run's figures depend on: ours, the script engine's and, for money, the list of prices."""
-    if not isinstance(model, ProviderModel):
+    if not priced:
         return f"{version} {ENGINE}"
     return f"{version} {ENGINE} genai-prices/{metadata.version('genai-prices')}"
 
@@ -299,13 +439,30 @@ def agent_row(agent: AgentView) -> dict[str, Any]:
         "line": agent.line,
         "workflow": agent.workflow,
         "doing": agent.doing,
+        **({"compactions": agent.compactions} if agent.compactions else {}),
     }
 
 
-def _summary(row: RunRow, status: RunStatus | StoreError) -> Summary:
-    if isinstance(status, StoreError):
-        return Summary(row.run_id, row.name, RunStatus.UNREADABLE, row.created_at, row.cwd, status.message)
-    return Summary(row.run_id, row.name, status, row.created_at, row.cwd)
+def _summary(row: RunRow, facts: Facts | StoreError) -> Summary:
+    if isinstance(facts, StoreError):
+        return Summary(row.run_id, row.name, RunStatus.UNREADABLE, row.created_at, row.cwd, facts.message)
+    return Summary(row.run_id, row.name, facts.status, row.created_at, row.cwd, tags=facts.tags, parent=facts.parent)
+
+
+def _keeping(large: dict[str, bytes]) -> Callable[[bytes], Value]:
+    """Makes values of JSON; the large ones go into the dictionary, by blob."""
+
+    def keep(json: bytes) -> Value:
+        value = as_value(json)
+        if value.blob is not None:
+            large[value.blob] = json
+        return value
+
+    return keep
+
+
+def _phases(script: Script) -> list[dict[str, Any]]:
+    return [{"title": phase.title, "detail": phase.detail} for phase in script.meta.phases]
 
 
 def _error(view: RunView) -> dict[str, Any] | None:
@@ -337,6 +494,10 @@ async def examine(texts: list[str], *, portable: bool = False) -> list[Examinati
 async def load_script(path: Path, *, portable: bool = False) -> Script:
     """Reads a script that is to be run. Raises UsageError for the file, ScriptRefused with every error in it."""
     text = await asyncio.to_thread(parse.read, path)
-    shown = find.shown_path(path)
+    return await read_script(text, find.shown_path(path), portable=portable)
+
+
+async def read_script(text: str, shown: str, *, portable: bool = False) -> Script:
+    """The script of a text that is to be run. Raises ScriptRefused with every error in it."""
     (examination,) = await examine([text], portable=portable)
     return parse.accept(examination, shown)

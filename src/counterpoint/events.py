@@ -115,6 +115,16 @@ class Event(Struct, frozen=True, omit_defaults=True, tag_field="type"):
     """Base of all events."""
 
 
+class Parent(Struct, frozen=True, omit_defaults=True):
+    """The run that another was forked from, and the number of the last event that the two have in common."""
+
+    run_id: str
+    seq: int
+    at: float
+    """When it was forked, in seconds since the epoch."""
+    by: str = ""
+
+
 # --- the run -----------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +150,30 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     """Settings that shape the run: concurrency, caps, budget, limits of the script."""
     version: str = ""
     """Counterpoint's, the script engine's and the price list's, as ``0.1.0 quickjs-ng/0.17 genai-prices/0.2.3``."""
+    tags: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    """Names of the tools that the program which began the run gave to its agents: they are there only where it is."""
+    imported: str = ""
+    """Where another system had left it: it can be looked at, and not go on. Empty: it is our own."""
+    parent: Parent | None = None
+    """Of a fork: the events behind this one, up to the parent's number, are the parent's."""
+
+
+class RunForked(Event, frozen=True, tag="run_forked"):
+    """What comes before was another run's, and paid there; from here on the run is its own."""
+
+    source: Value | None = None
+    """The edited script, where it has another text than the parent's."""
+    script: str | None = None
+    bounds: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What it changes of the parent's bounds."""
+
+
+class RunTagged(Event, frozen=True, tag="run_tagged"):
+    """Words that people find the run by: all that it has from now on."""
+
+    tags: tuple[str, ...]
+    by: str = ""
 
 
 class RunStarted(Event, frozen=True, tag="run_started"):
@@ -252,6 +286,8 @@ class AgentStarted(Event, frozen=True, tag="agent_started"):
     attempt: int = 1
     taken_up: int = 0
     """Model answers of an earlier attempt that it goes on from."""
+    notes: list[str] = []
+    """Ids of the memory's notes that it is told."""
 
 
 class PromptSet(Event, frozen=True, tag="prompt_set"):
@@ -277,6 +313,13 @@ class InstructionsLoaded(Event, frozen=True, tag="instructions_loaded"):
     """``{path, sha256, bytes}``."""
 
 
+class MemoryOpened(Event, frozen=True, tag="memory_opened"):
+    """What the agents of this attempt remember. Every later attempt keeps to these versions."""
+
+    sources: list[dict[str, Any]]
+    """``{scope, kind, path, version, entries}``: stores, and folders of other programs (kind ``file``)."""
+
+
 class AgentTurned(Event, frozen=True, tag="agent_turned"):
     """One model request of a longer agent came back with tool calls or for repair. Its transcript has the text."""
 
@@ -284,6 +327,25 @@ class AgentTurned(Event, frozen=True, tag="agent_turned"):
     turn: int
     usage: Usage
     note: str = ""
+
+
+class AgentCompacted(Event, frozen=True, tag="agent_compacted"):
+    """The agent's conversation was too long for its model, which is sent less of it from now on: old results left out
+    or cut, older messages replaced by notes of its own. Its transcript keeps all, and has the notes."""
+
+    agent: str
+    cause: Literal["window", "provider"] = "window"
+    """It came near the model's window; or the provider refused it for its length."""
+    before: int = 0
+    """Tokens of the conversation: the provider's last count, and an estimate of what came since."""
+    after: int = 0
+    """An estimate."""
+    messages: int = 0
+    """Messages that are left out."""
+    results: int = 0
+    """Tool results that are left out or cut."""
+    usage: Usage = Usage()
+    """What the notes cost."""
 
 
 class ToolUsed(Event, frozen=True, tag="tool_used"):
@@ -347,6 +409,10 @@ class AgentFinished(Event, frozen=True, tag="agent_finished"):
     """Provider and model as answered."""
     seconds: float = 0.0
     turns: int = 1
+    cited: list[str] = []
+    """Notes of the memory that it named."""
+    contradicted: list[str] = []
+    """Notes that it called wrong."""
 
 
 class AgentReused(Event, frozen=True, tag="agent_reused"):
@@ -515,6 +581,8 @@ class ProviderHeld(Event, frozen=True, tag="provider_held"):
 
 AnyEvent = (
     RunCreated
+    | RunForked
+    | RunTagged
     | RunStarted
     | RunPaused
     | RunContinued
@@ -529,7 +597,9 @@ AnyEvent = (
     | PromptSet
     | AgentPrompted
     | InstructionsLoaded
+    | MemoryOpened
     | AgentTurned
+    | AgentCompacted
     | ToolUsed
     | ToolDenied
     | AgentRetried

@@ -32,7 +32,7 @@ def limits(view: RunView) -> list[Limit]:
     agents = view.counted()
     for name, unit, used in (
         ("concurrency", "agents", sum(agent.state == "running" for agent in agents)),
-        ("max_agents", "agents", len(view.agents)),
+        ("max_agents", "agents", len(view.own())),
         ("max_turns", "requests", max((agent.turns for agent in agents), default=0)),
         ("run_timeout_s", "seconds", round(view.duration_s(), 1)),
         ("agent_timeout_s", "seconds", round(max((agent.seconds for agent in agents), default=0.0), 1)),
@@ -44,7 +44,7 @@ def limits(view: RunView) -> list[Limit]:
 
 
 def _of(view: RunView, ceiling: Ceiling) -> list[Limit]:
-    agents = view.agents.values()
+    agents = view.own()
     match ceiling.scope:
         case "run":
             return [Limit("budget", ceiling.unit, ceiling.amount, _spent(agents, ceiling))]

@@ -18,8 +18,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import platformdirs
 
-from counterpoint.ceilings import read_ceiling
+from counterpoint.ceilings import read_ceiling, read_windows
 from counterpoint.errors import SettingsError, nearest
+from counterpoint.text import at_commas
 
 DEFAULTS = "default"
 
@@ -83,6 +84,9 @@ class Settings:
     """Times an agent is asked to mend its structured output."""
     max_turns: int = 50
     """Model requests of one agent."""
+    context_windows: tuple[str, ...] = ()
+    """Tokens of context that a model takes, where that is not known or other than known: ``ollama:qwen3=32k``; a figure
+    alone is for all models. Agents make room in time."""
     run_timeout_s: float | None = None
     """Time of the run in all, over its attempts. None: no cap."""
     agent_timeout_s: float = 3600.0
@@ -109,6 +113,12 @@ class Settings:
     """A command that is run in each new worktree first."""
     instructions: tuple[str, ...] = ("AGENTS.md", "CLAUDE.md")
     """Files that agents with tools are told, from the repository's root down to the run's folder."""
+    private: bool = False
+    """Dreams do not read the run."""
+    memory: bool = True
+    """Agents are told notes from earlier sessions, where there are any."""
+    memory_tokens: int = 1500
+    """How much of each prompt they may take."""
     trust_project: bool = False
     """Take the project's own allow rules (.claude/settings.json) and MCP servers (.mcp.json) as well."""
     sandbox: str = "auto"
@@ -149,6 +159,7 @@ class Settings:
             "max_pending",
             "max_log_lines",
             "max_turns",
+            "memory_tokens",
         ):
             self._check_range(name, 1)
         for name in ("max_depth", "retries", "max_repairs"):
@@ -161,6 +172,7 @@ class Settings:
         self._check_range("budget_reserve", 0, 0.9)
         for text in self.budgets:
             read_ceiling(text)
+        read_windows(self.context_windows)
         if self.approve != "ask":
             read_ceiling(self.approve)
         if self.sandbox not in ("auto", "off"):
@@ -193,10 +205,12 @@ ADDING = frozenset({"allow", "ask", "deny"})
 BOUNDS = (
     "concurrency", "max_agents", "max_items", "max_depth", "budget_tokens", "budget_usd", "budgets", "budget_reserve",
     "allow_unknown_price", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending", "max_log_lines",
-    "retries", "max_wait_s", "max_repairs", "max_turns", "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
+    "retries", "max_wait_s", "max_repairs", "max_turns", "context_windows",
+    "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",
+    "memory", "memory_tokens", "private",
     "trust_project", "search_url", "search_kind",
     "unknown_agents", "strict", "portable",
 )  # fmt: skip
@@ -207,10 +221,12 @@ SCRIPT_LIMITS = (
 """The bounds that a script's own doings can break."""
 
 
-WIDENING = ("allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind",
-            "database")  # fmt: skip
-"""What a project's file may set only where the user trusts the project: what agents may do, whom keys go
-to, where runs are kept.
+WIDENING = (
+    "allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind", "env",
+    "worktree_setup", "database",
+)  # fmt: skip
+"""What a project's file may set only where the user trusts the project: what agents may do and see, what is run, and
+whom keys and journals go to.
 Otherwise whoever can write into a folder, an agent's command among others, could loosen the rules of the next run."""
 
 
@@ -300,20 +316,8 @@ def _convert(name: str, value: Any, type_: Any, origin: str, *, strict: bool) ->
     if Path in (type_, *get_args(type_)):
         return Path(str(value)).expanduser()
     if isinstance(value, str) and get_origin(type_) is tuple:
-        value = _at_commas(value)
+        value = at_commas(value)
     try:
         return msgspec.convert(value, dict[str, str] if name == "aliases" else type_, strict=strict)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{origin}: {name} is {value!r}: {error}") from error
-
-
-def _at_commas(text: str) -> list[str]:
-    """Parts between commas that stand in no parentheses: ``Edit(src/**), Bash(git add a,b)``."""
-    parts, depth = [""], 0
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return [part.strip() for part in parts]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import unicodedata
 
+NOTES_TAG = "memory-notes"
+"""The mark around notes from earlier sessions, behind an agent's task."""
 ACTING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -17,10 +19,27 @@ def safe(text: str) -> str:
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in ACTING else _escape(c) for c in text)
 
 
+def task_alone(prompt: str) -> str:
+    """What an agent reads first, without the notes behind its task."""
+    return prompt.partition(f"\n\n<{NOTES_TAG} id=")[0]
+
+
 def one_line(text: str, width: int = 100) -> str:
     """The beginning of a text on one line."""
     line = " ".join(safe(text[: width * 4]).split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def at_commas(text: str) -> list[str]:
+    """Parts between commas that stand in no parentheses: ``Edit(src/**), Bash(git add a,b)``; none is empty."""
+    parts, depth = [""], 0
+    for char in text:
+        depth += (char == "(") - (char == ")")
+        if char == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return [part.strip() for part in parts if part.strip()]
 
 
 def count(number: float) -> str:

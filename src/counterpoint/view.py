@@ -11,6 +11,7 @@ from typing import Any
 
 from counterpoint.events import (
     NO_USAGE,
+    AgentCompacted,
     AgentFinished,
     AgentMarked,
     AgentPrompted,
@@ -29,7 +30,9 @@ from counterpoint.events import (
     GateOpened,
     InstructionsLoaded,
     LogWritten,
+    MemoryOpened,
     Outcome,
+    Parent,
     PhaseEntered,
     PromptSet,
     ProviderHeld,
@@ -39,9 +42,11 @@ from counterpoint.events import (
     RunContinued,
     RunCreated,
     RunEnded,
+    RunForked,
     RunPaused,
     RunStarted,
     RunStatus,
+    RunTagged,
     ScriptErrorRaised,
     SlotFailed,
     ToolDenied,
@@ -77,6 +82,8 @@ class AgentView:
     attempt: int = 0
     called: bool = True
     """Whether the present attempt has called it."""
+    inherited: bool = False
+    """Of a fork: only the parent has called it so far."""
     value: Value | None = None
     raw: Value | None = None
     fault: Fault | None = None
@@ -90,9 +97,15 @@ class AgentView:
     finished_at: float | None = None
     seconds: float = 0.0
     turns: int = 0
+    compactions: int = 0
+    """How often its conversation was shortened for its model."""
     tools: int = 0
     prompted: str = ""
     """Digest of its system prompt and tools, in `RunView.prompts`."""
+    notes: list[str] = field(default_factory=list[str])
+    """Notes of the memory that it was told."""
+    cited: list[str] = field(default_factory=list[str])
+    contradicted: list[str] = field(default_factory=list[str])
     workspace: WorkspaceClosed | None = None
     files: dict[str, str] = field(default_factory=dict[str, str])
     """Files of the shared tree that it changed, with the SHA-256 that it left them with."""
@@ -206,9 +219,19 @@ class RunView:
     prompts: dict[str, PromptSet] = field(default_factory=dict[str, PromptSet])
     instructions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """Files that agents are told: path, sha256, bytes."""
+    memory: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """What its agents remember: scope, kind, path, version, entries of each source."""
     held: dict[str, ProviderHeld] = field(default_factory=dict[str, ProviderHeld])
     reused: int = 0
     created_at: float = 0.0
+    """When the script's clock began: of a fork, when that of the first parent did."""
+    parent: Parent | None = None
+    """What it was forked from."""
+    tags: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    """Tools of the program that began it."""
+    imported: str = ""
+    """Where another system had left it."""
     started_at: float | None = None
     ended_at: float | None = None
     paused_until: float | None = None
@@ -250,11 +273,20 @@ class RunView:
         if not self.ended:
             self.status, self.message = RunStatus.INTERRUPTED, f"Its process ended: counterpoint resume {self.run_id}"
 
+    @property
+    def begun_at(self) -> float:
+        """When the run was made."""
+        return self.parent.at if self.parent else self.created_at
+
+    def own(self) -> list[AgentView]:
+        """The agents of all attempts; without those that only the parent of a fork has called."""
+        return [agent for agent in self.agents.values() if not agent.inherited]
+
     def counted(self) -> list[AgentView]:
         """The agents that count. Those of an earlier attempt that a finished script no longer calls do not."""
         if self.status in (RunStatus.COMPLETED, RunStatus.PARTIAL):
             return [agent for agent in self.agents.values() if agent.called]
-        return list(self.agents.values())
+        return self.own()
 
     def counts(self) -> dict[str, int]:
         """Agents by outcome, and in total; those without an outcome count in the total only."""
@@ -323,9 +355,27 @@ def _run_created(view: RunView, event: RunCreated, at: float) -> None:
     for name in ("run_id", "name", "description", "script", "source", "args", "model", "base_url", "cwd", "seed"):
         setattr(view, name, getattr(event, name))
     view.simulated, view.version, view.bounds, view.created_at = event.simulated, event.version, dict(event.bounds), at
+    view.parent, view.tags, view.tools = event.parent, event.tags, event.tools
+    view.imported = event.imported
     for phase in event.phases:
         title = str(phase.get("title", ""))
         view.phases[title] = PhaseView(title, declared=True, detail=str(phase.get("detail") or ""))
+
+
+def _run_forked(view: RunView, event: RunForked, at: float) -> None:
+    _forget_attempt(view)
+    view.status, view.message, view.result, view.error = RunStatus.RUNNING, "", None, None
+    view.attempt, view.active_s = 0, 0.0
+    view.started_at = view.ended_at = view.paused_until = None
+    view.gates, view.requests, view.denials, view.denied = {}, {}, [], 0
+    view.bounds.update(event.bounds)
+    view.source, view.script = event.source or view.source, event.script or view.script
+    for agent in view.agents.values():
+        agent.inherited, agent.paid = True, NO_USAGE
+
+
+def _run_tagged(view: RunView, event: RunTagged, at: float) -> None:
+    view.tags = event.tags
 
 
 def _run_started(view: RunView, event: RunStarted, at: float) -> None:
@@ -412,14 +462,15 @@ def _agent_queued(view: RunView, event: AgentQueued, at: float) -> None:
         agent.state, agent.outcome, agent.fault, agent.value, agent.raw = "queued", None, None, None, None
         agent.started_at = agent.finished_at = None
         agent.doing = ""
-    agent.called = True
+    agent.called, agent.inherited = True, False
     agent.queued_at = agent.last_at = at
 
 
 def _agent_started(view: RunView, event: AgentStarted, at: float) -> None:
     agent = view.agents[event.agent]
     agent.state, agent.attempt, agent.started_at, agent.last_at = "running", event.attempt, at, at
-    agent.turns = event.taken_up
+    agent.turns, agent.notes = event.taken_up, event.notes
+    agent.compactions = agent.compactions if event.taken_up else 0
     agent.paid, agent.running = agent.paid + agent.running, NO_USAGE
     agent.doing = ""
 
@@ -432,6 +483,13 @@ def _agent_turned(view: RunView, event: AgentTurned, at: float) -> None:
     agent = view.agents[event.agent]
     agent.running = agent.running + event.usage
     agent.turns, agent.doing, agent.last_at = event.turn, event.note, at
+
+
+def _agent_compacted(view: RunView, event: AgentCompacted, at: float) -> None:
+    agent = view.agents[event.agent]
+    agent.running = agent.running + event.usage
+    agent.compactions += 1
+    agent.doing, agent.last_at = f"made room: {event.before:,} to {event.after:,} tokens", at
 
 
 def _tool_used(view: RunView, event: ToolUsed, at: float) -> None:
@@ -463,6 +521,10 @@ def _instructions_loaded(view: RunView, event: InstructionsLoaded, at: float) ->
     view.instructions = event.files
 
 
+def _memory_opened(view: RunView, event: MemoryOpened, at: float) -> None:
+    view.memory = event.sources
+
+
 def _file_changed(view: RunView, event: FileChanged, at: float) -> None:
     for agent in view.agents.values():
         agent.files.pop(event.path, None)  # whoever wrote last answers for the file
@@ -485,11 +547,13 @@ def _agent_finished(view: RunView, event: AgentFinished, at: float) -> None:
     agent.value, agent.raw, agent.answered_by = event.value, event.raw, event.model
     agent.paid, agent.running = agent.paid + event.usage, NO_USAGE
     agent.finished_at, agent.seconds, agent.turns, agent.last_at = at, event.seconds, event.turns, at
+    agent.cited, agent.contradicted = event.cited, event.contradicted
 
 
 def _agent_reused(view: RunView, event: AgentReused, at: float) -> None:
     agent = view.agents[event.agent]
     agent.called, agent.state, agent.outcome, agent.fault = True, "finished", Outcome.REUSED, None
+    agent.inherited = False
     agent.label, agent.phase, agent.workflow = event.label, event.phase, event.workflow
     view.reused += 1
 
@@ -533,6 +597,8 @@ def _provider_held(view: RunView, event: ProviderHeld, at: float) -> None:
 
 _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     RunCreated: _run_created,
+    RunForked: _run_forked,
+    RunTagged: _run_tagged,
     RunStarted: _run_started,
     RunPaused: _run_paused,
     RunContinued: _run_continued,
@@ -546,6 +612,7 @@ _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     AgentStarted: _agent_started,
     AgentSlow: _agent_slow,
     AgentTurned: _agent_turned,
+    AgentCompacted: _agent_compacted,
     ToolUsed: _tool_used,
     ToolDenied: _tool_denied,
     FileChanged: _file_changed,
@@ -553,6 +620,7 @@ _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     PromptSet: _prompt_set,
     AgentPrompted: _agent_prompted,
     InstructionsLoaded: _instructions_loaded,
+    MemoryOpened: _memory_opened,
     AgentRetried: _agent_retried,
     AgentFinished: _agent_finished,
     AgentReused: _agent_reused,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -145,11 +144,12 @@ def test_a_project_cannot_loosen_anything_by_its_own_settings(scripted: Scripted
     (folder / ".counterpoint").mkdir()
     loose = (
         'allow = ["Edit"]\nsandbox = "off"\nbase_url = "http://127.0.0.1:9"\ntrust_project = true\nconcurrency = 3\n'
+        'env = ["AWS_SECRET_ACCESS_KEY"]\nworktree_setup = "touch src"\n'
     )
     (folder / ".counterpoint/config.toml").write_text(loose)
     ended = scripted.agent([WRITE])
     assert not (folder / "src/a.txt").exists()
-    for name in ("allow", "sandbox", "base_url", "trust_project"):
+    for name in ("allow", "sandbox", "base_url", "trust_project", "env", "worktree_setup"):
         assert f"{name} of {folder}/.counterpoint/config.toml is not in force: --trust-project." in ended.err
     assert scripted.cpt("config", "--json").json["concurrency"]["value"] == 3
 
@@ -597,95 +597,6 @@ def test_an_agent_type_brings_its_skills_its_rules_and_what_has_no_effect_is_tol
     assert "Boil water first." in system
 
 
-# --- MCP servers ---------------------------------------------------------------------------------------------------
-
-SERVER = """
-import os, sys
-from pathlib import Path
-from mcp.server.mcpserver import MCPServer
-from mcp.types import ToolAnnotations
-
-Path("starts").open("a").write("x")
-server = MCPServer("shelf")
-
-@server.tool(annotations=ToolAnnotations(read_only_hint=True))
-def count(word: str) -> str:
-    return f"{len(word)} letters; {os.environ.get('GIVEN')}; {os.environ.get('MY_TOKEN')}"
-
-@server.tool()
-def put(word: str) -> str:
-    Path("put").write_text(word)
-    return "put"
-
-@server.tool()
-def fail() -> str:
-    raise ValueError("no luck")
-
-server.run()
-"""
-
-
-@pytest.fixture
-def shelf(scripted: Scripted) -> Path:
-    """A folder with a server of three tools, and one that cannot be started."""
-    folder = scripted.cpt.folder
-    (folder / "shelf.py").write_text(SERVER)
-    servers = {
-        "shelf": {"command": sys.executable, "args": ["shelf.py"], "env": {"GIVEN": "${MY_WORD:-nothing}"}},
-        "broken": {"command": "/nowhere"},
-    }
-    (folder / ".mcp.json").write_text(json.dumps({"mcpServers": servers}))
-    return folder
-
-
-def test_agents_share_one_server_and_use_the_tools_that_rules_allow(scripted: Scripted, shelf: Path) -> None:
-    calls = json.dumps([("mcp__shelf__count", {"word": "tea"}), ("mcp__shelf__put", {"word": "x"})])
-    body = f"return await parallel([1, 2, 3].map((n) => () => agent({json.dumps(calls)}, {{label: `n${{n}}`}})))"
-    ended = scripted.run(body, "--allow", "mcp__shelf__count", "--trust-project", MY_WORD="word", MY_TOKEN="hush")
-    assert ended.code == 0, ended.err + ended.out
-    assert (shelf / "starts").read_text() == "x"
-    shown = json.dumps(scripted.cpt("show", "@last", "a1", "--json").json["transcript"])
-    assert "3 letters; word; None" in shown
-    assert "You have no tool 'mcp__shelf__put'" in shown
-    assert not (shelf / "put").exists()
-
-
-def test_a_server_that_nobody_may_use_or_that_is_not_trusted_is_not_started(scripted: Scripted, shelf: Path) -> None:
-    scripted.agent([], "--trust-project")
-    ended = scripted.agent([], "--allow", "mcp__shelf")
-    assert any("not started: --trust-project" in line for line in ended.json["log"])
-    assert not (shelf / "starts").exists()
-
-
-def test_a_server_that_fails_costs_its_tools_only_and_readers_get_only_what_reads(
-    scripted: Scripted, shelf: Path
-) -> None:
-    calls: list[tuple[str, dict[str, Any]]] = [
-        ("mcp__shelf__fail", {}),
-        ("mcp__shelf__put", {"word": "x"}),
-        ("mcp__shelf__put", {"wrong": 1}),
-    ]
-    ended = scripted.agent(calls, "--allow", "mcp__*", "--trust-project")
-    assert any("MCP server broken could not be started" in line for line in ended.json["log"])
-    shown = json.dumps(scripted.cpt("show", "@last", "a1", "--json").json["transcript"])
-    assert "The server says that this is an error." in shown
-    assert "word: is required" in shown
-    assert (shelf / "put").exists()
-    (shelf / "put").unlink()
-    options = "{agentType: 'reviewer', tools: ['*', 'mcp__shelf']}"
-    scripted.agent(calls[1:2], "--allow", "mcp__*", "--trust-project", options=options)
-    assert not (shelf / "put").exists()
-
-
-def test_the_script_calls_a_server_under_the_same_rules(cpt: Program, fake: Fake, shelf: Path) -> None:
-    body = """
-    const told = await counterpoint.tool('mcp__shelf__count', {word: 'tea'})
-    return [told, await counterpoint.tool('mcp__shelf__put', {word: 'x'}).catch((e) => e.name)]
-    """
-    ended = cpt.run(body, "--allow", "mcp__shelf__count", "--trust-project")
-    assert ended.json["result"] == ["3 letters; nothing; None", "DeniedError"], ended.err
-
-
 # --- searching the web ---------------------------------------------------------------------------------------------
 
 SEARCH = ("WebSearch", {"query": "tea"})
@@ -724,3 +635,42 @@ def test_a_projects_file_sends_no_key_to_a_service_of_its_own(scripted: Scripted
         ended = scripted.agent([SEARCH], "--allow", "WebSearch(domain:127.0.0.1)", COUNTERPOINT_SEARCH_KEY="hush-hush")
         assert "search_url of" in ended.err
         assert search.asked == []
+
+
+# --- a machine without a sandbox -------------------------------------------------------------------------------------
+
+WITHOUT = ("bwrap", "--unshare-user", "--disable-userns", "--bind", "/", "/", "--dev", "/dev", "--proc", "/proc",
+           "--ro-bind", "/dev/null", "/usr/bin/bwrap")  # fmt: skip
+"""Runs a command where there is no bubblewrap and no namespaces can be made, as on a machine that has neither."""
+
+
+@pytest.mark.skipif(jail.found() != "bubblewrap", reason="bubblewrap makes the machine that has none")
+def test_without_a_sandbox_a_run_says_so_and_asks_once_for_all_its_agents(scripted: Scripted) -> None:
+    cpt, calls = scripted.cpt, json.dumps([("Bash", {"command": "echo hi | tee -a said"})])
+    script = cpt.script(
+        f"return await parallel([1, 2, 3].map((n) => () => agent({json.dumps(calls)}, {{label: `n${{n}}`}})))"
+    )
+    arguments = ("run", script, "--model", "anthropic:m", "--base-url", scripted.fake.url, "--allow", "Bash")
+
+    cpt.before = WITHOUT
+    denied = cpt(*arguments, "--json", ANTHROPIC_API_KEY="k")
+    assert denied.code == 0, denied.err
+    assert all("there is no sandbox for commands on this machine" in text for text in denied.json["result"])
+    assert any("--no-sandbox lets them run" in line for line in denied.json["log"])
+    assert not (cpt.folder / "said").exists()
+    (gate,) = events(cpt, "gate_answered")
+    assert (gate["denied"], gate["by"]) == (True, "default: nobody to ask")
+
+    assert cpt(*arguments, "--detach", ANTHROPIC_API_KEY="k").code == 0
+    cpt.before = ()
+    gates: list[Any] = []
+    while not gates:
+        gates = cpt("show", "@last", "--json").json.get("gates", [])
+    (gate,) = gates
+    assert "There is no sandbox for commands of agents on this machine" in gate["question"]
+    assert cpt("approve", "@last", gate["id"]).code == 0
+    while (ended := cpt("result", "@last", "--json").json)["status"] == "running":
+        pass
+    assert [text.splitlines()[1] for text in ended["result"]] == ["hi"] * 3
+    assert (cpt.folder / "said").read_text() == "hi\n" * 3
+    assert len(events(cpt, "gate_opened")) == 1

@@ -86,6 +86,17 @@ class Breaks:
 
 
 @dataclass(frozen=True, slots=True)
+class Stops:
+    """A stream that says so many events of an answer, and then: waits for `until`, sends `tail`, and ends or breaks."""
+
+    says: Says
+    events: int
+    until: asyncio.Event | None = None
+    tail: bytes = b""
+    breaks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Waits:
     """Does nothing until `until` is set (`Fake.release`); then that. A client that goes away ends the wait."""
 
@@ -93,4 +104,4 @@ class Waits:
     then: Reply
 
 
-Reply: TypeAlias = Says | Gives | Fails | Sends | Breaks | Waits
+Reply: TypeAlias = Says | Gives | Fails | Sends | Breaks | Stops | Waits

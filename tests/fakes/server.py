@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 import time
 from collections import deque
@@ -20,7 +21,7 @@ from typing import Any
 
 from aiohttp import web
 from tests.fakes import protocols
-from tests.fakes.replies import Asked, Breaks, Fails, Gives, Reply, Says, Sends, Waits
+from tests.fakes.replies import Asked, Breaks, Fails, Gives, Reply, Says, Sends, Stops, Waits
 
 Encode = Callable[[Says, Asked], dict[str, Any]]
 EncodeError = Callable[[Fails], dict[str, Any]]
@@ -31,6 +32,7 @@ PATHS: list[tuple[str, Encode, EncodeError]] = [
     ("/chat/completions", protocols.chat, protocols.openai_error),
     ("/responses", protocols.responses, protocols.openai_error),
     (":generateContent", protocols.google, protocols.google_error),
+    (":streamGenerateContent", protocols.google, protocols.google_error),
     ("/converse", protocols.converse, protocols.converse_error),
 ]
 
@@ -118,7 +120,9 @@ class Fake:
                 return await self._reply(request, asked, then, encode, encode_error)
             case Gives():
                 return await self._reply(request, asked, protocols.in_form(reply, asked), encode, encode_error)
-            case Says() if asked.body.get("stream"):
+            case Says() if protocols.streams(asked):
+                return await self._stream(request, asked, Stops(reply, sys.maxsize))
+            case Stops():
                 return await self._stream(request, asked, reply)
             case Says():
                 return web.json_response(encode(reply, asked))
@@ -131,21 +135,23 @@ class Fake:
             case Breaks():
                 return await self._break(request, asked, reply, encode)
 
-    async def _stream(self, request: web.Request, asked: Asked, says: Says) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, asked: Asked, stops: Stops) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        for name, data in protocols.anthropic_events(says, asked):
-            await response.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+        for event in protocols.events(stops.says, asked)[: stops.events]:
+            await response.write(event)
+        if stops.until is not None:
+            await stops.until.wait()
+        await response.write(stops.tail)
+        if stops.breaks and request.transport is not None:
+            request.transport.abort()
         return response
 
     async def _break(self, request: web.Request, asked: Asked, breaks: Breaks, encode: Encode) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "application/json"})
-        if breaks.midway and asked.body.get("stream"):
-            response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-            await response.prepare(request)
-            for name, data in list(protocols.anthropic_events(Says("It breaks off here."), asked))[:4]:
-                await response.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
-        elif breaks.midway:
+        if breaks.midway and protocols.streams(asked):
+            return await self._stream(request, asked, Stops(Says("It breaks off here."), 4, breaks=True))
+        if breaks.midway:
             await response.prepare(request)
             await response.write(json.dumps(encode(Says("It breaks off here."), asked)).encode()[:40])
         if request.transport is not None:

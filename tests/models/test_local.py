@@ -73,6 +73,17 @@ async def test_an_answer_says_what_it_consumed_and_who_gave_it(model: LocalModel
     assert (answer.usage.requests, answer.usage.usd, model.cost(answer.usage)) == (1, 0.0, 0.0)
 
 
+async def test_an_answer_is_told_as_it_is_written(model: LocalModel) -> None:
+    pieces: list[str] = []
+
+    answer = await model.request(
+        Request("You are brief.", [UserTurn("Tell of the sea.")], max_tokens=40, told=pieces.append)
+    )
+
+    assert "".join(pieces) == answer.text
+    assert len(list(filter(None, pieces))) > 1
+
+
 async def test_an_answer_fits_its_schema(model: LocalModel) -> None:
     answer = await model.request(asking("Describe a sailor as JSON.", PERSON, 200))
 

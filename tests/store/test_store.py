@@ -15,6 +15,7 @@ from counterpoint.errors import JournalFormatError, LeaseLostError, RunIsLiveErr
 from counterpoint.events import LogWritten, RunCreated, RunEnded, RunStarted, RunStatus, Value
 from counterpoint.store.blobs import INLINE, as_value
 from counterpoint.store.opening import store_at
+from counterpoint.store.reader import Facts
 from counterpoint.store.runs import Store
 
 At = Callable[[str], Store]
@@ -183,7 +184,7 @@ async def test_a_journal_whose_writer_died_while_closing_it_can_be_read_and_writ
                 "SELECT 1 FROM events"
             ).fetchone()
         assert await store.reader(run_id).read() == before
-        assert store.reader(run_id).last_status() is RunStatus.RUNNING
+        assert store.reader(run_id).facts().status is RunStatus.RUNNING
         async with store.writing(run_id) as journal:
             assert journal.history == before
 
@@ -214,10 +215,10 @@ async def test_copied_folders_are_taken_in_and_a_broken_one_is_shown_as_such(tmp
         for _ in range(2):
             rows = {row.run_id: row.name for row in await two.runs()}
             assert rows == {run_id: f"flow {n}" if n != 5 else "" for n, run_id in enumerate(runs)}
-        statuses = await two.statuses(runs)
-        assert statuses[runs[3]] is RunStatus.FAILED
-        assert statuses[runs[4]] is RunStatus.INTERRUPTED
-        assert isinstance(statuses[runs[5]], JournalFormatError)
+        facts = await two.facts(runs)
+        assert facts[runs[3]] == Facts(RunStatus.FAILED, (), None)
+        assert facts[runs[4]] == Facts(RunStatus.INTERRUPTED, (), None)
+        assert isinstance(facts[runs[5]], JournalFormatError)
 
 
 async def test_a_run_is_found_by_its_id_a_unique_prefix_or_as_the_last(at: At):

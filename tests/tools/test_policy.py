@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from counterpoint.text import at_commas
 from counterpoint.tools.commands import analyse
-from counterpoint.tools.policy import Access, Kind, Permissions, Policy, RuleError, parse, split
+from counterpoint.tools.policy import Access, Kind, Permissions, Policy, RuleError, parse
 
 
 def judge(access: Access, **rules: object) -> str:
@@ -185,4 +186,4 @@ def test_what_is_no_rule_is_refused(text: str) -> None:
 
 
 def test_rules_come_apart_at_commas_outside_of_parentheses() -> None:
-    assert split("Edit(src/**), Bash(git add a,b) ,Read") == ["Edit(src/**)", "Bash(git add a,b)", "Read"]
+    assert at_commas("Edit(src/**), Bash(git add a,b) ,Read") == ["Edit(src/**)", "Bash(git add a,b)", "Read"]

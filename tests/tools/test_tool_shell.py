@@ -322,6 +322,26 @@ async def test_nothing_outside_of_the_workspace_can_be_written(root: Path, kind:
     assert not Path("~/counterpoint-test").expanduser().exists()
 
 
+KERNEL = """
+for f in kernel/core_pattern vm/swappiness kernel/panic net/ipv4/ip_forward
+do v=$(cat /proc/sys/$f) && echo "$v" > /proc/sys/$f && echo WROTE $f  # its own value: nothing is set where it can be
+done
+for d in /dev/[svx]d[a-z] /dev/loop0 /dev/nvme0n1 /dev/kmsg /proc/kcore
+do head -c 1 $d && echo READ $d
+done
+"""
+
+
+@needs_a_jail
+@pytest.mark.parametrize("kind", JAILS)
+async def test_the_kernel_is_not_set_and_no_disk_read_also_not_as_root(root: Path, kind: jail.Kind) -> None:
+    async with agent(root, kind=kind) as bash:
+        answer = await bash(KERNEL)
+    assert "core_pattern" in answer
+    assert "WROTE" not in answer
+    assert "READ" not in answer
+
+
 @needs_a_jail
 @pytest.mark.parametrize("kind", JAILS)
 async def test_the_store_and_other_hidden_places_are_not_seen(root: Path, kind: jail.Kind) -> None:

@@ -24,8 +24,10 @@ from counterpoint.text import count
 from counterpoint.tui.app import Top
 from counterpoint.tui.board import Board
 from counterpoint.tui.feed import Feed
-from counterpoint.tui.paint import Scene, Signs, run_screen
-from counterpoint.tui.screens import Door, RunScreen
+from counterpoint.tui.panes.run import run_screen
+from counterpoint.tui.scene import Scene, Signs
+from counterpoint.tui.screens.door import Door
+from counterpoint.tui.screens.run import RunScreen
 
 SCREENS = Path(__file__).parent / "screens"
 FLOW = """

@@ -114,10 +114,12 @@ def test_spans_form_one_tree_and_hold_no_prompt(site: Served) -> None:
 
 
 def test_every_path_is_in_the_description(site: Served) -> None:
-    described = set(site.get("/api/openapi.json")["paths"])
+    paths = site.get("/api/openapi.json")["paths"]
+    described = {path for path, does in paths.items() if "get" in does}
 
     assert {path.replace("{run}", "@last").replace("{agent}", "a3") for path in described} >= {RUN, f"{RUN}/agents/a3"}
-    for path in described - {"/api/runs/{run}/requests", "/api/runs/{run}/resume", "/api/runs/{run}/events"}:
+    assert set(paths) - described == {f"/api/runs/{{run}}/{verb}" for verb in ("requests", "resume", "fork", "tags")}
+    for path in described - {"/api/runs/{run}/events"}:
         filled = path.format(run="@last", agent="a3", seq="1", form="html", request="1")
         assert site.request("GET", filled)[0] == 200, path
 
@@ -147,6 +149,9 @@ def test_what_is_not_there_is_said(site: Served, path: str, code: int) -> None:
         {"verb": "stop", "also": 1},
         {"verb": "stop"},
         {"verb": "approve", "target": "g9"},
+        {"verb": "approve", "targets": ["g1", "g2"]},
+        {"verb": "retry", "targets": ["a1", "a2"], "prompt": "one for two"},
+        {"verb": "skip", "targets": ["a1"] * 1001},
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused_with_a_reason(site: Served, body: dict[str, Any]) -> None:
@@ -154,6 +159,24 @@ def test_a_request_that_makes_no_sense_is_refused_with_a_reason(site: Served, bo
 
     assert status == 409
     assert json.loads(answer)["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ({"seq": 10**6}, "has no event"),
+        ({"seq": 0}, "has no event"),
+        ({"script": "return 1 +"}, "meta"),
+        ({"model": "nobody:none"}, "nobody"),
+        ({"budgets": ["much"]}, "much"),
+        ({"also": 1}, "also"),
+    ],
+)
+def test_a_fork_that_cannot_be_is_refused_with_a_reason(site: Served, body: dict[str, Any], why: str) -> None:
+    status, _, answer = site.request("POST", f"{RUN}/fork", body)
+
+    assert status == 409
+    assert why in json.loads(answer)["error"]["message"].lower()
 
 
 # --- who may not -----------------------------------------------------------------------------------------------------

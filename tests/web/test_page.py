@@ -178,6 +178,82 @@ def test_steering_skipping_and_stopping_leave_receipts(
     assert "Stopped" in page.wait("document.querySelector('.receipts')?.innerText")
 
 
+def test_several_agents_are_marked_and_asked_at_once(
+    page: Browser, server: Served, program: Program, live: str
+) -> None:
+    show(page, server, f"{live}?tab=agents")
+    page.wait("document.querySelectorAll('.rows .row').length === 4")
+    page.wait("counterpoint.document().agent_list.filter(a => a.state === 'running').length === 4")
+    page.press("j", "m", "m", "s")
+    page.type("dialog textarea", "Hurry")
+    page.click("dialog button", "Send")
+    page.wait("counterpoint.document().requests.filter(r => r.verb === 'steer').length === 2")
+    page.press("x")
+    page.click("dialog button", "Skip them")
+    page.wait("counterpoint.document().agents.skipped === 2")
+    page.wait("document.querySelector('.toasts').innerText.includes('2 done')")
+    page.press("M", "X")
+    page.click("dialog button", "Stop")
+    page.wait("counterpoint.document().status === 'stopped'")
+
+    asked = program("show", live, "--json").json["requests"]
+    assert [(r["verb"], r["target"], r["ok"]) for r in asked if r["verb"] == "skip"] == [
+        ("skip", "a1", True),
+        ("skip", "a2", True),
+    ]
+
+
+def test_a_fork_begins_at_the_point_of_the_scrubber_and_both_runs_say_so(
+    page: Browser, server: Served, program: Program
+) -> None:
+    text = """phase('One')
+      const found = await parallel([1, 2, 3].map((n) => () => agent(`find ${n}`)))
+      phase('Two')
+      return [args?.how ?? 'as before', (await agent(`join ${found.length} ${args?.how}`)).length > 0]"""
+    parent = program.run(text, name="forked").json["run_id"]
+    lines = program("export", parent, "--jsonl").lines
+    seq = next(event["seq"] for event in lines if event["type"] == "phase_entered" and event["title"] == "Two")
+    show(page, server, f"{parent}?seq={seq}")
+    page.click(".scrubber button", "Fork from here")
+    assert "3 results can be reused" in page.wait("document.querySelector('dialog')?.innerText")
+    page.type("dialog textarea", "no JSON")
+    page.click("dialog button", "Fork")
+    page.wait("document.querySelector('dialog .wrong').textContent.includes('JSON')")
+    page.run("document.querySelector('dialog textarea').value = '{\"how\": \"anew\"}'")
+    page.click("dialog button", "Fork")
+    page.wait("!location.hash.includes(arguments[0]) && counterpoint.document().status === 'completed'", parent)
+    forked = page.run("return counterpoint.document()")
+
+    assert (forked["parent"], forked["agents"]["reused"], forked["agents"]["ok"]) == (
+        {"run_id": parent, "seq": seq},
+        3,
+        1,
+    )
+    shown = program("show", forked["run_id"], "--json").json
+    assert shown["result"] == ["anew", True]
+    assert said(forked) == said(shown)
+    page.click(".forks a", parent)
+    page.wait("counterpoint.seq === arguments[0] && counterpoint.document().run_id === arguments[1]", seq, parent)
+    page.wait("document.querySelector('.forks')?.innerText.includes(arguments[0])", forked["run_id"])
+
+
+def test_runs_are_tagged_and_found_by_their_tags(
+    page: Browser, server: Served, program: Program, recording: str
+) -> None:
+    page.open("about:blank")
+    page.open(f"{server.base}/#/")
+    page.wait("document.querySelectorAll('.run-line').length > 1")
+    page.click(f".run-line input[aria-label='Mark {recording}']")
+    page.click(".bulk button", "Tag")
+    page.type("dialog input", "baseline")
+    page.click("dialog button", "Tag")
+    page.click(".tag", "baseline")
+    page.wait("document.querySelectorAll('.run-line').length === 1 && location.hash.includes('baseline')")
+
+    assert program("tag", recording, "--json").json["runs"] == [{"run_id": recording, "tags": ["baseline"]}]
+    program("tag", recording, "--remove", "baseline")
+
+
 def test_hostile_texts_are_shown_and_do_nothing(
     page: Browser, server: Served, program: Program, recording: str
 ) -> None:
@@ -307,7 +383,7 @@ def test_every_face_says_the_same_at_every_hundredth_event(
 
 def said(document: dict[str, Any]) -> dict[str, Any]:
     """What faces must agree about. Whether a process is behind a run is no event, and neither is the time of day."""
-    own = {"status", "message", "duration_s", "result", "log", "limits", "journal", "schema_version"}
+    own = {"status", "message", "duration_s", "result", "log", "limits", "journal", "schema_version", "forks"}
     kept = {name: value for name, value in document.items() if name not in own}
     if document["status"] not in ("interrupted", "running", "waiting", "paused"):
         kept["status"] = document["status"]

@@ -21,13 +21,17 @@ from counterpoint.agents.observer import Observer
 from counterpoint.agents.skills import Skill, SkillFile, described
 from counterpoint.agents.task import AgentTask
 from counterpoint.agents.workspace import close_worktree, open_worktree
-from counterpoint.errors import HookError
+from counterpoint.errors import DeniedError, HookError
+from counterpoint.memory.recall import Recall
 from counterpoint.tools import jail, shells
 from counterpoint.tools.base import Tool, ToolContext
-from counterpoint.tools.guard import Ask, Denied, Guard
+from counterpoint.tools.guard import Ask, AskUnjailed, Denied, Guard, patiently
 from counterpoint.tools.jail import Cell
 from counterpoint.tools.mcp import Hub
+from counterpoint.tools.memory import MemoryLookup
+from counterpoint.tools.own import FunctionTool
 from counterpoint.tools.policy import Permissions, Policy
+from counterpoint.tools.toolsearch import on_demand
 from counterpoint.tools.websearch import NOT_HERE, Service, WebSearch
 
 
@@ -43,17 +47,25 @@ class Workshop:
     """Where the worktrees of this run's agents are made."""
     ask: Ask | None = None
     """Asks people; None: there is nobody."""
+    ask_unjailed: AskUnjailed | None = None
+    """Asks them about commands without a sandbox, where there is none."""
     instructions: Instructions = field(default_factory=Instructions)
     """What project and user tell agents that have tools."""
     skills: dict[str, SkillFile] = field(default_factory=dict[str, SkillFile])
 
+    recall: Recall | None = None
+    """What agents can look up of earlier sessions."""
     hub: Hub | None = None
     """MCP servers."""
     search: Service | None = None
     """Whom WebSearch asks."""
+    own: Mapping[str, FunctionTool] = field(default_factory=dict[str, FunctionTool])
+    """Tools that the run's program has given, by their names."""
 
     async def find(self, name: str) -> Tool | None:
-        """A tool that is made here, for the script: WebSearch, or one of an MCP server."""
+        """A tool that is made here, for the script: one of the program's own, WebSearch, or one of an MCP server."""
+        if name in self.own:
+            return self.own[name]
         if name == "WebSearch" and self.search is not None:
             return WebSearch(self.search)
         return await self.hub.find(name) if self.hub is not None else None
@@ -67,13 +79,18 @@ class Workshop:
             parts.append(self.instructions.text)
         if self.skills and _wants("Skill", task):
             tools = [*tools, Skill(self.skills)]
+        if self.recall and _wants("Memory", task):
+            tools = [*tools, MemoryLookup(self.recall)]
         if self.search is not None and _wants("WebSearch", task):
             tools = [*tools, WebSearch(self.search)]
         elif self.search is None and any(name.partition("(")[0].strip() == "WebSearch" for name in task.tools or ()):
             parts.append(NOT_HERE)
+        policy = Policy.of(task.permissions)
+        tools = [*tools, *(tool for name, tool in self.own.items() if _wants(name, task) and policy.may(tool.access))]
         if self.hub is not None:
-            served = await self.hub.tools(Policy.of(task.permissions), task.servers)
-            tools = [*tools, *(tool for tool in served if _wants_server(tool.spec.name, task))]
+            served = await self.hub.tools(policy, task.servers)
+            served = [tool for tool in served if _wants_server(tool.spec.name, task)]
+            tools = [*tools, *on_demand(served, task.tools or ())]
         return msgspec.structs.replace(task, system="\n\n".join(filter(None, parts))), tools
 
     @contextlib.asynccontextmanager
@@ -120,7 +137,7 @@ class Workshop:
     async def _context(self, agent: str, cwd: Path, permissions: Permissions, denied: Denied, *, sandbox: str,
                        network: bool, env: list[str], blind: bool = False,
                        git: tuple[Path, ...] = ()) -> AsyncGenerator[ToolContext]:  # fmt: skip
-        guard = Guard(Policy.of(permissions), ask=self.ask, denied=denied)
+        guard = Guard(Policy.of(permissions), ask=self.ask, ask_unjailed=self.ask_unjailed, denied=denied)
         kind: jail.Kind = "none" if sandbox == "off" else await jail.available()
         cell = Cell(cwd, network=network, hidden=self.hidden, more_writable=git if guard.policy.names_git else ())
         environment = jail.environment(self.environ, tuple(env))
@@ -150,6 +167,11 @@ async def _set_up(command: str, desk: ToolContext) -> None:
     """The user's own command, in the agent's sandbox."""
     if desk.shells is None:
         return
+    if desk.shells.kind == "none" and desk.shells.jailed:
+        try:
+            await patiently(desk.guard.admit_unjailed("worktree_setup", command), desk.alive)
+        except DeniedError as error:
+            raise HookError("WorkspaceError", f"The worktree cannot be set up. {error.message}") from error
     shell = await desk.shells.start(command, replace(desk.cell, root=desk.root), desk.alive)
     await shell.over.wait()
     if shell.code != 0:

@@ -12,13 +12,15 @@ import platformdirs
 
 from counterpoint.agents.frontmatter import FrontMatterError, Values, split
 from counterpoint.errors import HookError, nearest
+from counterpoint.memory.recall import Wants
 from counterpoint.models.messages import Effort
+from counterpoint.text import at_commas
 
 READ_ONLY = ("Read", "Grep", "Glob", "LS")
 MAX_FILE_BYTES = 256 * 1024
 HONOURED = frozenset({
     "name", "description", "tools", "disallowedtools", "model", "maxturns", "effort", "color", "skills", "mcpservers",
-    "isolation", "permissionmode", "omitclaudemd", "background",
+    "isolation", "permissionmode", "omitclaudemd", "background", "memory",
 })  # fmt: skip
 """Keys that have an effect, or need none: every agent runs beside the script."""
 FOLDERS = (Path(".counterpoint/agents"), Path(".claude/agents"))
@@ -42,6 +44,8 @@ class AgentType:
     """Skills that its agents know from the start."""
     servers: list[str] | None = None
     """MCP servers whose tools its agents may have; None: all."""
+    memory: Wants | None = None
+    """Whose notes about this type its agents get; None: all."""
     isolated: bool = False
     """Its agents work in worktrees."""
     read_only: bool = False
@@ -151,6 +155,7 @@ def read_type(path: Path) -> AgentType:
         instructed=(_one(values, "omitclaudemd") or "").lower() != "true",
         skills=tuple(_names(values, "skills") or ()),
         servers=_names(values, "mcpservers"),
+        memory=_memory(values),
         isolated=_isolation(values),
         read_only=_one(values, "permissionmode") == "plan",
         source=str(path),
@@ -163,6 +168,17 @@ def _isolation(values: Values) -> bool:
     if given not in (None, "worktree"):
         raise FrontMatterError(f"isolation is {given!r}; the only kind is 'worktree'.")
     return given == "worktree"
+
+
+def _memory(values: Values) -> Wants | None:
+    given = _one(values, "memory")
+    known: tuple[Wants, ...] = get_args(Wants)
+    for wants in known:
+        if wants == given:
+            return wants
+    if given is not None:
+        raise FrontMatterError(f"memory is {given!r}; it takes {', '.join(known)}.")
+    return None
 
 
 def _unsupported(values: Values) -> tuple[str, ...]:
@@ -191,20 +207,8 @@ def _names(values: Values, key: str) -> list[str] | None:
     value = values.get(key)
     if value is None or value == "":
         return None
-    names = value if isinstance(value, list) else _at_commas(value)
+    names = value if isinstance(value, list) else at_commas(value)
     return [name.strip() for name in names if name.strip()]
-
-
-def _at_commas(text: str) -> list[str]:
-    """Parts between commas that stand in no brackets: ``Bash(git add, git commit), Read``."""
-    parts, depth = [""], 0
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return parts
 
 
 def _model(values: Values) -> str | None:

@@ -11,81 +11,103 @@ import msgspec
 from counterpoint import daemon
 from counterpoint.ceilings import read_ceiling
 from counterpoint.cli.arguments import read_args
-from counterpoint.cli.options import Output, asynchronous, common, session, session_of
-from counterpoint.cli.receipts import ask, me
+from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
+from counterpoint.cli.receipts import ask, ask_each, me
 from counterpoint.cli.run import attend, ready
 from counterpoint.errors import UsageError
 from counterpoint.events import RunStatus
 from counterpoint.models.registry import Models
 from counterpoint.runtime.job import Change
+from counterpoint.view import RunView
+
+
+async def _live_ones(here: Session, texts: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    """The runs that are meant. Of those with a tag, only the ones that are executed are; the others are over."""
+    found = await here.client.find_all(texts)
+    if any(text.startswith("tag:") for text in texts):
+        live = [run_id for run_id in found if await here.client.is_live(run_id)]
+        found = live or found[:1]
+    return [(run_id, None) for run_id in found]
 
 
 @click.command()
-@click.argument("run")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN…")
 @click.option("--drain", is_flag=True, help="Let the agents under way finish.")
 @common
 @asynchronous
-async def stop(run: str, drain: bool, output: Output, state: Path | None) -> int:
-    """Stop a run: agents under way are cancelled at once, or finish with --drain."""
+async def stop(runs: tuple[str, ...], drain: bool, output: Output, state: Path | None) -> int:
+    """Stop a run, or several: agents under way are cancelled at once, or finish with --drain.
+
+    RUN may be tag:NAME, for all with that tag.
+    """
     async with session(state) as here:
-        return await ask(here, await here.client.find(run), "stop", None, output, drain=drain)
+        return await ask_each(here, "stop", await _live_ones(here, runs), output, drain=drain)
 
 
 @click.command()
-@click.argument("run")
+@click.argument("runs", nargs=-1, required=True, metavar="RUN…")
 @click.option("--stay", is_flag=True, help="Keep the process, waiting for `resume`.")
 @common
 @asynchronous
-async def pause(run: str, stay: bool, output: Output, state: Path | None) -> int:
-    """Let a run start no more agents; those under way finish, then it ends as paused."""
+async def pause(runs: tuple[str, ...], stay: bool, output: Output, state: Path | None) -> int:
+    """Let a run, or several, start no more agents; those under way finish, then it ends as paused.
+
+    RUN may be tag:NAME, for all with that tag.
+    """
     async with session(state) as here:
-        return await ask(here, await here.client.find(run), "pause", None, output, stay=stay)
+        return await ask_each(here, "pause", await _live_ones(here, runs), output, stay=stay)
 
 
 @click.command()
 @click.argument("run")
-@click.argument("agent")
+@click.argument("agents", nargs=-1, required=True, metavar="AGENT…")
 @common
 @asynchronous
-async def skip(run: str, agent: str, output: Output, state: Path | None) -> int:
-    """Skip one agent that waits or is under way: the script gets null for it."""
+async def skip(run: str, agents: tuple[str, ...], output: Output, state: Path | None) -> int:
+    """Skip agents that wait or are under way: the script gets null for each."""
     async with session(state) as here:
-        return await ask(here, await here.client.find(run), "skip", agent, output)
+        run_id = await here.client.find(run)
+        return await ask_each(here, "skip", [(run_id, agent) for agent in agents], output)
 
 
 @click.command()
 @click.argument("run")
-@click.argument("agent", required=False)
+@click.argument("agents", nargs=-1, metavar="[AGENT…]")
 @click.option("--prompt", help="Ask it this instead.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="Ask this model.")
 @common
 @asynchronous
 async def retry(
-    run: str, agent: str | None, prompt: str | None, model: str | None, output: Output, state: Path | None
+    run: str, agents: tuple[str, ...], prompt: str | None, model: str | None, output: Output, state: Path | None
 ) -> int:
-    """Run one agent again. In a run that is over: that one (or, without AGENT, all that did not end ok)."""
+    """Run agents again. In a run that is over: these (or, without AGENT, all that did not end ok)."""
     change = Change(prompt, model)
-    if change and agent is None:
+    if change and not agents:
         raise UsageError(
-            "--prompt and --model change one agent: name it.", hint="counterpoint retry RUN AGENT --model …"
+            "--prompt and --model change agents: name them.", hint="counterpoint retry RUN AGENT --model …"
         )
+    if prompt is not None and len(agents) > 1:
+        raise UsageError("--prompt changes one agent; these are several.", hint="Change them one by one.")
     async with session(state) as here:
         run_id = await here.client.find(run)
         if await here.store.is_live(run_id):
-            if agent is None:
+            if not agents:
                 raise UsageError("The run goes on: name the agent.", hint=f"counterpoint show {run_id}")
-            return await ask(here, run_id, "retry", agent, output, prompt=prompt, model=model)
+            asked = [(run_id, agent) for agent in agents]
+            return await ask_each(here, "retry", asked, output, prompt=prompt, model=model)
         view = await here.client.view(run_id)
-        forget: frozenset[str] = frozenset()
-        changes: dict[str, Change] = {}
-        if agent is not None:
-            found = view.find_agent(agent)
-            if found is None:
-                raise UsageError(f"No agent of {run_id} has the id or label {agent!r}.")
-            forget, changes = frozenset({found.id}), {found.id: change} if change else {}
+        forget = frozenset(_agent(view, agent) for agent in agents)
+        changes = dict.fromkeys(forget, change) if change else {}
         async with session_of(state, view) as there, Models(there.settings) as models:
             await ready(models, view.model, output)
             return await attend(there, run_id, models, output, orders=daemon.Orders(forget=forget, changes=changes))
+
+
+def _agent(view: RunView, text: str) -> str:
+    found = view.find_agent(text)
+    if found is None:
+        raise UsageError(f"No agent of {view.run_id} has the id or label {text!r}.")
+    return found.id
 
 
 @click.command()

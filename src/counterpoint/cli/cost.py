@@ -38,7 +38,7 @@ async def cost(run: str | None, output: Output, state: Path | None) -> int:
 
 
 def _one(view: RunView, output: Output) -> None:
-    agents = list(view.agents.values())
+    agents = list(view.own())
     phases = _grouped(agents, lambda agent: agent.phase or "(no phase)")
     by_model = _grouped(agents, lambda agent: agent.answered_by or agent.model)
     dearest = sorted(agents, key=lambda agent: (agent.usage.usd or 0.0, agent.usage.output_tokens), reverse=True)[

@@ -103,5 +103,5 @@ def _sandbox(settings: Settings) -> str:
         return "WITHOUT a sandbox: they can read and write whatever you can (--no-sandbox)"
     kind = jail.found()
     if kind == "none":
-        return "denied, since there is no sandbox on this machine; install bubblewrap, or use --no-sandbox"
+        return "there is NO sandbox on this machine: a person is asked, once, and with nobody to ask they are denied"
     return f"in a sandbox ({kind}), {'with' if settings.network else 'without'} network"

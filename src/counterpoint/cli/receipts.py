@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import socket
+from collections.abc import Sequence
 from typing import Any
 
 from counterpoint.cli.options import Output, Session
@@ -45,6 +46,38 @@ async def ask(here: Session, run_id: str, verb: str, target: str | None, output:
     else:
         output.say(safe(receipt.message))
     return 1 if receipt is not None and not receipt.ok else 0
+
+
+async def ask_each(
+    here: Session, verb: str, asked: Sequence[tuple[str, str | None]], output: Output, **body: Any
+) -> int:
+    """Asks the same of several runs or agents, each with a receipt of its own. Exits with 1 when one was refused."""
+    if len(asked) == 1:
+        return await ask(here, asked[0][0], verb, asked[0][1], output, **body)
+    numbers = [
+        await here.client.ask(run_id, verb, target, by=me(), **body) if await here.store.is_live(run_id) else None
+        for run_id, target in asked
+    ]
+    rows = [
+        _row(run_id, target, number, await _receipt(here, run_id, number) if number is not None else None)
+        for (run_id, target), number in zip(asked, numbers, strict=True)
+    ]
+    if output.json:
+        output.document({"receipts": rows})
+    for row in rows:
+        output.say(safe(f"{row['run_id']} {verb} {row['target'] or ''}: {row['message']}"))
+    return 0 if all(row["ok"] is not False for row in rows) else 1
+
+
+def _row(run_id: str, target: str | None, number: int | None, receipt: RequestView | None) -> dict[str, Any]:
+    """One receipt among several; of a run that nobody executes, why it has none."""
+    if number is None:
+        said, ok = "No process executes this run.", False
+    elif receipt is None:
+        said, ok = f"Asked (request {number}), and not read yet.", None
+    else:
+        said, ok = receipt.message or "delivered", receipt.ok if receipt.done_at is not None else None
+    return {"run_id": run_id, "target": target, "request": number, "ok": ok, "message": said}
 
 
 async def _receipt(here: Session, run_id: str, number: int) -> RequestView | None:

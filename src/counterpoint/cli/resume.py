@@ -56,7 +56,7 @@ async def resume(
         view = await here.client.view(run_id)
         if view.status is RunStatus.PAUSED and await here.client.is_live(run_id):
             return await ask(here, run_id, "continue", None, output)
-        await here.client.refuse_live(run_id)
+        await here.client.refuse_resume(run_id)
         edited = await load_script(script, portable=bool(view.bounds.get("portable"))) if script else None
         bounds = _bounds(budget, max_agents=max_agents, concurrency=concurrency, run_timeout_s=max_time)
         async with session_of(state, view, **rules) as there, Models(there.settings) as models:
@@ -78,11 +78,11 @@ async def resume(
             return await attend(there, run_id, models, output, jsonl=jsonl, orders=orders)
 
 
-def describe(plan: Rehearsal) -> str:
-    """The plan of a resume in one line."""
+def describe(plan: Rehearsal, *, inherited: bool = False) -> str:
+    """The plan of a resume in one line; `inherited`: what is reused, another run has paid."""
     runs = f"runs {plan.run}" if plan.ends else f"runs {plan.run} and what follows from them"
     saved = f"saves {count(plan.saves.input_tokens + plan.saves.output_tokens)} tokens, {money(plan.saves.usd)}"
-    return f"reuses {plan.reuse}, {runs}, {saved}"
+    return f"reuses {plan.reuse}, {runs}" + ("" if inherited else f", {saved}")
 
 
 def _tell(output: Output, plan: Rehearsal) -> None:

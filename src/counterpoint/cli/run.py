@@ -17,12 +17,14 @@ import msgspec
 from counterpoint import daemon
 from counterpoint.background import Given, execute_apart
 from counterpoint.ceilings import read_budgets
+from counterpoint.cli.answering import Answering, Decision, answering
 from counterpoint.cli.arguments import Duration, check_args, read_args
 from counterpoint.cli.ending import print_result, print_summary
 from counterpoint.cli.notices import noticing
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
 from counterpoint.cli.permissions import in_force, permission_options
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
+from counterpoint.cli.receipts import me
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
@@ -51,10 +53,12 @@ DRAIN_S = 30.0
 @click.option("--concurrency", "-c", type=int, help="Agents at work at once (1 to 1000).")
 @click.option("--max-time", "run_timeout_s", type=Duration(), metavar="90m", help="End the run after that time.")
 @click.option("--cwd", type=click.Path(path_type=Path, exists=True, file_okay=False), help="The run's folder.")
+@click.option("--tag", "tags", multiple=True, help="A word to find the run by; repeatable.")
 @click.option("--detach", "-d", is_flag=True, help="Run in the background; print the run's id.")
 @click.option("--allow-unknown-price", is_flag=True, help="Start under a budget in money without knowing the price.")
 @permission_options
 @click.option("--wait", is_flag=True, help="Stay through long waits for a quota instead of ending as paused.")
+@click.option("--private", is_flag=True, default=None, help="Dreams do not read the run.")
 @click.option("--strict", is_flag=True, help="An error of the script in a thunk ends the run.")
 @click.option("--portable", is_flag=True, help="Refuse what Claude Code would refuse.")
 @click.option("--unknown-agents", type=click.Choice(["reject", "general"]), help="What an unknown agentType does.")
@@ -63,7 +67,8 @@ DRAIN_S = 30.0
 @asynchronous
 async def run(
     script: str, args_: str | None, budget: tuple[str, ...], cwd: Path | None, detach: bool, jsonl: bool,
-    output: Output, state: Path | None, strict: bool, portable: bool, allow_unknown_price: bool, wait: bool,
+    tags: tuple[str, ...], output: Output, state: Path | None, strict: bool, portable: bool,
+    allow_unknown_price: bool, wait: bool,
     **flags: Any,
 ) -> int:  # fmt: skip
     """Run a workflow: a .js file, or the name of a saved one.
@@ -82,7 +87,7 @@ async def run(
         await ready(models, models.default(here.settings.model), output)
         settings = in_force(here.settings, folder, output)
         run_id = await here.client.submit(
-            text, settings=settings, models=models, cwd=folder, args=args, version=VERSION
+            text, settings=settings, models=models, cwd=folder, args=args, version=VERSION, tags=tags
         )
         if detach:
             execute_apart(here.store, run_id)
@@ -135,7 +140,6 @@ async def carry_out(
     orders: daemon.Orders | None = None,
 ) -> RunEnded:
     """Executes a run in this process and shows how it goes."""
-    progress = _progress(output, jsonl, await here.client.view(run_id))
     people = output.input and sys.stdin.isatty() and sys.stderr.isatty()
     last = 0
 
@@ -150,16 +154,21 @@ async def carry_out(
 
     if jsonl:
         write(await here.client.events(run_id))
-    ordered = dataclasses.replace(
-        orders or daemon.Orders(),
-        waits_for_people=people,
-        listeners=(write,) if jsonl else (progress.take,),
-        started=_obey_signals,
-    )
-    with contextlib.closing(progress):
-        async with noticing(here.settings, await here.client.view(run_id)) as told:
-            with_notices = dataclasses.replace(ordered, listeners=(*ordered.listeners, *told))
-            return await daemon.execute(here.store, run_id, models, with_notices)
+
+    async def decide(decision: Decision) -> None:
+        body = {} if decision.denied else {"answer": decision.answer}
+        await here.client.ask(run_id, "deny" if decision.denied else "approve", decision.gate, by=me(), **body)
+
+    async with answering(decide) as keyboard, noticing(here.settings, await here.client.view(run_id)) as told:
+        progress = _progress(output, jsonl, await here.client.view(run_id), keyboard if people else None)
+        ordered = dataclasses.replace(
+            orders or daemon.Orders(),
+            waits_for_people=people,
+            listeners=(write if jsonl else progress.take, *told),
+            started=_obey_signals,
+        )
+        with contextlib.closing(progress):
+            return await daemon.execute(here.store, run_id, models, ordered)
 
 
 async def _show_end(here: Session, run_id: str, output: Output, *, jsonl: bool) -> None:
@@ -180,10 +189,10 @@ async def ready(models: Models, spec: str, output: Output) -> None:
         await fetch_for(name, output)
 
 
-def _progress(output: Output, jsonl: bool, view: RunView) -> Progress:
+def _progress(output: Output, jsonl: bool, view: RunView, keyboard: Answering | None) -> Progress:
     if output.quiet or jsonl or output.json:
         return Silent()
-    return Live(view, color=output.color) if sys.stderr.isatty() else Lines(view)
+    return Live(view, color=output.color, keyboard=keyboard) if sys.stderr.isatty() else Lines(view)
 
 
 def script_folder(script: str, folder: Path) -> Path:

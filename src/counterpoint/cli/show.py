@@ -11,6 +11,7 @@ import click
 from counterpoint.cli.ending import print_summary
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.cli.progress import phase_lines
+from counterpoint.client import Summary
 from counterpoint.errors import UsageError
 from counterpoint.limits import Limit, limits
 from counterpoint.text import count, duration, money, one_line, safe
@@ -34,13 +35,19 @@ async def show(run: str, agent: str | None, output: Output, state: Path | None) 
         elif output.json:
             output.document(await here.client.run_document(view))
         else:
-            _print_run(view, output)
+            _print_run(view, await here.client.forks(run_id), output)
     return 0
 
 
-def _print_run(view: RunView, output: Output) -> None:
+def _print_run(view: RunView, forks: list[Summary], output: Output) -> None:
     click.echo(f"{one_line(view.name)}: {one_line(view.description)}")
     click.echo(f"script {safe(view.script)}, in {safe(view.cwd)}, attempt {view.attempt}")
+    if view.parent is not None:
+        click.echo(f"forked from {view.parent.run_id} at event {view.parent.seq}")
+    for fork in forks:
+        click.echo(f"fork {fork.run_id} goes on from event {fork.parent.seq if fork.parent else 0}")
+    if view.tags:
+        click.echo(f"tags {' '.join(view.tags)}")
     for title, counts, states in phase_lines(view):
         click.echo(f"  {title:30} {counts:12} {states}")
     shown = sorted(view.counted(), key=lambda agent: (agent.good, int(agent.id[1:])))[:SHOWN]
@@ -74,7 +81,7 @@ async def _show_agent(here: Session, view: RunView, text: str, output: Output) -
         output.document(document)
         return
     click.echo(f"{agent.id}  {safe(agent.label)}  {document['outcome'] or agent.state}  {document['model']}")
-    for name in ("options", "fault", "usage"):
+    for name in ("options", "fault", "usage", "notes", "cited", "contradicted"):
         if document[name]:
             click.echo(f"{name}: {safe(json.dumps(document[name], ensure_ascii=False))}")
     if document["system"] is not None:
@@ -87,7 +94,7 @@ async def _show_agent(here: Session, view: RunView, text: str, output: Output) -
 
 
 def _message(message: dict[str, Any]) -> str:
-    parts = [str(message.get("text", ""))]
+    parts = [str(message.get("note", "")), str(message.get("text", ""))]
     parts += [
         f"{call['name']}({json.dumps(call.get('input'), ensure_ascii=False)})" for call in message.get("calls", [])
     ]

@@ -38,8 +38,8 @@ async def watch(here: Session, run_id: str | None, *, plain: bool, speed: float 
     _need_textual()
     from counterpoint.tui.app import Top
     from counterpoint.tui.feed import Feed
-    from counterpoint.tui.paint import Signs
-    from counterpoint.tui.screens import Door
+    from counterpoint.tui.scene import Signs
+    from counterpoint.tui.screens.door import Door
 
     door = Door(here.client, me(), Signs(plain or not _speaks_unicode()), starter(here.settings.state))
     feed = Feed(here.client, run_id, speed=speed) if run_id else None
@@ -49,7 +49,8 @@ async def watch(here: Session, run_id: str | None, *, plain: bool, speed: float 
 async def _look_once(here: Session, run_id: str, *, plain: bool) -> None:
     _need_textual()
     from counterpoint.tui.feed import Feed
-    from counterpoint.tui.paint import Scene, Signs, run_screen
+    from counterpoint.tui.panes.run import run_screen
+    from counterpoint.tui.scene import Scene, Signs
 
     feed = Feed(here.client, run_id)
     await feed.read()

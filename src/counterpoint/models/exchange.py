@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from pydantic_ai.direct import model_request, model_request_stream
@@ -39,6 +40,11 @@ class Exchange:
         self._wired = wired
         self._faults = faults
 
+    @property
+    def window(self) -> int | None:
+        """Tokens of the model's context; None: unknown."""
+        return self._wired[0].model.context_window
+
     async def ask(self, request: Request) -> Answer:
         """Makes one attempt. Raises ProviderError."""
         wired = self._wired[0]
@@ -71,26 +77,38 @@ class Exchange:
         messages = wire.conversation(request, schema_in_prompt=wired.blunt or not native)
         parameters = wire.parameters(request, native=native)
         settings = _claude_settings(profile, request) if wired.claude else _settings(request)
-        if wired.claude and settings.get("max_tokens", 0) > DIRECT_TOKENS:
-            return await _streamed(wired, messages, settings, parameters)
+        if wired.claude and (request.told or settings.get("max_tokens", 0) > DIRECT_TOKENS):
+            settings["timeout"] = STREAM_SILENCE_S
+            return await _streamed(wired, messages, settings, parameters, request.told)
+        if request.told:
+            return await _streamed(wired, messages, settings, parameters, request.told)
         return await model_request(
             wired.model, messages, model_settings=settings, model_request_parameters=parameters, instrument=False
         )
 
 
 async def _streamed(
-    wired: Wired, messages: list[ModelMessage], settings: ModelSettings, parameters: ModelRequestParameters
+    wired: Wired,
+    messages: list[ModelMessage],
+    settings: ModelSettings,
+    parameters: ModelRequestParameters,
+    told: Callable[[str], None] | None,
 ) -> ModelResponse:
-    settings = {**settings, "timeout": STREAM_SILENCE_S}
+    telling = wire.Telling(told or _nobody)
     async with model_request_stream(
         wired.model, messages, model_settings=settings, model_request_parameters=parameters, instrument=False
     ) as stream:
-        async for _ in stream:
-            pass
+        async for event in stream:
+            telling.hear(event)
         response = stream.get()
-    if response.finish_reason is None:
+    # What the library itself says where the server gave no reason is "stop", as if the answer were whole.
+    if not (response.provider_details or {}).get("finish_reason"):
         raise ProviderError("dropped", "The answer was cut off before its end.")
     return response
+
+
+def _nobody(text: str) -> None:
+    pass
 
 
 def _settings(request: Request) -> ModelSettings:

@@ -87,6 +87,9 @@ class Request(Struct, frozen=True):
     """The agent's label, for models that a test has scripted."""
     heard: Callable[[], None] | None = None
     """To be called while the request waits for its turn, or its answer arrives: that is no stall."""
+    told: Callable[[str], None] | None = None
+    """Gets the answer's text piece by piece as it arrives, from models that can; put together, the pieces are the
+    answer's text. Those of an attempt that fails are void."""
 
 
 class Answer(Struct, frozen=True):

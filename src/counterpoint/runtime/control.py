@@ -9,11 +9,13 @@ import msgspec
 
 from counterpoint.ceilings import read_ceiling
 from counterpoint.errors import CounterpointError, StoreError
-from counterpoint.events import BoundsChanged, RequestDelivered, RequestDone, RunEnded, RunStatus
+from counterpoint.events import BoundsChanged, RequestDelivered, RequestDone, RunEnded, RunStatus, RunTagged
 from counterpoint.runtime.job import Change, Said
 from counterpoint.runtime.run import Run
 from counterpoint.store.requests import Asked
 from counterpoint.store.runs import Store
+from counterpoint.tags import retagged
+from counterpoint.tools.answers import fitting
 from counterpoint.view import AgentView
 
 POLL_S = 0.2
@@ -96,6 +98,8 @@ class Control:
                 return self._answer(asked, body)
             case "bounds":
                 return self._change(body)
+            case "tag":
+                return self._tag(body, asked.by)
             case _:
                 raise Refused(f"This release does not know {asked.verb!r}.")
 
@@ -125,10 +129,18 @@ class Control:
 
     def _answer(self, asked: Asked, body: dict[str, Any]) -> str:
         denied = asked.verb == "deny"
-        answer = None if denied else self._run.attempt.journal.value(msgspec.json.encode(body.get("answer", True)))
-        if not self._run.gates.answer(asked.target or "", answer, denied=denied, by=asked.by):
+        gate = self._run.view.gates.get(asked.target or "")
+        if gate is None or gate.answered:
             raise Refused(f"No open gate has the id {asked.target!r}.")
+        given = None if denied else msgspec.json.encode(fitting(gate, body.get("answer", True)))
+        answer = self._run.attempt.journal.value(given) if given is not None else None
+        self._run.gates.answer(gate.id, answer, denied=denied, by=asked.by)
         return "Denied." if denied else "Answered."
+
+    def _tag(self, body: dict[str, Any], by: str) -> str:
+        tags = retagged(self._run.view.tags, body.get("add", ()), body.get("remove", ()))
+        self._run.attempt.emit(RunTagged(tags, by))
+        return f"Tags: {', '.join(tags) or 'none'}."
 
     def _change(self, body: dict[str, Any]) -> str:
         """Sets concurrency and ceilings: ``{"concurrency": 32, "budgets": ["600k", "$9/day"]}``."""

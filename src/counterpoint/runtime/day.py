@@ -13,7 +13,7 @@ import time
 from datetime import datetime
 
 from counterpoint.errors import StoreError
-from counterpoint.events import NO_USAGE, Usage
+from counterpoint.events import NO_USAGE, RunForked, Usage
 from counterpoint.runtime.budget import Budget
 from counterpoint.store.reader import JournalReader
 from counterpoint.store.runs import Store
@@ -39,6 +39,10 @@ class _Consumption:
             if self._before is None and recorded.at >= self._since:
                 self._before = self._view.usage()
             self._view.apply(recorded)
+            if isinstance(recorded.event, RunForked):
+                self._before = None  # what came before, its parent has paid
+        if self._view.imported:
+            return Usage()  # another system has paid for it
         now = self._view.usage()
         before = now if self._before is None else self._before
         return Usage(output_tokens=now.output_tokens - before.output_tokens, usd=(now.usd or 0.0) - (before.usd or 0.0))

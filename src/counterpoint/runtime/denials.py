@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from counterpoint.events import ToolDenied
 from counterpoint.runtime.attempt import Attempt
-from counterpoint.tools.policy import Access, suggestion
+from counterpoint.tools.policy import Access, remedy, suggestion
 
 SUBJECT = 2000
 """Characters of a command that an event keeps."""
@@ -17,4 +17,4 @@ def report_denial(attempt: Attempt, agent: str, access: Access, reason: str) -> 
     attempt.emit(ToolDenied(agent, access.tool, access.subject[:SUBJECT], reason, rule))
     if first:
         who = f"agent {agent}" if agent else "the script"
-        attempt.log(f"Denied to {who}: {access}: {reason}. To allow it: --allow '{rule}'", "warning")
+        attempt.log(f"Denied to {who}: {access}: {reason}. To allow it: {remedy(access)}", "warning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from typing import Any
 
@@ -15,6 +16,8 @@ from counterpoint.runtime.attempt import Attempt
 from counterpoint.sandbox.frames import Call
 
 ABSENT = Raw(b"")
+NOBODY = "default: nobody to ask"
+ENDED = "default: the run has ended"
 
 
 class _Question(Struct, frozen=True, rename="camel"):
@@ -49,21 +52,34 @@ class Gates:
         self._attempt.emit(GateOpened(gate, key, asked.question, asked.options, asked.schema, deadline, default))
         self._open[gate] = (call.id, key)
         if default is not None and deadline is None and not self._anyone_to_ask:
-            self.answer(gate, default, by="default: nobody to ask")
+            self.answer(gate, default, by=NOBODY)
         elif asked.timeout_ms is not None:
             self._set_deadline(gate, asked.timeout_ms, default)
         return None
 
     async def permit(self, rule: str, question: str) -> bool:
         """Asks a person whether agents may do what `rule` speaks of: once, however many of them want it."""
-        key = f"permission:{rule}"
+        return await self._permit(f"permission:{rule}", f"{question} For this run: {rule}")
+
+    async def permit_unjailed(self) -> bool:
+        """Whether commands may run although this machine has no sandbox for them."""
+        host = socket.gethostname()
+        return await self._permit(
+            f"sandbox:{host}",
+            f"There is no sandbox for commands of agents on this machine ({host}): they could read and write whatever "
+            "you can, and reach the network. May they run all the same, for this run?",
+        )
+
+    async def _permit(self, key: str, question: str) -> bool:
         gate = self._gate_id(key)
         known = self._attempt.view.gates.get(gate)
-        if known is not None and known.answered:
+        if known is not None and known.answered and not (known.by in (NOBODY, ENDED) and self._anyone_to_ask):
             return _is_yes(known.denied, known.answer)
         if gate not in self._permits:
             self._permits[gate] = asyncio.get_running_loop().create_future()
-            self._attempt.emit(GateOpened(gate, key, f"{question} For this run: {rule}", ["yes", "no"]))
+            self._attempt.emit(GateOpened(gate, key, question, ["yes", "no"]))
+            if not self._anyone_to_ask:
+                return not self.answer(gate, None, denied=True, by=NOBODY)
         return await asyncio.shield(self._permits[gate])
 
     def _permitted(self, gate: str, permit: asyncio.Future[bool], answer: Value | None, denied: bool, by: str) -> bool:
@@ -97,6 +113,8 @@ class Gates:
         for handle in self._deadlines.values():
             handle.cancel()
         self._deadlines.clear()
+        for gate in [*self._permits]:
+            self.answer(gate, None, denied=True, by=ENDED)
 
     def _gate_id(self, key: str) -> str:
         gates = self._attempt.view.gates

@@ -27,6 +27,7 @@ from counterpoint.events import (
     Outcome,
     PhaseEntered,
     Recorded,
+    RunForked,
     RunStarted,
     TimerFired,
     ToolCalled,
@@ -170,6 +171,8 @@ class Replay:
         match recorded.event:
             case RunStarted(reuse=reuse):
                 self._order.begin(afresh=reuse == "none")
+            case RunForked(source=Value()):
+                self.workflows.clear()
             case AgentQueued(agent=agent, key=key, call=call):
                 self._calls[call] = keys[agent] = key
                 self.agent_ids[key] = agent

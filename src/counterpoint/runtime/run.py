@@ -27,6 +27,7 @@ from counterpoint.events import (
     AgentMarked,
     InstructionsLoaded,
     LogWritten,
+    MemoryOpened,
     PhaseEntered,
     ProviderHeld,
     RunContinued,
@@ -37,6 +38,7 @@ from counterpoint.events import (
     ScriptErrorRaised,
     SlotFailed,
 )
+from counterpoint.memory.recall import Recall
 from counterpoint.models.registry import Models
 from counterpoint.runtime.attempt import Attempt, Log
 from counterpoint.runtime.budget import Budget, shares
@@ -61,6 +63,9 @@ WAKE_MARGIN_S = 0.5
 """After the time that a provider gave: clocks differ, and the first to ask is a request that waits already."""
 
 
+_UNJAILED = "There is no sandbox here for commands of agents"
+UNJAILED_ASKED = f"{_UNJAILED}: whether they may run without one is for a person to say."
+UNJAILED_DENIED = f"{_UNJAILED}, and nobody to ask: they are denied. --no-sandbox lets them run without one."
 CALLS_AT_ONCE = 100
 """Calls of a script that are taken before the event loop gets a turn."""
 
@@ -80,10 +85,14 @@ class Plan:
     types: dict[str, AgentType] = field(default_factory=dict[str, AgentType])
     instructions: tuple[Source, ...] = ()
     """Files that agents are told."""
+    recall: Recall | None = None
+    """What agents remember; None: nothing."""
     warnings: tuple[str, ...] = ()
     """What the run's log begins with."""
     changes: dict[str, Change] = field(default_factory=dict[str, Change])
     """Agent id → what is otherwise in it than the script has it."""
+    unjailed: bool = False
+    """Agents may run commands, and this machine has no sandbox for them: people are asked, once and at the start."""
     waits_for_people: bool = False
     """Stay when only gates are open, instead of ending as `waiting`."""
     waits_for_quota: bool = False
@@ -120,6 +129,7 @@ class Run:
         self._merge = merge
         self._workshop = workshop or Workshop()
         self._workshop.ask = self.gates.permit if plan.waits_for_people else None
+        self._workshop.ask_unjailed = self.gates.permit_unjailed
         self._timers = Timers(self.attempt)
         self._children = Children(self.attempt, find_workflow)
         self.fleet = Fleet(
@@ -131,6 +141,8 @@ class Run:
             types=plan.types,
             changes=plan.changes,
             pauses=self,
+            own_tools=frozenset(self._workshop.own),
+            recall=plan.recall,
         )
         self._group: asyncio.TaskGroup | None = None
         self._driver: asyncio.Task[None] | None = None
@@ -148,6 +160,8 @@ class Run:
         self.attempt.emit(self._started())
         if self.plan.instructions:
             self.attempt.emit(InstructionsLoaded(msgspec.to_builtins(list(self.plan.instructions))))
+        if self.plan.recall:
+            self.attempt.emit(MemoryOpened(self.plan.recall.opened()))
         for warning in self.plan.warnings:
             self.attempt.log(warning, "warning")
         fault: ScriptFault | None = None
@@ -194,6 +208,9 @@ class Run:
             self._merges = Merges(self.attempt, group, self._workshop, self.fleet.agent_of_call, self._merge)
             self._tools = ScriptTools(self.attempt, group, self._use_tool, self._counter, self._workshop.find)
             self._driver = group.create_task(self._drive_to_the_end(script))
+            if self.plan.unjailed:
+                self.attempt.log(UNJAILED_ASKED if self.plan.waits_for_people else UNJAILED_DENIED, "warning")
+                group.create_task(self.gates.permit_unjailed())
 
     def _set_time_cap(self) -> None:
         cap: float | None = self.attempt.bounds["run_timeout_s"]

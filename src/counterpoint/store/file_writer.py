@@ -7,18 +7,17 @@ acknowledged once the file is no longer where it was.
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DatabaseError
 
 from counterpoint.errors import LeaseLostError, StoreError
-from counterpoint.events import Recorded, RunCreated
+from counterpoint.events import Recorded
 from counterpoint.store.blobs import Blobs
 from counterpoint.store.database import HOLDER, JOURNAL, bring_to_disk, engine, prepare, store_error, version_of
-from counterpoint.store.rows import Batch, Turn, event_row, read_events, read_turns
+from counterpoint.store.rows import Batch, Spoken, Turn, event_row, read_events, read_turns
 
 READERS_MS = 500
 """How long a journal that is being closed waits for those who read it just now."""
@@ -28,8 +27,10 @@ INSERT_EVENT = "INSERT INTO events (run_id, seq, at, epoch, type, body) VALUES (
 INSERT_TURN = "INSERT INTO turns (run_id, agent, n, at, body) VALUES (?, ?, ?, ?, ?)"
 
 
-def create(folder: Path, run_id: str, created: RunCreated, values: Mapping[str, bytes]) -> None:
-    """Writes a new journal that begins with `created`, and the large values that it names, into an empty folder.
+def create(
+    folder: Path, run_id: str, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken] = ()
+) -> None:
+    """Writes a new journal with these events, transcripts and the large values of both into an empty folder.
 
     All of it outlasts a loss of power when this returns. Blocking. Raises StoreError.
     """
@@ -43,7 +44,9 @@ def create(folder: Path, run_id: str, created: RunCreated, values: Mapping[str, 
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             prepare(connection, JOURNAL, path)
             connection.execute(HOLDER.insert().values(run_id=run_id, epoch=0))
-            connection.exec_driver_sql(INSERT_EVENT, event_row(run_id, 0, Recorded(1, time.time(), created)))
+            connection.exec_driver_sql(INSERT_EVENT, [event_row(run_id, 0, recorded) for recorded in events])
+            if turns:
+                connection.exec_driver_sql(INSERT_TURN, [(run_id, *spoken) for spoken in turns])
             connection.exec_driver_sql("COMMIT")
         bring_to_disk(path)
         bring_to_disk(folder)

@@ -20,7 +20,7 @@ from sqlalchemy import (
 from counterpoint.errors import JournalFormatError
 
 SCHEMA = "counterpoint"
-STATUS_EVENTS = ("run_created", "run_started", "run_paused", "run_continued", "run_ended")
+STATUS_EVENTS = ("run_created", "run_forked", "run_started", "run_paused", "run_continued", "run_ended")
 LOCK = 0x636F756E74657270
 """Number of the lock that whoever changes the tables holds."""
 
@@ -64,6 +64,7 @@ CREATE TABLE events (
     run_id text, seq integer, at float8 NOT NULL, epoch integer NOT NULL, type text NOT NULL, body bytea NOT NULL,
     PRIMARY KEY (run_id, seq));
 CREATE INDEX events_status ON events (run_id, seq) WHERE type IN {STATUS_EVENTS};
+CREATE INDEX events_tagged ON events (run_id, seq) WHERE type = 'run_tagged';
 CREATE TABLE turns (
     id bigserial PRIMARY KEY, run_id text NOT NULL, agent text NOT NULL, n integer NOT NULL, at float8 NOT NULL,
     body bytea NOT NULL);

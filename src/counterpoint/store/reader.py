@@ -18,20 +18,35 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DatabaseError
 
 from counterpoint.errors import StoreError
-from counterpoint.events import Recorded, RunCreated, RunEnded, RunPaused, RunStatus, Value, decode
+from counterpoint.events import (
+    Parent,
+    Recorded,
+    RunCreated,
+    RunEnded,
+    RunPaused,
+    RunStatus,
+    RunTagged,
+    Value,
+    decode,
+)
 from counterpoint.store.blobs import Blobs
 from counterpoint.store.database import can_write, check_version, connect, damaged, engine, store_error, version_of
 from counterpoint.store.migrations import STATUS_EVENTS
 from counterpoint.store.news import News, Polled
-from counterpoint.store.rows import read_events, read_turns
+from counterpoint.store.rows import Spoken, read_all_turns, read_events, read_turns
 
 T = TypeVar("T")
 Told = tuple[bytes, float]
 """The body of an event, and its time."""
+TAGS = (
+    "SELECT body, at FROM events WHERE run_id = ? AND type IN ('run_created', 'run_tagged')"
+    " ORDER BY type DESC, seq DESC LIMIT 1"
+)
 LAST_STATUS = (
     f"SELECT body, at FROM events WHERE run_id = ? AND type IN ({', '.join('?' * len(STATUS_EVENTS))})"  # noqa: S608  (no text from outside)
     " ORDER BY seq DESC LIMIT 1"
 )
+FIRST = "SELECT body, at FROM events WHERE run_id = ? AND seq = 1"
 POLL_S = 0.1
 
 
@@ -42,6 +57,20 @@ class Origin:
     created: RunCreated
     created_at: float
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a list shows of a run."""
+
+    status: RunStatus
+    """By its last event that says one; whether its process lives, the lease knows."""
+    tags: tuple[str, ...]
+    parent: Parent | None
+
+
+Written = tuple[tuple[int, int], ...]
+"""Time and size of a journal's files: what has not changed was not written to."""
 
 
 class JournalReader(ABC):
@@ -88,12 +117,19 @@ class JournalReader(ABC):
         """Number, time and JSON of each message of an agent, in the order of writing."""
         return await self._ask(lambda connection: read_turns(connection, self._run_id, agent))
 
+    async def all_turns(self, until: float) -> list[Spoken]:
+        """The messages of all agents up to a time, in the order of writing."""
+        return await self._ask(lambda connection: read_all_turns(connection, self._run_id, until))
+
     # --- a question that is asked of a thousand journals at once: blocking --------------------------------------------
 
-    def last_status(self) -> RunStatus:
-        """The run's status by its last event that says one; whether its process lives, the lease knows."""
-        row = self._last_status()
-        return status_of(row[0], self.place) if row else RunStatus.RUNNING
+    def facts(self) -> Facts:
+        """What a list shows of the run. Raises JournalFormatError or StoreError."""
+        return facts_of(*self._outline(), self.place)
+
+    @abstractmethod
+    def _outline(self) -> tuple[Told | None, Told | None, Told | None]:
+        """Its last event that says a status, the last that has its tags, and the first."""
 
     def end(self) -> tuple[RunStatus, float] | None:
         """How and when the run ended; None: by its journal it goes on, or is paused."""
@@ -107,7 +143,7 @@ class JournalReader(ABC):
         created = _decode(row[0], self.place) if row else None
         if row is None or not isinstance(created, RunCreated):
             raise damaged(self.place, f"it is not that of run {self._run_id}")
-        return Origin(created, row[1], epoch)
+        return Origin(created, created.parent.at if created.parent else row[1], epoch)
 
     @abstractmethod
     def _last_status(self) -> Told | None: ...
@@ -117,15 +153,28 @@ class JournalReader(ABC):
         """The first event, and the epoch of the last holder."""
 
 
-def status_of(body: bytes, place: str) -> RunStatus:
-    """What the last event that tells a status says. Raises JournalFormatError."""
-    match _decode(body, place):
+def facts_of(last: Told | None, tagged: Told | None, first: Told | None, place: str) -> Facts:
+    """What a list shows of a run, by the events that say it. Raises JournalFormatError."""
+    last_said, tags_said, first_said = (_decode(row[0], place) if row else None for row in (last, tagged, first))
+    return Facts(_status(last_said), _tags(tags_said), _parent(first_said))
+
+
+def _status(event: object) -> RunStatus:
+    match event:
         case RunEnded(status=status):
             return status
         case RunPaused():
             return RunStatus.PAUSED
         case _:
             return RunStatus.RUNNING
+
+
+def _tags(event: object) -> tuple[str, ...]:
+    return event.tags if isinstance(event, RunCreated | RunTagged) else ()
+
+
+def _parent(event: object) -> Parent | None:
+    return event.parent if isinstance(event, RunCreated) else None
 
 
 def _decode(body: bytes, place: str) -> object:
@@ -153,15 +202,28 @@ class FolderReader(JournalReader):
     def _blob(self, name: str) -> bytes:
         return self._blobs.get(name)
 
+    def last_written(self) -> Written:
+        """Something else whenever the journal was written to. Raises nothing: a file that is missing counts too."""
+        found: list[tuple[int, int]] = []
+        for name in FILES:
+            with contextlib.suppress(OSError):
+                stat = self.path.with_name(name).stat()
+                found.append((stat.st_mtime_ns, stat.st_size))
+        return tuple(found)
+
+    def _outline(self) -> tuple[Told | None, Told | None, Told | None]:
+        with self._look() as connection:
+            last = connection.execute(LAST_STATUS, (self._run_id, *STATUS_EVENTS)).fetchone()
+            tagged = connection.execute(TAGS, (self._run_id,)).fetchone()
+            return last, tagged, connection.execute(FIRST, (self._run_id,)).fetchone()
+
     def _last_status(self) -> Told | None:
         with self._look() as connection:
             return connection.execute(LAST_STATUS, (self._run_id, *STATUS_EVENTS)).fetchone()
 
     def _first(self) -> tuple[Told | None, int]:
         with self._look() as connection:
-            row = connection.execute(
-                "SELECT body, at FROM events WHERE run_id = ? AND seq = 1", (self._run_id,)
-            ).fetchone()
+            row = connection.execute(FIRST, (self._run_id,)).fetchone()
             epochs = connection.execute("SELECT epoch FROM holder WHERE run_id = ?", (self._run_id,)).fetchone()
         return row, epochs[0] if epochs else 0
 

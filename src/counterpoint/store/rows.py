@@ -16,6 +16,8 @@ from counterpoint.store.database import EVENTS, TURNS
 
 Turn = tuple[str, str, int, float, bytes]
 """Run, agent, number, time (seconds since the epoch), JSON of a message."""
+Spoken = tuple[str, int, float, bytes]
+"""A message of a transcript: agent, number, time, JSON."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +100,16 @@ def read_turns(connection: Connection, run_id: str, agent: str) -> list[tuple[in
         .order_by(TURNS.c.id)
     )
     return [(n, at, body) for n, at, body in rows]
+
+
+def read_all_turns(connection: Connection, run_id: str, until: float) -> list[Spoken]:
+    """The messages of all agents up to a time, in the order of writing."""
+    rows = connection.execute(
+        select(TURNS.c.agent, TURNS.c.n, TURNS.c.at, TURNS.c.body)
+        .where(TURNS.c.run_id == run_id, TURNS.c.at <= until)
+        .order_by(TURNS.c.id)
+    )
+    return [(agent, n, at, body) for agent, n, at, body in rows]
 
 
 def _decode(body: bytes, seq: int) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import shutil
+import time
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -15,16 +17,18 @@ from typing import Self
 from sqlalchemy import Connection, select
 
 from counterpoint.errors import StoreError, UnknownRunError
-from counterpoint.events import RunCreated, RunStatus
+from counterpoint.events import Parent, Recorded, RunCreated, RunForked, RunStatus, Value
 from counterpoint.store import file_writer, leases
 from counterpoint.store.database import LEASES, REQUESTS, RUNS, bring_to_disk, store_error
 from counterpoint.store.file_writer import FileWriter
+from counterpoint.store.forks import blobs_of, ended_agents
 from counterpoint.store.index import FileIndex, Index
 from counterpoint.store.journal import Journal
 from counterpoint.store.leases import Lease
 from counterpoint.store.news import News, Polled
-from counterpoint.store.reader import FolderReader, JournalReader, Origin
+from counterpoint.store.reader import Facts, FolderReader, JournalReader, Origin, Written
 from counterpoint.store.requests import Requests
+from counterpoint.store.rows import Spoken
 
 GONE = ".gone-"
 """How the folders of runs begin that are being deleted."""
@@ -46,6 +50,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._facts: dict[str, tuple[Written, Facts]] = {}
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._make_folder)
@@ -78,7 +83,34 @@ class Store:
 
     async def create_run(self, created: RunCreated, values: Mapping[str, bytes]) -> None:
         """Records a new run, whole or not at all. `values` are the large values that its first event names, by blob."""
-        await asyncio.to_thread(self._create, created, values)
+        await asyncio.to_thread(self._create, created.run_id, [Recorded(1, time.time(), created)], values, ())
+
+    async def origin(self, run_id: str) -> Origin:
+        """How the run began. Raises JournalFormatError or StoreError."""
+        return await asyncio.to_thread(self.reader(run_id).origin)
+
+    async def create_fork(
+        self, created: RunCreated, parent: Parent, forked: RunForked, values: Mapping[str, bytes]
+    ) -> None:
+        """Records a new run that begins with what its parent's journal has up to the place that `parent` names.
+
+        Agents that were under way there are left without what they had said, so that they begin anew.
+        """
+        reader = self.reader(parent.run_id)
+        history = (await reader.read())[: parent.seq]
+        events = [Recorded(1, history[0].at, created), *history[1:], Recorded(parent.seq + 1, parent.at, forked)]
+        ended = ended_agents(history)
+        turns = [spoken for spoken in await reader.all_turns(until=history[-1].at) if spoken[0] in ended]
+        kept = {name: await reader.value(Value(blob=name)) for name in blobs_of(events) - values.keys()}
+        await asyncio.to_thread(self._create, created.run_id, events, {**kept, **values}, turns)
+
+    async def create_imported(
+        self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]
+    ) -> None:
+        """Records a run that is over, and was another system's: all its events, the first of which has its id."""
+        created = events[0].event
+        assert isinstance(created, RunCreated)  # noqa: S101  (what every journal begins with)
+        await asyncio.to_thread(self._create, created.run_id, events, values, turns)
 
     async def runs(self) -> list[RunRow]:
         """All runs, the newest first; folders that the index does not know, as copied ones, are taken in."""
@@ -97,14 +129,14 @@ class Store:
         rows = await self._index.read(lambda connection: connection.execute(select(RUNS)).all())
         return [RunRow(row.run_id, row.name, row.cwd, row.script, row.created_at) for row in rows]
 
-    async def statuses(self, run_ids: Iterable[str]) -> dict[str, RunStatus | StoreError]:
-        """The status of each run; or why its journal cannot be read."""
+    async def facts(self, run_ids: Iterable[str]) -> dict[str, Facts | StoreError]:
+        """What a list shows of each run; or why its journal cannot be read."""
         living = await leases.living(self._index)
-        found = await asyncio.to_thread(self._statuses, list(run_ids))
-        return {
-            run_id: RunStatus.INTERRUPTED if status is RunStatus.RUNNING and run_id not in living else status
-            for run_id, status in found.items()
-        }
+        found = await asyncio.to_thread(self._all_facts, list(run_ids))
+        for run_id, facts in found.items():
+            if isinstance(facts, Facts) and facts.status is RunStatus.RUNNING and run_id not in living:
+                found[run_id] = dataclasses.replace(facts, status=RunStatus.INTERRUPTED)
+        return found
 
     async def written_since(self, at: float) -> list[str]:
         """Ids of the runs whose journals were written to since `at` (seconds since the epoch)."""
@@ -135,7 +167,7 @@ class Store:
 
     async def acquire(self, run_id: str) -> Lease:
         """Takes the right to execute the run. Raises RunIsLiveError."""
-        origin = await asyncio.to_thread(self.reader(run_id).origin)
+        origin = await self.origin(run_id)
 
         def take(connection: Connection) -> int:
             _insert_new(connection, [_row(origin)])
@@ -194,13 +226,15 @@ class Store:
                 f"The state folder {self.folder} cannot be made: {error.strerror}.", hint="Name another with --state."
             ) from error
 
-    def _create(self, created: RunCreated, values: Mapping[str, bytes]) -> None:
+    def _create(
+        self, run_id: str, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]
+    ) -> None:
         """Builds the run's folder under a hidden name; it gets its own when everything in it is on disk."""
-        folder = self.run_folder(created.run_id)
+        folder = self.run_folder(run_id)
         hidden = folder.with_name(f".{folder.name}")
         try:
             hidden.mkdir(mode=0o700)
-            file_writer.create(hidden, created.run_id, created, values)
+            file_writer.create(hidden, run_id, events, values, turns)
             hidden.rename(folder)
             bring_to_disk(folder.parent)
         except OSError as error:
@@ -230,14 +264,23 @@ class Store:
         except StoreError:
             return RunRow(run_id, "", "", "", 0.0)
 
-    def _statuses(self, run_ids: list[str]) -> dict[str, RunStatus | StoreError]:
-        found: dict[str, RunStatus | StoreError] = {}
+    def _all_facts(self, run_ids: list[str]) -> dict[str, Facts | StoreError]:
+        found: dict[str, Facts | StoreError] = {}
         for run_id in run_ids:
             try:
-                found[run_id] = self.reader(run_id).last_status()
+                found[run_id] = self._facts_of(run_id)
             except StoreError as error:
                 found[run_id] = error
         return found
+
+    def _facts_of(self, run_id: str) -> Facts:
+        """Read anew only where the journal was written to: a list is asked for every other second."""
+        reader = FolderReader(self.run_folder(run_id), run_id)
+        written = reader.last_written()
+        known = self._facts.get(run_id)
+        if known is None or known[0] != written:
+            known = self._facts[run_id] = (written, reader.facts())
+        return known[1]
 
     def _written_since(self, at: float) -> list[str]:
         found: set[str] = set()

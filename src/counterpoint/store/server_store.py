@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
 from counterpoint.errors import StoreError
-from counterpoint.events import RunCreated, RunStatus
+from counterpoint.events import Recorded
 from counterpoint.store import server_writer
 from counterpoint.store.database import EVENTS, LEASES, REQUESTS, RUNS, TURNS
 from counterpoint.store.index import Index
@@ -19,7 +19,8 @@ from counterpoint.store.leases import Lease
 from counterpoint.store.listener import Heard, Listener
 from counterpoint.store.migrations import BLOBS, HEADS, STATUS_EVENTS
 from counterpoint.store.news import News
-from counterpoint.store.reader import JournalReader, Told, status_of
+from counterpoint.store.reader import Facts, JournalReader, Told, facts_of
+from counterpoint.store.rows import Spoken
 from counterpoint.store.runs import RunRow, Store, newest_first
 from counterpoint.store.server import Server
 from counterpoint.store.server_writer import ServerWriter, channel, read_blob
@@ -80,18 +81,30 @@ class ServerStore(Store):
 
     # --- blocking, in a thread ---------------------------------------------------------------------------------------
 
-    def _create(self, created: RunCreated, values: Mapping[str, bytes]) -> None:
-        server_writer.create(self.server, created, values)
+    def _create(
+        self, run_id: str, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]
+    ) -> None:
+        server_writer.create(self.server, run_id, events, values, turns)
 
-    def _statuses(self, run_ids: list[str]) -> dict[str, RunStatus | StoreError]:
-        last = (
-            select(EVENTS.c.run_id, EVENTS.c.body)
-            .distinct(EVENTS.c.run_id)
-            .where(EVENTS.c.run_id.in_(run_ids), EVENTS.c.type.in_(STATUS_EVENTS))
-            .order_by(EVENTS.c.run_id, EVENTS.c.seq.desc())
-        )
-        rows = self.server.ask(lambda connection: connection.execute(last).all())
-        return {run_id: status_of(body, f"{self.server.place} ({run_id})") for run_id, body in rows}
+    def _all_facts(self, run_ids: list[str]) -> dict[str, Facts | StoreError]:
+        def ask(connection: Connection) -> list[dict[str, Told]]:
+            return [
+                _latest(connection, run_ids, EVENTS.c.type.in_(STATUS_EVENTS)),
+                _latest(connection, run_ids, EVENTS.c.type == "run_tagged"),
+                _latest(connection, run_ids, EVENTS.c.seq == 1),
+            ]
+
+        last, tagged, first = self.server.ask(ask)
+        return {
+            run_id: self._facts_or_error(last.get(run_id), tagged.get(run_id) or first.get(run_id), first.get(run_id))
+            for run_id in run_ids
+        }
+
+    def _facts_or_error(self, last: Told | None, tagged: Told | None, first: Told | None) -> Facts | StoreError:
+        try:
+            return facts_of(last, tagged, first, self.server.place)
+        except StoreError as error:
+            return error
 
     def _written_since(self, at: float) -> list[str]:
         query = select(HEADS.c.run_id).where(HEADS.c.written_at >= at).order_by(HEADS.c.run_id)
@@ -141,6 +154,12 @@ class ServerReader(JournalReader):
     def _blob(self, name: str) -> bytes:
         return read_blob(self._server, self._run_id, name)
 
+    def _outline(self) -> tuple[Told | None, Told | None, Told | None]:
+        first = self._first()[0]
+        tags = (EVENTS.c.run_id == self._run_id, EVENTS.c.type == "run_tagged")
+        tagged = self._one(select(EVENTS.c.body, EVENTS.c.at).where(*tags).order_by(EVENTS.c.seq.desc()).limit(1))
+        return self._last_status(), tagged or first, first
+
     def _last_status(self) -> Told | None:
         of_status = (EVENTS.c.run_id == self._run_id, EVENTS.c.type.in_(STATUS_EVENTS))
         return self._one(select(EVENTS.c.body, EVENTS.c.at).where(*of_status).order_by(EVENTS.c.seq.desc()).limit(1))
@@ -157,3 +176,14 @@ class ServerReader(JournalReader):
     def _one(self, query: Any) -> Told | None:
         row: Row[bytes, float] | None = self._server.ask(lambda connection: connection.execute(query).first())
         return (bytes(row[0]), float(row[1])) if row is not None else None
+
+
+def _latest(connection: Connection, run_ids: list[str], condition: ColumnElement[bool]) -> dict[str, Told]:
+    """The last event of each run for which that holds."""
+    query = (
+        select(EVENTS.c.run_id, EVENTS.c.body, EVENTS.c.at)
+        .distinct(EVENTS.c.run_id)
+        .where(EVENTS.c.run_id.in_(run_ids), condition)
+        .order_by(EVENTS.c.run_id, EVENTS.c.seq.desc())
+    )
+    return {run_id: (bytes(body), at) for run_id, body, at in connection.execute(query)}

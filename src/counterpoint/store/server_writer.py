@@ -8,7 +8,7 @@ While the server is away the run waits: nothing is acknowledged, so the script h
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
@@ -19,7 +19,7 @@ from counterpoint.events import Recorded, RunCreated
 from counterpoint.store.blobs import digest
 from counterpoint.store.database import RUNS
 from counterpoint.store.migrations import BLOBS, HEADS
-from counterpoint.store.rows import Batch, event_row, read_events, read_turns
+from counterpoint.store.rows import Batch, Spoken, event_row, read_events, read_turns
 from counterpoint.store.server import NOTIFY, PAUSE_S, Server, is_away
 
 PATIENCE_S = 900.0
@@ -31,16 +31,21 @@ TAKE_HEAD = (
 )
 
 
-def create(server: Server, created: RunCreated, values: Mapping[str, bytes]) -> None:
-    """Records a new run whose journal begins with `created`, and the large values that it names. Raises StoreError."""
-    run_id, at = created.run_id, time.time()
+def create(
+    server: Server, run_id: str, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken] = ()
+) -> None:
+    """Records a new run with these events, transcripts and the large values of both. Raises StoreError."""
+    created = events[0].event
+    assert isinstance(created, RunCreated)  # noqa: S101  (what every journal begins with)
+    row = {"name": created.name, "cwd": created.cwd, "script": created.script, "created_at": events[0].at}
 
     def insert_all(connection: Connection) -> None:
-        row = {"name": created.name, "cwd": created.cwd, "script": created.script, "created_at": at}
         connection.execute(RUNS.insert().values(run_id=run_id, **row))
-        connection.execute(HEADS.insert().values(run_id=run_id, epoch=0, batch=0, written_at=at))
+        connection.execute(HEADS.insert().values(run_id=run_id, epoch=0, batch=0, written_at=time.time()))
         _put_blobs(connection, run_id, list(values.items()))
-        connection.exec_driver_sql(INSERT_EVENT, event_row(run_id, 0, Recorded(1, at, created)))
+        connection.exec_driver_sql(INSERT_EVENT, [event_row(run_id, 0, recorded) for recorded in events])
+        if turns:
+            connection.exec_driver_sql(INSERT_TURN, [(run_id, *spoken) for spoken in turns])
 
     server.change(insert_all)
 

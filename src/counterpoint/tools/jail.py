@@ -5,8 +5,8 @@ that hold keys and this program's own state are empty, there is no network unles
 be seen, and everything that a command leaves running ends with it. The environment is made anew from a short list.
 
 Two ways to get that on Linux: bubblewrap where it is installed and works, else Landlock with namespaces of our own
-(`jail_child`). Where a rule names git, an agent can write what commits need, but not hooks and configuration, which
-would run outside later. Elsewhere there is no jail, and whoever runs commands there does so with open eyes.
+(`jail_child`). On macOS there is sandbox-exec (`seatbelt`). Where a rule names git, an agent can write what commits
+need, but not hooks and configuration, which would run outside later. Elsewhere there is no jail, and people are asked.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from counterpoint.tools import jail_child
+from counterpoint.tools import jail_child, seatbelt
 from counterpoint.tools.policy import GUARDED
+from counterpoint.tools.seatbelt import Ground
 
-Kind = Literal["bubblewrap", "landlock", "none"]
+Kind = Literal["bubblewrap", "landlock", "seatbelt", "none"]
 
 KEPT = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "VIRTUAL_ENV", "JAVA_HOME", "GOPATH",
@@ -46,6 +47,10 @@ SECRETS = (
     ".gem/credentials", ".terraform.d", ".vault-token",
 )  # fmt: skip
 """In the home folder; not shown in the jail."""
+KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs")
+"""Of ``/proc``: what the kernel is set by. Root may write it without any capability, and for the whole machine."""
+KERNEL_HIDDEN = ("kcore", "keys", "timer_list", "sched_debug")
+"""Of ``/proc``: what the kernel tells root of everybody."""
 EMPTIED = ("/tmp", "/var/tmp", "/run", "/dev/shm")  # noqa: S108 (they are made anew)
 GIT_GUARDED = ("config", "config.worktree", "hooks", "info", "commondir", "gitdir", "modules", "objects/info")
 
@@ -88,6 +93,8 @@ def found() -> Kind:
         return "bubblewrap"
     if sys.platform == "linux" and _works(jail_child.command(jail_child.Order(), ["/bin/true"])):
         return "landlock"
+    if sys.platform == "darwin" and _works(shut_in(["/usr/bin/true"], Cell(Path("/private/tmp")), "seatbelt")):
+        return "seatbelt"
     return "none"
 
 
@@ -115,6 +122,9 @@ def shut_in(command: list[str], cell: Cell, kind: Kind, lifeline: int = -1) -> l
             return jail_child.command(order, [*_bubblewrap(cell), "--", *command])
         case "landlock":
             return jail_child.command(_order(cell, lifeline), command)
+        case "seatbelt":
+            order.profile, order.parameters = seatbelt.profile(_grounds(cell), network=cell.network)
+            return jail_child.command(order, command)
         case "none":
             return jail_child.command(order, command)
 
@@ -132,6 +142,10 @@ def _bubblewrap(cell: Cell) -> list[str]:
     options += ["--unshare-uts", "--unshare-cgroup-try", "--cap-drop", "ALL"]
     options += [] if cell.network else ["--unshare-net"]
     options += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    for name in KERNEL:
+        options += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
+    for name in KERNEL_HIDDEN:
+        options += ["--ro-bind", "/dev/null", f"/proc/{name}"] if Path("/proc", name).exists() else []
     for _, mount in sorted(_mounts(cell), key=lambda item: len(item[0].parts)):  # what lies deeper comes later
         options += mount
     return [*options, "--chdir", str(cell.root)]
@@ -169,20 +183,43 @@ def _pinned(cell: Cell) -> Iterator[Path]:
 
 def _kept(cell: Cell) -> Iterator[Path]:
     """What exists in the workspace and must stay as it is."""
+    return (path for path in _to_keep(cell) if path.exists() and not path.is_symlink())
+
+
+def _to_keep(cell: Cell) -> Iterator[Path]:
+    """What must stay as it is, or not come into being."""
     names = [*sorted(GUARDED), *([] if cell.git and (cell.root / ".git").is_dir() else [".git"])]
-    candidates = [cell.root / name for name in names]
+    yield from (cell.root / name for name in names)
     if cell.git:
-        candidates += [folder / name for folder in (cell.root / ".git", *cell.more_writable) for name in GIT_GUARDED]
-    for path in (*candidates, *cell.kept):
-        if path.exists() and not path.is_symlink():
-            yield path
+        for folder in (cell.root / ".git", *cell.more_writable):
+            yield from (folder / name for name in GIT_GUARDED)
+    yield from cell.kept
+
+
+# --- sandbox-exec -------------------------------------------------------------------------------------------------
+
+
+def _grounds(cell: Cell) -> list[Ground]:
+    hidden = [*secrets_of(Path.home()), *cell.hidden, Path("/tmp"), Path("/var/tmp")]  # noqa: S108 (hidden)
+    found = [Ground(_real(cell.root), "writable" if cell.writable else "readable")]
+    found += [Ground(_real(path), "hidden") for path in hidden]
+    if cell.writable:
+        found += [Ground(_real(path), "writable") for path in cell.more_writable]
+        found += [Ground(_real(path), "pinned") for path in _pinned(cell)]
+        found += [Ground(_real(path.parent) / path.name, "kept") for path in _to_keep(cell)]
+    return found
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 # --- Landlock -----------------------------------------------------------------------------------------------------
 
 
 def _order(cell: Cell, lifeline: int) -> jail_child.Order:
-    hidden = [*secrets_of(Path.home()), *cell.hidden, Path("/run"), Path("/tmp"), Path("/var/tmp")]  # noqa: S108 (hidden)
+    emptied = [Path(name) for name in ("/run", "/tmp", "/var/tmp", "/dev")]  # noqa: S108 (hidden; /dev: root reads disks)
+    hidden = [*secrets_of(Path.home()), *cell.hidden, *emptied]
     writable = [cell.root, *cell.more_writable] if cell.writable else []
     inside = [path for path in cell.hidden if path.is_relative_to(cell.root) and path != cell.root]
     return jail_child.Order(

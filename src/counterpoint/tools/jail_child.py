@@ -6,7 +6,7 @@ command has started. What double-forks away comes back to it (it is the *subreap
 
 With `jailed`, it leaves for namespaces of its own (user, processes, network unless allowed, System V) and lets Landlock
 forbid every write outside of `writable` and every look into `hidden`. It fails, and starts nothing, where the kernel
-gives less than that.
+gives less than that. With a `profile`, the command runs under macOS' ``sandbox-exec`` instead.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ WRITE = 0x7FF2 & ~READ  # write, remove, make anything, refer, truncate
 FILES_ONLY = 0b100_0000_0000_0111  # execute, write, read, truncate: what a single file can be allowed
 SCOPES = 0b11  # abstract sockets, signals
 FAILED = 125
+SANDBOX_EXEC = "/usr/bin/sandbox-exec"
+"""Apple's own, not whichever comes first in ``PATH``."""
 MAX_FILE = 8 << 30
 """Bytes of the longest file that a command can write."""
 
@@ -61,6 +63,9 @@ class Order:
     """In the workspace, and not to be renamed."""
     kept: list[str] = field(default_factory=list[str])
     """In the workspace, and not to be changed."""
+    profile: str = ""
+    """The profile under which ``sandbox-exec`` is to run the command, and its parameters."""
+    parameters: dict[str, str] = field(default_factory=dict[str, str])
     scratch: str = ""
     """A folder for temporary files, which goes with the command."""
 
@@ -73,7 +78,8 @@ def command(order: Order, arguments: list[str]) -> list[str]:
 def main() -> int:
     """Returns the command's exit code; 128 and more for a signal."""
     order, arguments = Order(**json.loads(sys.argv[1])), sys.argv[2:]
-    order.scratch = tempfile.mkdtemp(prefix="counterpoint-") if order.jailed else ""
+    if order.jailed or order.profile:
+        order.scratch = os.path.realpath(tempfile.mkdtemp(prefix="counterpoint-"))
     libc = ctypes.CDLL(None, use_errno=True)
     try:
         if order.jailed:
@@ -169,14 +175,24 @@ def _become(libc: ctypes.CDLL, order: Order, arguments: list[str]) -> None:
         if order.jailed:
             _cover(libc, order)
             _shut(libc, order)
+        if order.scratch:
             os.environ["TMPDIR"] = order.scratch
         if os.getpid() == 1:
             _be_the_first_process()
         os.chdir(order.folder)
+        arguments = [*_under_profile(order), *arguments]
         os.execvp(arguments[0], arguments)  # noqa: S606 (the command itself)
     except OSError as error:
         print(f"The command could not be started: {error}.", file=sys.stderr)
     os._exit(FAILED)
+
+
+def _under_profile(order: Order) -> list[str]:
+    """What has macOS run a command under the order's profile."""
+    if not order.profile:
+        return []
+    parameters = {**order.parameters, "SCRATCH": order.scratch}.items()
+    return [SANDBOX_EXEC, "-p", order.profile, *(f"-D{name}={value}" for name, value in parameters), "--"]
 
 
 def _be_the_first_process() -> None:
@@ -204,7 +220,7 @@ def _limit(order: Order) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE, MAX_FILE))
     os.nice(5)
-    if os.getuid() != 0:
+    if os.getuid() != 0 and os.path.isdir("/proc"):  # noqa: PTH112 (without it, the user's others cannot be counted)
         most = _own_threads() + order.processes
         _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -215,7 +231,7 @@ def _limit(order: Order) -> None:
 
 def _own_threads() -> int:
     count = 0
-    for pid in filter(str.isdigit, os.listdir("/proc") if os.path.isdir("/proc") else []):  # noqa: PTH112, PTH208  (paths of /proc, in a child without pathlib)
+    for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208  (paths of /proc, in a child without pathlib)
         with contextlib.suppress(OSError):
             if os.stat(f"/proc/{pid}").st_uid == os.getuid():  # noqa: PTH116 (no imports)
                 count += len(os.listdir(f"/proc/{pid}/task"))  # noqa: PTH208  (paths of /proc, in a child without pathlib)
@@ -243,12 +259,23 @@ def _leave_as_root(libc: ctypes.CDLL) -> bool:
     """A namespace of processes for a command that is not jailed by us, so that none of them can get away."""
     if sys.platform != "linux" or os.getuid() != 0:
         return False
-    try:
-        _call(libc.unshare, NEW_NS | NEW_PID)
-    except OSError:
+    probe = os.fork()
+    if probe == 0:  # in a container it may be that only the last step fails, and then there is no way back
+        try:
+            _leave_for_own_processes(libc)
+            _see_only_own_processes(libc)
+        except OSError:
+            os._exit(FAILED)
+        os._exit(0)
+    if os.waitpid(probe, 0)[1]:
         return False
-    _go_on_in_a_child()
+    _leave_for_own_processes(libc)
     return True
+
+
+def _leave_for_own_processes(libc: ctypes.CDLL) -> None:
+    _call(libc.unshare, NEW_NS | NEW_PID)
+    _go_on_in_a_child()
 
 
 def _see_only_own_processes(libc: ctypes.CDLL) -> None:

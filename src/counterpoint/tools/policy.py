@@ -27,8 +27,9 @@ from counterpoint.errors import UsageError
 from counterpoint.tools import commands, globs
 
 Decision = Literal["allow", "ask", "deny"]
-Kind = Literal["read", "write", "command", "host", "query", "call", "own"]
-"""`query` asks somebody elsewhere, `call` may change something there; `own` touches nothing but the agent itself."""
+Kind = Literal["read", "write", "command", "unjailed", "host", "query", "call", "own"]
+"""`query` asks somebody elsewhere, `call` may change something there; `own` touches nothing but the agent itself.
+`unjailed` is a command on a machine without a sandbox: no rule speaks of it, people do."""
 FAMILIES: dict[str, Kind] = {"Read": "read", "Edit": "write"}
 """Rules of these names hold for every access of the kind."""
 VERSION_CONTROL = frozenset({".git", ".hg", ".svn", ".bzr", ".jj"})
@@ -117,18 +118,6 @@ def parse(text: str) -> Rule:
         except globs.TooManyAlternativesError as error:
             raise RuleError(f"{text[:MAX_SHOWN]!r}: {error}") from error
     return Rule(text.strip(), found[1], inside)
-
-
-def split(text: str) -> list[str]:
-    """Rules apart at commas that stand in no parentheses: ``Edit(src/**), Bash(git add a,b)``."""
-    parts, depth = [""], 0
-    for char in text:
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return [part.strip() for part in parts if part.strip()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,9 +352,16 @@ def _unmentioned(allow: Sequence[Rule], access: Access) -> str:
     return allowed
 
 
+def remedy(access: Access) -> str:
+    """The option that would allow an access."""
+    return "--no-sandbox" if access.kind == "unjailed" else f"--allow '{suggestion(access)}'"
+
+
 def suggestion(access: Access) -> str:
-    """The rule that would allow an access and not much more."""
+    """The rule that would allow an access and not much more; empty where no rule does."""
     match access.kind:
+        case "unjailed":
+            return ""
         case "write":
             folder = PurePosixPath(access.subject).parent.as_posix()
             return f"Edit({folder}/**)" if folder != "." else f"Edit({access.subject})"

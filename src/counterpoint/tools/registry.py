@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from counterpoint.errors import HookError, nearest
+from counterpoint.text import at_commas
 from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
 from counterpoint.tools.edit import Edit, Write
 from counterpoint.tools.files import LS, Glob, Read
-from counterpoint.tools.policy import Access, Kind, split
+from counterpoint.tools.guard import patiently
+from counterpoint.tools.mcp import McpTool
+from counterpoint.tools.policy import Access, Kind
 from counterpoint.tools.schema import problems
 from counterpoint.tools.search import Grep
 from counterpoint.tools.shell import Bash, BashOutput, KillShell
@@ -41,45 +43,56 @@ ALIASES = {
     "killbash": "KillShell", "shell": "Bash",
 }  # fmt: skip
 ELSEWHERE = frozenset({
-    "NotebookEdit", "NotebookRead", "PowerShell", "WebSearch", "TodoRead", "Skill",
+    "NotebookEdit", "NotebookRead", "PowerShell", "WebSearch", "TodoRead", "Skill", "Memory",
     "ToolSearch", "EnterWorktree", "ExitWorktree", "Monitor", "TaskStop", "SendMessage", "Artifact", "Agent", "Task",
     "Workflow", "SlashCommand", "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "StructuredOutput",
 })  # fmt: skip
 """Tools of Claude Code that are not built here, or made where an agent works: named in a list, they are no error."""
-ABSENT = {"WebSearch": NOT_HERE}
+ABSENT = {
+    "WebSearch": NOT_HERE,
+    "Memory": "There are no notes from earlier sessions, so there is no tool Memory.",
+}
 """What is said to somebody who calls a tool that is there only under conditions."""
 ALL = frozenset({"*", "all tools", "all"})
-PING_S = 5.0
 _MCP = re.compile(r"mcp__.+")
 
 
-def select(names: Iterable[str] | None, disallowed: Iterable[str] = ()) -> list[Tool]:
-    """The tools of an agent: `names`, or all, less `disallowed`.
+def select(
+    names: Iterable[str] | None, disallowed: Iterable[str] = (), own: frozenset[str] = frozenset()
+) -> list[Tool]:
+    """The tools of an agent that are built in: `names`, or all, less `disallowed`.
 
     A name with a restriction, such as ``Bash(git log *)``, gives the tool, and disallowed takes nothing: both are rules
-    (see `restrictions`). Raises HookError("UnknownToolError") for a name that is no tool's anywhere.
+    (see `restrictions`). `own` are tools that the run's program has given: named, they are no error. Raises
+    HookError("UnknownToolError") for a name that is no tool's anywhere.
     """
     chosen = None if names is None else tuple(names)
-    return list(_select(chosen, tuple(disallowed)))
+    return list(_select(chosen, tuple(disallowed), own))
 
 
 @lru_cache(maxsize=256)
-def _select(names: tuple[str, ...] | None, disallowed: tuple[str, ...]) -> tuple[Tool, ...]:
+def _select(names: tuple[str, ...] | None, disallowed: tuple[str, ...], own: frozenset[str]) -> tuple[Tool, ...]:
     chosen = set(TOOLS) if names is None else set[str]()
     for name in names or ():
-        chosen |= set(TOOLS) if name.strip().lower() in ALL else _allowed(name)
+        if plain(name) not in own:
+            chosen |= set(TOOLS) if name.strip().lower() in ALL else _allowed(name, own)
     for name in disallowed:
         chosen -= set(TOOLS) if name.strip() == "*" else {canonical(name) or ""}
     return tuple(tool for name, tool in TOOLS.items() if name in chosen)
 
 
-def _allowed(name: str) -> set[str]:
+def plain(name: str) -> str:
+    """A tool's name without what stands in parentheses behind it."""
+    return name.partition("(")[0].strip()
+
+
+def _allowed(name: str, own: frozenset[str]) -> set[str]:
     found = canonical(name.partition("(")[0])
     if found in TOOLS:
         return {found}
     if _known_elsewhere(name):
         return set()
-    known = sorted(TOOLS)
+    known = sorted([*TOOLS, *own])
     raise HookError(
         "UnknownToolError", f"There is no tool {name!r}{nearest(name, known)} The tools are {', '.join(known)}."
     )
@@ -94,14 +107,14 @@ def restrictions(names: Iterable[str] | None) -> list[str]:
         plain, bracket, rest = name.partition("(")
         tool = canonical(plain) or plain.strip()
         if bracket and tool not in whole and not ALL.intersection(given):
-            found += [f"{tool}({part})" for part in split(rest.rstrip().removesuffix(")"))]
+            found += [f"{tool}({part})" for part in at_commas(rest.rstrip().removesuffix(")"))]
     return found
 
 
 def canonical(name: str) -> str | None:
     """The tool's own name for any way to write it, without a restriction; None where it is no tool."""
-    plain = name.strip().lower()
-    return _by_lower().get(plain) or ALIASES.get(plain)
+    lower = name.strip().lower()
+    return _by_lower().get(lower) or ALIASES.get(lower)
 
 
 @lru_cache(maxsize=1)
@@ -110,22 +123,23 @@ def _by_lower() -> dict[str, str]:
 
 
 def _known_elsewhere(name: str) -> bool:
-    plain = name.partition("(")[0].strip()
-    return plain in ELSEWHERE or bool(_MCP.match(plain))
+    return plain(name) in ELSEWHERE or bool(_MCP.match(plain(name)))
 
 
-def missing(names: Iterable[str] | None) -> list[str]:
+def missing(names: Iterable[str] | None, own: frozenset[str] = frozenset()) -> list[str]:
     """Those of `names` that give no tool here, though they would elsewhere: for a warning to the author."""
-    plain = {name: name.partition("(")[0].strip() for name in names or ()}
+    named = {name: plain(name) for name in names or ()}
     return [
         name
-        for name, tool in plain.items()
-        if tool.lower() not in ALL and canonical(tool) not in TOOLS and not _MCP.match(tool)
+        for name, tool in named.items()
+        if tool.lower() not in ALL and canonical(tool) not in TOOLS and tool not in own and not _MCP.match(tool)
     ]
 
 
 def offers(tool: Tool, context: ToolContext) -> bool:
-    """Whether a model is told of a tool: not where every call of it would be denied."""
+    """Whether a model is told of a tool from the start: not where every call of it would be denied, or on demand."""
+    if isinstance(tool, McpTool) and tool.on_demand:
+        return False
     kinds: dict[str, Kind] = {
         "Write": "write",
         "Edit": "write",
@@ -156,14 +170,7 @@ async def invoke(tool: Tool, input: dict[str, Any], context: ToolContext) -> str
 
 
 async def _admitted(action: Action, context: ToolContext) -> None:
-    """Waits for the rules, and for people where the rules ask them: that is no stall of the agent."""
+    """Waits for the rules, and for people where the rules ask them."""
     if not context.guard.policy.ask:
         return await context.guard.admit(action.accesses)
-    asking = asyncio.ensure_future(context.guard.admit(action.accesses))
-    try:
-        while not asking.done():
-            context.alive()
-            await asyncio.wait([asking], timeout=PING_S)
-    finally:
-        asking.cancel()
-    return asking.result()
+    return await patiently(context.guard.admit(action.accesses), context.alive)

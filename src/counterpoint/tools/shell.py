@@ -14,6 +14,7 @@ from counterpoint.tools import commands
 from counterpoint.tools.base import Access, Action, ToolContext, ToolError
 from counterpoint.tools.confine import place
 from counterpoint.tools.files import object_schema
+from counterpoint.tools.guard import patiently
 from counterpoint.tools.jail import Cell
 from counterpoint.tools.shells import Shell, Shells
 from counterpoint.tools.threads import in_thread
@@ -63,27 +64,22 @@ class Bash:
         command = input["command"]
         if "\0" in command:
             raise ToolError("The command has a NUL character in it.")
-        shells = _shells(context)
-        policy = context.guard.policy
+        _shells(context)
         access = Access("Bash", "command", command)
         accesses = [access]
-        if not policy.unrestricted(access):
+        if not context.guard.policy.unrestricted(access):
             accesses += await in_thread(lambda _: _written(command, context), context.limits.seconds)
-        if shells.kind == "none":
-            _refuse_unjailed(shells, access, context)
         seconds = input.get("timeout", DEFAULT_MS) / 1000
         if input.get("run_in_background"):
             return Action(tuple(accesses), lambda: _begin(command, context))
         return Action(tuple(accesses), lambda: _run(command, seconds, context))
 
 
-def _refuse_unjailed(shells: Shells, access: Access, context: ToolContext) -> None:
-    if context.guard.policy.read_only:
-        context.guard.refuse(access, "this agent may only read, and there is no sandbox here that would see to it")
-    if shells.jailed:
-        context.guard.refuse(
-            access, "there is no sandbox on this machine (bubblewrap, or Linux with Landlock); sandbox=off does without"
-        )
+async def _admit_unjailed(command: str, context: ToolContext) -> None:
+    """Returns when the command may run on this machine, sandbox or not. Raises DeniedError."""
+    shells, guard = _shells(context), context.guard
+    if shells.kind == "none" and (shells.jailed or guard.policy.read_only):
+        await patiently(guard.admit_unjailed("Bash", command), context.alive)
 
 
 def _written(command: str, context: ToolContext) -> list[Access]:
@@ -93,8 +89,8 @@ def _written(command: str, context: ToolContext) -> list[Access]:
 
 
 async def _run(command: str, seconds: float, context: ToolContext) -> str:
-    shells = _shells(context)
-    shell = await shells.start(command, await _cell(context), context.alive)
+    await _admit_unjailed(command, context)
+    shell = await _shells(context).start(command, await _cell(context), context.alive)
     try:
         async with asyncio.timeout(seconds):
             await _over(shell, context)
@@ -118,6 +114,7 @@ async def check_command(command: str, context: ToolContext) -> tuple[bool, str]:
 
 
 async def _begin(command: str, context: ToolContext) -> str:
+    await _admit_unjailed(command, context)
     shell = await _shells(context).start(command, await _cell(context), lambda: None)
     return f"[{shell.id} runs in the background. BashOutput shows what it says; KillShell ends it.]"
 

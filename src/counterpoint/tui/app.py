@@ -5,7 +5,9 @@ from __future__ import annotations
 from textual.app import App
 
 from counterpoint.tui.feed import Feed
-from counterpoint.tui.screens import Door, RunScreen, RunsScreen
+from counterpoint.tui.screens.door import Door
+from counterpoint.tui.screens.run import RunScreen
+from counterpoint.tui.screens.runs import RunsScreen
 
 
 class Top(App[None]):

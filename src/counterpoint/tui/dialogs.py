@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.events import Key
 from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList, Static, TextArea
 
 from counterpoint.text import safe
 
@@ -38,6 +39,42 @@ class Line(ModalScreen[str | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.dismiss(event.value)
+
+    def on_key(self, event: Key) -> None:
+        if event.key == "escape":
+            event.stop()
+            self.dismiss(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Rerunning:
+    """With what agents are to run again. `prompt` is None where they have several; an empty `model` is theirs."""
+
+    prompt: str | None
+    model: str
+
+
+class Rerun(ModalScreen[Rerunning | None]):
+    """Asks for a prompt and a model; Enter in the line of the model sends both, Escape gives None."""
+
+    DEFAULT_CSS = f"Rerun {{ {BOX} }} Rerun TextArea {{ height: 8; }}"
+
+    def __init__(self, question: str, prompt: str | None, model: str) -> None:
+        super().__init__()
+        self._question, self._prompt, self._model = question, prompt, model
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(Text(safe(self._question), "bold"))
+            if self._prompt is not None:
+                yield Static(Text("Prompt (Tab goes on to the model)", "dim"))
+                yield TextArea(self._prompt, show_line_numbers=False)
+            yield Static(Text(f"Model, where another is to answer than {safe(self._model)}; Enter runs", "dim"))
+            yield Input()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        prompt = self.query_one(TextArea).text if self._prompt is not None else None
+        self.dismiss(Rerunning(prompt, event.value.strip()))
 
     def on_key(self, event: Key) -> None:
         if event.key == "escape":

@@ -17,9 +17,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from counterpoint.client import Client
-from counterpoint.errors import CounterpointError, UnknownRunError, UsageError
+from counterpoint.errors import CounterpointError, ScriptRefused, UnknownRunError, UsageError
 from counterpoint.events import RunStatus
 from counterpoint.redaction import Redaction
+from counterpoint.version import VERSION
 from counterpoint.view import AgentView, RunView
 from counterpoint.web import openapi, otlp, perfetto, report, slim, verbs
 from counterpoint.web.guard import Guard
@@ -78,7 +79,8 @@ class Site:
         waiting = await self._waiting([run.run_id for run in runs if run.status is RunStatus.RUNNING])
         rows = [
             {"run_id": run.run_id, "name": run.name, "status": "waiting" if run.run_id in waiting else run.status.value,
-             "created_at": run.created_at, "cwd": run.cwd}
+             "created_at": run.created_at, "cwd": run.cwd, "tags": list(run.tags),
+             "parent": run.parent.run_id if run.parent else None}
             for run in runs
         ]  # fmt: skip
         return JSONResponse({"runs": rows})
@@ -159,21 +161,36 @@ class Site:
     # --- asking --------------------------------------------------------------------------------------------------
 
     async def ask(self, request: Request) -> Response:
-        verb = verbs.read(await request.body())
+        verb = verbs.read(await request.body(), verbs.Verb)
         view = await self._view(request)
-        if verb.verb == "retry" and verb.target and not await self.client.is_live(view.run_id):
-            agent = view.find_agent(verb.target)
-            if agent is None:
-                raise UsageError(f"No agent of {view.run_id} has the id or label {verb.target!r}.")
+        if verb.verb == "retry" and verb.addressed() and not await self.client.is_live(view.run_id):
+            agents = [_found(view, text).id for text in verb.addressed()]
             changes = [f"--{name}={value}" for name, value in (("prompt", verb.prompt), ("model", verb.model)) if value]
-            await self.start(["retry", view.run_id, agent.id, "--quiet", "--no-input", *changes])
+            await self.start(["retry", view.run_id, *agents, "--quiet", "--no-input", *changes])
             return JSONResponse({"request": None, "started": True}, 202)
         return JSONResponse(await verbs.ask(self.client, view, verb), 202)
+
+    async def fork(self, request: Request) -> Response:
+        """Starts a new run from a point of this one, in a process of its own."""
+        asked = verbs.read(await request.body(), verbs.Forking)
+        view = await self._view(request)
+        otherwise = await asked.otherwise(view)
+        run_id = await self.client.fork(view.run_id, asked.seq, otherwise=otherwise, by=verbs.asker(), version=VERSION)
+        await self.start(["execute", run_id])
+        return JSONResponse({"run_id": run_id, "started": True}, 202)
+
+    async def tag(self, request: Request) -> Response:
+        """Gives a run tags, and takes others away."""
+        asked = verbs.read(await request.body(), verbs.Tagging)
+        number = await self.client.tag(
+            await self._run_id(request), add=asked.add, remove=asked.remove, by=verbs.asker()
+        )
+        return JSONResponse({"request": number}, 202)
 
     async def resume(self, request: Request) -> Response:
         """Goes on with a run that nobody executes, in a process of its own."""
         run_id = await self._run_id(request)
-        await self.client.refuse_live(run_id)
+        await self.client.refuse_resume(run_id)
         await self.start(["execute", run_id])
         return JSONResponse({"run_id": run_id, "started": True}, 202)
 
@@ -187,10 +204,14 @@ class Site:
 
     async def _agent(self, request: Request) -> tuple[RunView, AgentView]:
         view = await self._view(request)
-        agent = view.find_agent(request.path_params["agent"])
-        if agent is None:
-            raise UnknownRunError(f"No agent of {view.run_id} has the id or label {request.path_params['agent']!r}.")
-        return view, agent
+        return view, _found(view, request.path_params["agent"])
+
+
+def _found(view: RunView, text: str) -> AgentView:
+    agent = view.find_agent(text)
+    if agent is None:
+        raise UnknownRunError(f"No agent of {view.run_id} has the id or label {text!r}.")
+    return agent
 
 
 def read_page() -> dict[str, bytes]:
@@ -222,6 +243,8 @@ def build(client: Client, sessions: Sessions, *, port: int, start: Start) -> Sta
         Route(f"{run}/requests", site.ask, methods=["POST"]),
         Route(f"{run}/requests/{{request}}", site.receipt),
         Route(f"{run}/resume", site.resume, methods=["POST"]),
+        Route(f"{run}/fork", site.fork, methods=["POST"]),
+        Route(f"{run}/tags", site.tag, methods=["POST"]),
     ]
     guard = Middleware(Guard, sessions=sessions, hosts=hosts, cookie=cookie)
     return Starlette(routes=routes, middleware=[guard], exception_handlers={CounterpointError: _refused})
@@ -230,7 +253,7 @@ def build(client: Client, sessions: Sessions, *, port: int, start: Start) -> Sta
 async def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, CounterpointError):
         raise error
-    code = 404 if isinstance(error, UnknownRunError) else 409 if isinstance(error, UsageError) else 500
+    code = 404 if isinstance(error, UnknownRunError) else 409 if isinstance(error, UsageError | ScriptRefused) else 500
     return JSONResponse({"error": {"message": error.message, "hint": error.hint}}, code)
 
 

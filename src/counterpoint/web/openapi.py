@@ -37,6 +37,11 @@ _VERB = {
             "type": ["string", "null"],
             "description": "An agent (id or label), or a gate for approve and deny.",
         },
+        "targets": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Several agents, for skip, retry and steer: a request, and a receipt, for each.",
+        },
         "text": {"type": "string", "description": "What is said, for steer."},
         "answer": {"description": "Any JSON, for approve; true where it is absent."},
         "drain": {"type": "boolean", "description": "For stop: agents under way finish."},
@@ -47,6 +52,21 @@ _VERB = {
         "concurrency": {"type": "integer", "minimum": 1, "maximum": 1000},
     },
 }
+
+_FORKING = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "seq": {"type": "integer", "minimum": 1, "description": "The last event that is kept; absent: the newest."},
+        "args": {"description": "Any JSON; absent: the run's own arguments."},
+        "script": {"type": ["string", "null"], "description": "Another text of the script."},
+        "model": {"type": ["string", "null"], "description": "Another model for what runs anew."},
+        "budgets": {"type": "array", "items": {"type": "string"}, "examples": [["600k", "$9"]]},
+    },
+}
+_FORKED = {"type": "object", "properties": {"run_id": {"type": "string"}, "started": {"type": "boolean"}}}
+_TAGS = {"type": "array", "items": {"type": "string"}}
+_TAGGING = {"type": "object", "additionalProperties": False, "properties": {"add": _TAGS, "remove": _TAGS}}
 
 _ROW = {
     "type": "object",
@@ -85,6 +105,7 @@ _RUN_DOCUMENT = {
         "usage": {"type": "object"}, "phases": {"type": "array"}, "log": {"type": "array"},
         "duration_s": {"type": "number"},
         "agent_list": {"type": "array", "items": {"$ref": "#/components/schemas/AgentRow"}},
+        "tags": _TAGS, "parent": {"type": ["object", "null"]}, "forks": {"type": "array"},
         "limits": {"type": "array"}, "requests": {"type": "array"}, "gates": {"type": "array"},
         "seq": {"type": "integer", "description": "The last event that is in it."},
         "live": {"type": "boolean", "description": "Whether a process executes the run now."},
@@ -129,7 +150,14 @@ def _ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_FLAGS = {"type": "object", "properties": {"request": {"type": ["integer", "null"]}, "started": {"type": "boolean"}}}
+_FLAGS = {
+    "type": "object",
+    "properties": {
+        "request": {"type": ["integer", "null"]},
+        "requests": {"type": "array", "items": {"type": "integer"}},
+        "started": {"type": "boolean"},
+    },
+}
 _STREAM = (
     "Server-sent events. `batch`: a JSON array of events, `id` is the last `seq` in it; go on with Last-Event-ID. "
     "`live`: whether a process executes the run. Long values are left out; the agent's document has them."
@@ -181,6 +209,8 @@ DOCUMENT: dict[str, Any] = {
             {"type": "object"},
         ),
         "/api/runs/{run}/resume": _post("Go on with a run that no process executes", _FLAGS),
+        "/api/runs/{run}/fork": _post("Start a new run from a point of this one", _FORKED, _FORKING),
+        "/api/runs/{run}/tags": _post("Give a run tags, and take others away", _FLAGS, _TAGGING),
     },
     "components": {"schemas": {"Run": _RUN_DOCUMENT, "AgentRow": _ROW, "Agent": _AGENT_DOCUMENT, "Error": _ERROR}},
 }

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import getpass
 import socket
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from counterpoint.ceilings import read_ceiling
-from counterpoint.client import Client
+from counterpoint.ceilings import read_budgets, read_ceiling
+from counterpoint.client import Client, Otherwise, read_script
 from counterpoint.errors import UsageError
 from counterpoint.view import RunView
 
 MAX_STEER = 20_000
 MAX_CONCURRENCY = 1000
+MAX_TARGETS = 1000
 
 
 class Verb(Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,6 +25,8 @@ class Verb(Struct, frozen=True, forbid_unknown_fields=True):
     verb: Literal["stop", "pause", "continue", "skip", "retry", "steer", "approve", "deny", "budget"]
     target: str | None = None
     """An agent's id or label; a gate's id for approve and deny."""
+    targets: list[str] = []
+    """Several agents, for skip, retry and steer: each gets a request, and a receipt, of its own."""
     text: str = ""
     """What is said, for steer."""
     answer: Any = UNSET
@@ -41,10 +44,19 @@ class Verb(Struct, frozen=True, forbid_unknown_fields=True):
     concurrency: int | None = None
     """For budget: agents at work at once."""
 
+    def addressed(self) -> list[str]:
+        """Whoever is named. Raises UsageError for several where one is meant."""
+        named = [*([self.target] if self.target else []), *self.targets]
+        if len(named) > MAX_TARGETS:
+            raise UsageError(f"A request names at most {MAX_TARGETS} agents.")
+        if len(named) > 1 and (self.verb not in ("skip", "retry", "steer") or self.prompt is not None):
+            raise UsageError(f"{self.verb}{' with a prompt' if self.prompt else ''} is for one at a time.")
+        return named
+
     def body(self) -> dict[str, Any]:
         """What goes with the request. Raises UsageError for what makes no sense."""
         match self.verb:
-            case "skip" | "retry" if not self.target:
+            case "skip" | "retry" if not self.addressed():
                 raise UsageError(f"{self.verb} needs an agent.", hint="Give its id as target.")
             case "approve" | "deny" if not self.target:
                 raise UsageError(f"{self.verb} needs a question.", hint="Give the gate's id as target.")
@@ -74,10 +86,43 @@ class Verb(Struct, frozen=True, forbid_unknown_fields=True):
         return bounds | ({} if self.concurrency is None else {"concurrency": self.concurrency})
 
 
-def read(body: bytes) -> Verb:
+class Forking(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of ``POST /api/runs/{run}/fork``."""
+
+    seq: int | None = None
+    """The last event that the fork has of the run; absent: the newest."""
+    args: Any = UNSET
+    """Any JSON; absent: the run's own arguments."""
+    script: str | None = None
+    """Another text of the script."""
+    model: str | None = None
+    """Another model for what runs anew."""
+    budgets: list[str] = []
+    """Ceilings of the fork, as on the command line."""
+
+    async def otherwise(self, view: RunView) -> Otherwise:
+        """What the fork does otherwise. Raises ScriptRefused with what is wrong with its script."""
+        script = None
+        if self.script is not None:
+            script = await read_script(self.script, view.script, portable=bool(view.bounds.get("portable")))
+        args = None if self.args is UNSET else msgspec.json.encode(self.args)
+        return Otherwise(script=script, args=args, model=self.model, bounds=read_budgets(tuple(self.budgets)))
+
+
+class Tagging(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of ``POST /api/runs/{run}/tags``."""
+
+    add: list[str] = []
+    remove: list[str] = []
+
+
+Body = TypeVar("Body")
+
+
+def read(body: bytes, kind: type[Body]) -> Body:
     """The request in a body. Raises UsageError."""
     try:
-        return msgspec.json.decode(body, type=Verb)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"The request cannot be read: {error}.", hint="See /api/openapi.json.") from error
 
@@ -95,7 +140,9 @@ async def ask(client: Client, view: RunView, verb: Verb) -> dict[str, Any]:
     body = verb.body()
     if await client.is_live(view.run_id):
         name = "bounds" if verb.verb == "budget" else verb.verb
-        return {"request": await client.ask(view.run_id, name, verb.target, by=asker(), **body)}
+        targets = verb.addressed() or [None]
+        numbers = [await client.ask(view.run_id, name, target, by=asker(), **body) for target in targets]
+        return {"request": numbers[0], "requests": numbers}
     if verb.verb in ("approve", "deny"):
         if verb.target not in {gate.id for gate in view.open_gates()}:
             raise UsageError(f"Run {view.run_id} has no open question {verb.target!r}.")

@@ -60,7 +60,7 @@ function script(view) {
 
 function still(view, now) {
   const limit = Math.min(STILL_S, (view.bounds.stall_s || 2 * STILL_S) / 2)
-  return [...view.agents.values()]
+  return view.own()
     .filter((agent) => agent.state === 'running' && now - agent.lastAt >= limit)
     .map((agent) => need('still', `${agent.label || agent.id}: no progress`, agent.lastAt, [agent.id]))
 }
@@ -151,7 +151,7 @@ function median(numbers) {
 
 function slow(view, now) {
   const took = new Map()
-  for (const agent of view.agents.values()) {
+  for (const agent of view.own()) {
     if (agent.outcome !== 'ok') continue
     const phase = agent.phase ?? ''
     if (!took.has(phase)) took.set(phase, [])
@@ -159,7 +159,7 @@ function slow(view, now) {
   }
   const medians = new Map([...took].filter(([, times]) => times.length >= SLOW_BASIS).map(([k, times]) => [k, median(times)]))
   const found = []
-  for (const agent of view.agents.values()) {
+  for (const agent of view.own()) {
     const usual = medians.get(agent.phase ?? '')
     if (usual === undefined || agent.state !== 'running' || agent.startedAt === null) continue
     if (now - agent.startedAt > Math.max(SLOW_LEAST_S, SLOW_TIMES * usual)) {

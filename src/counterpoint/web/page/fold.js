@@ -35,6 +35,7 @@ class AgentView {
     this.startedAt = this.finishedAt = null
     this.seconds = this.turns = this.tools = this.retries = 0
     this.doing = ''
+    this.inherited = false
     this.workspace = null
   }
 
@@ -52,7 +53,7 @@ export class RunView {
     Object.assign(this, {
       runId: '', name: '', description: '', script: '', model: '', cwd: '', simulated: false, version: '', bounds: {},
       status: 'running', message: '', attempt: 0, result: null, args: null, error: null, reused: 0, createdAt: 0, startedAt: null,
-      endedAt: null, pausedUntil: null, activeS: 0, lastSeq: 0, lastAt: 0, gone: false,
+      endedAt: null, pausedUntil: null, activeS: 0, lastSeq: 0, lastAt: 0, gone: false, parent: null, tags: [],
     })
     this.agents = new Map()
     this.phases = new Map()
@@ -91,9 +92,18 @@ export class RunView {
     return 'waiting'
   }
 
+  get begunAt() {
+    return this.parent ? this.parent.at : this.createdAt
+  }
+
+  // The agents of all attempts; without those that only the parent of a fork has called.
+  own() {
+    return [...this.agents.values()].filter((agent) => !agent.inherited)
+  }
+
   counted() {
-    const all = [...this.agents.values()]
-    return this.status === 'completed' || this.status === 'partial' ? all.filter((agent) => agent.called) : all
+    if (this.status === 'completed' || this.status === 'partial') return [...this.agents.values()].filter((agent) => agent.called)
+    return this.own()
   }
 
   counts() {
@@ -157,6 +167,8 @@ export class RunView {
       script: this.script,
       agent_list: this.counted().map(row),
       requests: [...this.requests.values()],
+      tags: this.tags,
+      parent: this.parent ? { run_id: this.parent.run_id, seq: this.parent.seq } : null,
     }
     const gates = this.openGates()
     if (gates.length) document.gates = gates.map(({ id, question, options }) => ({ id, question, options }))
@@ -188,10 +200,29 @@ const HANDLERS = {
     view.version = event.version ?? ''
     view.bounds = { ...event.bounds }
     view.createdAt = at
+    view.parent = event.parent ?? null
+    view.tags = event.tags ?? []
     for (const phase of event.phases ?? []) {
       const title = String(phase.title ?? '')
       view.phases.set(title, { title, declared: true, entered: false, detail: String(phase.detail || '') })
     }
+  },
+
+  run_forked(view, event) {
+    forgetAttempt(view)
+    Object.assign(view, { status: 'running', message: '', result: null, error: null, attempt: 0, activeS: 0, startedAt: null, endedAt: null, pausedUntil: null })
+    view.gates = new Map()
+    view.requests = new Map()
+    Object.assign(view.bounds, event.bounds)
+    view.script = event.script || view.script
+    for (const agent of view.agents.values()) {
+      agent.inherited = true
+      agent.paid = NO_USAGE
+    }
+  },
+
+  run_tagged(view, event) {
+    view.tags = event.tags
   },
 
   run_started(view, event, at) {
@@ -266,6 +297,7 @@ const HANDLERS = {
     setFault(agent, null)
     agent.doing = ''
     agent.called = true
+    agent.inherited = false
     agent.queuedAt = agent.lastAt = at
   },
 
@@ -289,6 +321,13 @@ const HANDLERS = {
     agent.running = add(agent.running, usageOf(event.usage))
     agent.turns = event.turn
     agent.doing = event.note ?? ''
+    agent.lastAt = at
+  },
+
+  agent_compacted(view, event, at) {
+    const agent = view.agents.get(event.agent)
+    agent.running = add(agent.running, usageOf(event.usage))
+    agent.doing = `made room: ${(event.before ?? 0).toLocaleString('en')} to ${(event.after ?? 0).toLocaleString('en')} tokens`
     agent.lastAt = at
   },
 
@@ -329,6 +368,7 @@ const HANDLERS = {
   agent_reused(view, event) {
     const agent = view.agents.get(event.agent)
     agent.called = true
+    agent.inherited = false
     agent.state = 'finished'
     agent.outcome = 'reused'
     setFault(agent, null)

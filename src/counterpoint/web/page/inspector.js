@@ -130,8 +130,9 @@ function diff(made) {
 }
 
 function message(said) {
-  const roles = { user: 'Asked', assistant: 'Model', tools: 'Tools' }
+  const roles = { user: 'Asked', assistant: 'Model', tools: 'Tools', compacted: 'Made room' }
   return h('li', { class: `said-${said.type}` }, h('span.role', null, roles[said.type] ?? said.type),
+    said.note ? h('p.calm', null, said.note) : null,
     said.text ? longText(said.text, 6000) : null,
     (said.calls ?? []).map((call) => h('details.call', null, h('summary', null, h('i', { 'aria-hidden': 'true' }, '⚙ '), h('b', null, call.name), ' ', h('code', null, oneLine(JSON.stringify(call.input ?? call.raw ?? ''), 120))), jsonText(call.input ?? call.raw ?? ''))),
     (said.results ?? []).map((result) => h('details.call', { class: result.error ? 'bad' : '' }, h('summary', null, h('i', { 'aria-hidden': 'true' }, result.error ? '✗ ' : '↳ '), h('b', null, result.name), ' ', h('code', null, oneLine(result.content, 120))), longText(result.content, 6000))))
@@ -149,17 +150,17 @@ function usageTable(agent) {
 // --- the run itself ------------------------------------------------------------------------------------------------
 
 export class RunPane {
-  constructor(node, { act, result, exports }) {
-    Object.assign(this, { node, act, result, exports })
+  constructor(node, { tags, exports }) {
+    Object.assign(this, { node, tags, exports })
     this.part = new Part(h('.run-pane'), (facts) => this.build(facts))
   }
 
-  show(view, live, outcome) {
+  show(view, live, outcome, forks) {
     if (this.node.firstChild !== this.part.node) this.node.replaceChildren(this.part.node)
     const facts = {
-      description: view.description, script: view.script, cwd: view.cwd, model: view.model, attempt: view.attempt, created: view.createdAt, version: view.version, bounds: view.bounds,
+      description: view.description, script: view.script, cwd: view.cwd, model: view.model, attempt: view.attempt, created: view.begunAt, version: view.version, bounds: view.bounds,
       message: view.shownMessage, error: view.error, requests: [...view.requests.values()].slice(-12).reverse(), status: view.shownStatus(), live, outcome,
-      slots: view.slotFailures, refusals: view.refusals,
+      slots: view.slotFailures, refusals: view.refusals, parent: view.parent, forks, tags: view.tags,
     }
     this.part.show(facts, facts)
   }
@@ -174,13 +175,21 @@ export class RunPane {
       facts.error ? h('p.fault', null, h('b', null, facts.error.name), ' ', facts.error.message, facts.error.line ? ` (line ${facts.error.line})` : '') : null,
       facts.outcome !== undefined && facts.outcome !== null ? [h('h3', null, 'Result'), jsonText(typeof facts.outcome?.report === 'string' ? facts.outcome.report : facts.outcome)] : null,
       facts.requests.length ? [h('h3', null, 'Asked of this run'), h('ul.receipts', null, facts.requests.map(receipt))] : null,
+      facts.parent || facts.forks.length ? [h('h3', null, 'Forks'), h('ul.plain.forks', null,
+        facts.parent ? h('li', null, 'forked from ', runLink(facts.parent.run_id, facts.parent.seq), ` at event ${facts.parent.seq.toLocaleString('en')}`, facts.parent.by ? ` by ${oneLine(facts.parent.by, 50)}` : '') : null,
+        facts.forks.map((fork) => h('li', null, runLink(fork.run_id), ` goes its own way from event ${fork.seq.toLocaleString('en')}`)))] : null,
       h('h3', null, 'Run'),
       h('table.pairs', null, h('tbody', null, pairs.filter(([, value]) => value !== '' && value !== 0).map(([name, value]) => h('tr', null, h('th', { scope: 'row' }, name), h('td', null, value))))),
+      facts.tags.length || this.tags ? h('p.tag-line', null, facts.tags.map((tag) => h('a.tag', { href: `#/?filter=${encodeURIComponent(`tag:${tag}`)}` }, tag)), this.tags ? h('button.link', { type: 'button', onclick: this.tags }, facts.tags.length ? 'Change tags' : 'Add tags') : null) : null,
       folded(facts.slots, 'slot left empty', 'slots left empty', (slot) => `${slot.hook}[${slot.index}]: ${slot.fault.name}: ${oneLine(slot.fault.message, 120)}`),
       folded(facts.refusals, 'call refused', 'calls refused', (each) => `${each.label ?? ''} ${each.fault.name}: ${oneLine(each.fault.message, 120)}`),
       this.exports ? [h('h3', null, 'Take it with you'), h('p.buttons', null, ['html', 'jsonl', 'perfetto', 'otlp'].map((form) => h('a.button.quiet', { href: this.exports(form), download: true }, form)))] : null,
     ]
   }
+}
+
+function runLink(id, seq = null) {
+  return h('a', { href: `#/run/${encodeURIComponent(id)}${seq === null ? '' : `?seq=${seq}`}` }, h('code', null, id))
 }
 
 function folded(list, one, many, text) {

@@ -333,7 +333,7 @@ export class Lanes {
 
 function phaseRows(view, timeline, match) {
   const groups = new Map([...view.phases.keys()].map((title) => [title, []]))
-  for (const agent of view.agents.values()) {
+  for (const agent of view.own()) {
     if (!match(agent)) continue
     const phase = agent.phase ?? '(no phase)'
     if (!groups.has(phase)) groups.set(phase, [])
@@ -355,7 +355,7 @@ function phaseRows(view, timeline, match) {
 
 function slotRows(view, timeline, match, now) {
   const slots = []
-  const work = [...view.agents.values()].filter(match).map((agent) => [agent, timeline.lanes.get(agent.id)])
+  const work = view.own().filter(match).map((agent) => [agent, timeline.lanes.get(agent.id)])
     .map(([agent, lane]) => [agent, lane, lane && firstWork(lane)]).filter(([, , begin]) => begin !== null && begin !== undefined)
     .sort((a, b) => a[2] - b[2])
   for (const [agent, lane, begin] of work) {

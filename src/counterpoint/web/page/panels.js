@@ -1,7 +1,7 @@
 // The parts of a run's page: meters, what needs attention, phases, matrix, table, log, cost.
 
 import { Part, fill, h, setText } from './dom.js'
-import { ago, clock, count, duration, money, oneLine } from './text.js'
+import { clock, count, duration, money, oneLine } from './text.js'
 import { SIGNS, STATES, claims, disputed, needs, stateOf } from './attention.js'
 
 export const ORDER = ['ok', 'reused', 'model', 'tool', 'limited', 'queued', 'skipped', 'cancelled', 'stalled', 'timed_out', 'invalid', 'failed']
@@ -158,9 +158,11 @@ export function phaseFacts(view, timeline) {
 // --- matrix: one cell an agent -------------------------------------------------------------------------------------
 
 export class Matrix {
-  constructor(node, choose) {
+  // A click chooses; with Ctrl, Shift or Cmd it marks.
+  constructor(node, choose, mark) {
     this.node = node
     this.choose = choose
+    this.mark = mark
     this.rows = new Map()
     this.cells = new Map()
     node.setAttribute('aria-label', 'One cell an agent')
@@ -172,16 +174,16 @@ export class Matrix {
     this.node.replaceChildren()
   }
 
-  show(view, timeline, { selected, match }) {
-    for (const id of this.cells.keys()) if (!view.agents.has(id)) return this.reset(), this.show(view, timeline, { selected, match })
-    for (const agent of view.agents.values()) {
+  show(view, timeline, { selected, match, marked }) {
+    for (const id of this.cells.keys()) if (view.agents.get(id)?.inherited ?? true) return this.reset(), this.show(view, timeline, { selected, match, marked })
+    for (const agent of view.own()) {
       const state = stateOf(agent, timeline.doing(agent.id))
       const cell = this.cellOf(agent)
       const dim = !match(agent)
-      const key = `${state}|${agent.id === selected}|${dim}|${agent.called}`
+      const key = `${state}|${agent.id === selected}|${dim}|${agent.called}|${marked.has(agent.id)}`
       if (cell.key === key) continue
       cell.key = key
-      cell.node.className = `cell state-${state}${agent.id === selected ? ' chosen' : ''}${dim ? ' dim' : ''}${agent.called ? '' : ' past'}`
+      cell.node.className = `cell state-${state}${agent.id === selected ? ' chosen' : ''}${dim ? ' dim' : ''}${agent.called ? '' : ' past'}${marked.has(agent.id) ? ' marked' : ''}`
       setText(cell.node, SIGNS[state])
       const label = `${agent.id} ${oneLine(agent.label, 80)}: ${STATES[state]}`
       cell.node.title = label
@@ -194,7 +196,7 @@ export class Matrix {
     const phase = agent.phase ?? '(no phase)'
     let cell = this.cells.get(agent.id)
     if (!cell) {
-      cell = { node: h('button.cell', { type: 'button', onclick: () => this.choose(agent.id) }) }
+      cell = { node: h('button.cell', { type: 'button', onclick: (event) => (event.ctrlKey || event.metaKey || event.shiftKey ? this.mark(agent.id) : this.choose(agent.id)) }) }
       this.cells.set(agent.id, cell)
     }
     if (cell.phase !== phase) {
@@ -225,8 +227,10 @@ const COLUMNS = [
 ]
 
 export class Table {
-  constructor(node, choose) {
+  // `mark(id)` marks an agent, or takes the mark away; without it, rows have no box for it.
+  constructor(node, choose, mark = null) {
     this.choose = choose
+    this.mark = mark
     this.sort = null
     this.rows = []
     this.body = h('.rows', { role: 'rowgroup', tabindex: '0', 'aria-label': 'Agents' })
@@ -234,7 +238,7 @@ export class Table {
     this.body.append(this.spacer)
     this.heads = COLUMNS.map(([name, title, key]) =>
       h('button', { type: 'button', role: 'columnheader', class: `col-${name}`, title: `Sort by ${title || 'state'}`, onclick: () => this.sortBy(name, key) }, title || 'State'))
-    node.append(h('.table', { role: 'table' }, h('.head', { role: 'row' }, this.heads), this.body))
+    node.append(h('.table', { role: 'table', class: mark ? 'can-mark' : '' }, h('.head', { role: 'row' }, mark ? h('span') : null, this.heads), this.body))
     this.body.addEventListener('scroll', () => this.paint())
     new ResizeObserver(() => this.paint()).observe(this.body)
     this.pool = new Map()
@@ -246,9 +250,10 @@ export class Table {
     this.redo?.()
   }
 
-  show(view, timeline, { now, selected, match }) {
-    this.redo = () => this.show(view, timeline, { now, selected, match })
+  show(view, timeline, { now, selected, match, marked }) {
+    this.redo = () => this.show(view, timeline, { now, selected, match, marked })
     this.selected = selected
+    this.marked = marked
     const rows = [...view.counted()].filter(match).map((agent) => ({
       agent, state: stateOf(agent, timeline.doing(agent.id)),
       seconds: agent.state === 'finished' ? agent.seconds : agent.startedAt === null ? 0 : Math.max(0, now - agent.startedAt),
@@ -283,12 +288,14 @@ export class Table {
     let each = this.pool.get(agent.id)
     if (!each) {
       const cells = COLUMNS.map(([name]) => h('span', { role: 'cell', class: `col-${name}` }))
-      each = { cells, node: h('.row', { role: 'row', onclick: () => this.choose(agent.id) }, cells) }
+      const box = this.mark && h('input', { type: 'checkbox', tabindex: '-1', 'aria-label': `Mark ${agent.id}`, onclick: (event) => event.stopPropagation(), onchange: () => this.mark(agent.id) })
+      each = { cells, box, node: h('.row', { role: 'row', onclick: () => this.choose(agent.id) }, box, cells) }
       this.pool.set(agent.id, each)
       this.body.append(each.node)
     }
     each.node.style.setProperty('transform', `translateY(${n * ROW}px)`)
     each.node.classList.toggle('chosen', agent.id === this.selected)
+    if (each.box) each.box.checked = this.marked.has(agent.id)
     each.node.setAttribute('aria-rowindex', String(n + 1))
     const fault = agent.fault && !agent.good ? `${agent.fault.name}: ${agent.fault.message}` : agent.doing
     const texts = [SIGNS[state], agent.id, oneLine(agent.label || agent.id, 80), oneLine(agent.phase ?? '', 30), row.seconds ? duration(row.seconds) : '', agent.tools || '',
@@ -350,7 +357,7 @@ export class Cost {
   }
 
   show(view) {
-    const agents = [...view.agents.values()]
+    const agents = view.own()
     const facts = {
       phases: grouped(agents, (agent) => agent.phase ?? '(no phase)'),
       models: grouped(agents, (agent) => agent.answeredBy || agent.model),
@@ -423,36 +430,5 @@ export class Verdicts {
     const verdict = !enough ? 'unverified' : against * 2 > cast.length ? 'refuted' : (cast.length - against) * 2 > cast.length ? 'confirmed' : 'unverified'
     const cells = votes.map(([agent, vote]) => h('button.cell', { type: 'button', class: `vote-${vote}`, title: `${agent} ${VOTES[vote][1]}`, 'aria-label': `${agent} ${VOTES[vote][1]}`, onclick: () => this.choose(agent) }, VOTES[vote][0]))
     return h('tr', { class: open ? 'disputed' : '' }, h('td.claim', null, text), h('td', null, h('.cells', null, cells)), h('td', null, h('span.pill', { class: `verdict-${verdict}` }, verdict)))
-  }
-}
-
-// --- the list of runs ----------------------------------------------------------------------------------------------
-
-export class Runs {
-  constructor(node, open) {
-    this.part = new Part(node, (runs, now) => this.build(runs, now))
-    this.open = open
-  }
-
-  show(runs) {
-    const now = Date.now() / 1000
-    this.part.show([runs, Math.round(now / 20)], runs, now)
-  }
-
-  build(runs, now) {
-    if (!runs.length) {
-      return h('.empty', null, h('h1', null, 'No runs yet'), h('p', null, 'Start one in a terminal; it appears here at once:'), h('pre', null, "counterpoint run survey --args '{\"path\": \"docs\"}' --model sim"))
-    }
-    const group = (title, list) => list.length ? h('section', null, h('h2', null, title, h('span.badge.quiet', null, list.length)), h('ul.runs', null, list.map((run) => this.row(run, now)))) : null
-    const asks = new Set(['waiting', 'paused', 'interrupted', 'failed', 'partial', 'budget_exceeded'])
-    return h('.runs-page', null, h('h1', null, 'Runs'),
-      group('Need you', runs.filter((run) => asks.has(run.status))),
-      group('Running', runs.filter((run) => run.status === 'running')),
-      group('Over', runs.filter((run) => !asks.has(run.status) && run.status !== 'running')))
-  }
-
-  row(run, now) {
-    return h('li', null, h('a.run-row', { href: `#/run/${encodeURIComponent(run.run_id)}` }, statusPill(run.status),
-      h('span.title', null, oneLine(run.name, 60)), h('code', null, run.run_id), h('span.where', null, oneLine(run.cwd, 80)), h('time', null, ago(run.created_at, now))))
   }
 }

@@ -28,7 +28,7 @@ export function highlight(source) {
 // Of each line that called agents: how many are at work, wait, ended well or not, and what they took.
 export function lineFacts(view) {
   const facts = new Map()
-  for (const agent of view.agents.values()) {
+  for (const agent of view.own()) {
     if (agent.line === null || agent.workflow !== null) continue
     if (!facts.has(agent.line)) facts.set(agent.line, { running: 0, queued: 0, good: 0, bad: 0, seconds: 0, tokens: 0, agents: [] })
     const fact = facts.get(agent.line)

@@ -60,6 +60,14 @@ export class ServerSource {
     return this.post(`/api/runs/${encodeURIComponent(run)}/requests`, verb)
   }
 
+  fork(run, asked) {
+    return this.post(`/api/runs/${encodeURIComponent(run)}/fork`, asked)
+  }
+
+  tag(run, change) {
+    return this.post(`/api/runs/${encodeURIComponent(run)}/tags`, change)
+  }
+
   resume(run) {
     return this.post(`/api/runs/${encodeURIComponent(run)}/resume`, {})
   }
@@ -99,7 +107,7 @@ export class FileSource {
 
   async runs() {
     const { document } = this.data
-    return [{ run_id: this.data.run_id, name: document.name, status: document.status, created_at: this.events[0].at, cwd: '' }]
+    return [{ run_id: this.data.run_id, name: document.name, status: document.status, created_at: this.events[0].at, cwd: '', tags: document.tags, parent: null }]
   }
 
   follow(run, { take, live }) {

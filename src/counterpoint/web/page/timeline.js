@@ -67,6 +67,7 @@ const STEPS = {
     lane.toolsOpen = TOOL_NAMES.test(note) ? note.split(', ').length : 0
     lane.turnTo(lane.toolsOpen ? 'tool' : 'model', at, note)
   },
+  agent_compacted: (line, event, at) => line.lane(event.agent).turnTo('model', at, 'made room in its context'),
   tool_used(line, event, at) {
     const lane = line.lanes.get(event.agent)
     if (!lane) return
@@ -82,6 +83,10 @@ const STEPS = {
   agent_reused: (line, event) => line.lane(event.agent),
   gate_opened: (line, event, at) => line.lane(event.gate).turnTo('human', at, event.question.slice(0, 200)),
   gate_answered: (line, event, at) => line.lane(event.gate).turnTo('', at),
+  run_forked(line, event, at) {
+    line.lanes.clear() // what came before was done elsewhere
+    line.begin = at
+  },
   run_started(line) {
     for (const lane of line.lanes.values()) lane.turnTo('', line.end)
   },

@@ -1,0 +1,107 @@
+"""Files of the store: written whole or not at all, on disk when the call returns, and read with a limit. Blocking."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+from counterpoint.errors import MemoryStoreError
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Of any one file of a store: more is no file of ours."""
+
+
+def write(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Puts a file in the place of what is there; `durable`: it outlasts a loss of power. Raises MemoryStoreError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+        if durable:
+            bring_to_disk(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise MemoryStoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def append(path: Path, line: bytes) -> None:
+    """Adds a line, behind one that a crash may have cut off. The caller holds the store's lock."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            file.write(line + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise MemoryStoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def read(path: Path, limit: int = MAX_BYTES) -> bytes | None:
+    """What a file holds; None: there is none. Raises MemoryStoreError for anything but a regular file within limits."""
+    try:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise MemoryStoreError(f"{path} is no regular file, so it is not read.", hint="Remove it.")
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise MemoryStoreError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if len(data) > limit:
+        raise MemoryStoreError(
+            f"{path} is larger than {limit // 1024:,} KiB, so it is none of ours.", hint="Remove it."
+        )
+    return data
+
+
+def bring_to_disk(folder: Path) -> None:
+    """The names in a folder outlast a loss of power. (Windows keeps them without being asked.)"""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Generator[None]:
+    """Nobody else holds this lock for the length of the body; it goes with its process. Raises MemoryStoreError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+b")
+    except OSError as error:
+        raise MemoryStoreError(f"{path} cannot be locked: {error.strerror or error}.") from error
+    with file:
+        _lock(file.fileno())
+        yield
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        """The lock goes when the file is closed."""
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        while True:
+            with contextlib.suppress(OSError):  # after ten tries of a second each it gives up, and we do not
+                return msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        """The lock goes when the file is closed."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX)

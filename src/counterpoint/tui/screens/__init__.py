@@ -1,0 +1,1 @@
+"""The screens, one a file: what stands on each, and what keys do there."""
