@@ -53,6 +53,7 @@ from counterpoint.tools.mcp_servers import Server, load_servers
 from counterpoint.tools.own import FunctionTool
 from counterpoint.tools.policy import Access, Policy
 from counterpoint.tools.websearch import service_of
+from counterpoint.tracing.live import traced
 from counterpoint.view import RunView
 from counterpoint.workers.local import LocalExecutor
 
@@ -168,15 +169,24 @@ async def _attempt(
     if orders.started is not None:
         orders.started(run)
     models.watch(run)
-    journal.add_watcher(lambda seconds: run.attempt.log(AWAY.format(seconds), "warning"))
+
+    def warn(text: str) -> None:
+        if not run.view.ended:
+            run.attempt.log(text, "warning")
+
+    journal.add_watcher(lambda seconds: warn(AWAY.format(seconds)))
+
     day = Day(store, run.budget, view.run_id, view.last_seq)
     await day.look()
     async with (
-        mcp.opened(servers, lambda text: run.attempt.log(text, "warning"), Path(view.cwd)) as workshop.hub,
+        traced(run.attempt.bounds["trace"], journal.history, journal.read_value, warn) as followers,
+        mcp.opened(servers, warn, Path(view.cwd)) as workshop.hub,
         _beside(Control(run, store, view.run_id).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
     ):
+        for follower in followers:
+            journal.add_listener(follower)
         ended = await run.execute()
     if workshop.recall and ended.status not in (RunStatus.PAUSED, RunStatus.WAITING):
         await asyncio.to_thread(_record_uses, workshop.recall, run.view)
