@@ -135,6 +135,7 @@ class Client:
         if not 1 <= seq <= len(history):
             raise UsageError(f"Run {run_id} has no event {seq}.", hint=f"It has the events 1 to {len(history)}.")
         first = (await self._store.origin(run_id)).created
+        refuse_imported(run_id, first.imported)
         view = RunView.of(history[:seq])
         model = await self._model_of_fork(view, otherwise.model)
         priced = "genai-prices/" in first.version if model is None else isinstance(model, ProviderModel)
@@ -210,8 +211,10 @@ class Client:
             found |= dict.fromkeys(tagged)
         return list(found)
 
-    async def refuse_live(self, run_id: str) -> None:
-        """Raises RunIsLiveError while a process executes the run."""
+    async def refuse_resume(self, run_id: str) -> None:
+        """Raises RunIsLiveError while a process executes the run, UsageError where it can never go on."""
+        created = (await self._store.origin(run_id)).created
+        refuse_imported(created.run_id, created.imported)
         if await self._store.is_live(run_id):
             raise RunIsLiveError(
                 f"Run {run_id} is being executed right now.", hint=f"Watch it with: counterpoint logs {run_id} -f"
@@ -264,16 +267,17 @@ class Client:
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """The run's events behind `after`, as they come, until nobody executes it any more."""
         reader, give_up_at = self._store.reader(run_id), time.monotonic() + START_S
-        while True:
-            live = await self._store.is_live(run_id)
-            ended = False
-            for recorded in await reader.read(after):
-                after, ended = recorded.seq, isinstance(recorded.event, RunEnded)
-                yield recorded
-            if not live and (ended or time.monotonic() > give_up_at):
-                return
-            give_up_at = time.monotonic() + START_S if live else give_up_at
-            await asyncio.sleep(WATCH_S)
+        with self._store.news(run_id, WATCH_S) as news:
+            while True:
+                live = await self._store.is_live(run_id)
+                ended = False
+                for recorded in await reader.read(after):
+                    after, ended = recorded.seq, isinstance(recorded.event, RunEnded)
+                    yield recorded
+                if not live and (ended or time.monotonic() > give_up_at):
+                    return
+                give_up_at = time.monotonic() + START_S if live else give_up_at
+                await news.wait()
 
     async def transcript(self, run_id: str, agent: str) -> list[Any]:
         """What was said between one agent and its model."""
@@ -324,8 +328,9 @@ class Client:
             "model": view.model,
             "simulated": view.simulated,
             "script": view.script,
-            "journal": str(self._store.journal_path(view.run_id)),
+            "journal": self._store.place(view.run_id),
             "tags": list(view.tags),
+            "imported": view.imported or None,
             "parent": {"run_id": view.parent.run_id, "seq": view.parent.seq} if view.parent else None,
         }
         if view.open_gates():
@@ -385,6 +390,15 @@ class Client:
         return document
 
 
+def refuse_imported(run_id: str, imported: str) -> None:
+    """Raises UsageError for a run of another system: its calls have no keys by which a result could be found."""
+    if imported:
+        raise UsageError(
+            f"Run {run_id} was imported from {imported}: it can be looked at, and not go on.",
+            hint=f"Run its script anew: counterpoint workflows save {run_id}, then counterpoint run NAME",
+        )
+
+
 def _bounds(model: Model, settings: Settings) -> dict[str, Any]:
     """The settings that shape the run. A local model serves one agent at a time: unless told otherwise, the others wait
     in the run's queue, where no clock runs for them, rather than in the model's."""
@@ -425,6 +439,7 @@ def agent_row(agent: AgentView) -> dict[str, Any]:
         "line": agent.line,
         "workflow": agent.workflow,
         "doing": agent.doing,
+        **({"compactions": agent.compactions} if agent.compactions else {}),
     }
 
 

@@ -38,11 +38,15 @@ class Caller:
         With `interrupted`, the calls were already under way when an earlier attempt ended: what only reads is done
         again, anything else is not.
         """
-        if len(calls) == 1 or not all(self._only_reads(call) for call in calls):
+        if len(calls) == 1 or not self.only_read(calls):
             return [await self._one(call, interrupted) for call in calls]
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._one(call, interrupted)) for call in calls]
         return [task.result() for task in tasks]
+
+    def only_read(self, calls: Sequence[ToolCall]) -> bool:
+        """Whether none of the calls changes anything."""
+        return all(self._only_reads(call) for call in calls)
 
     def _only_reads(self, call: ToolCall) -> bool:
         tool = self._tools.get(call.name)

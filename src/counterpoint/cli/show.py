@@ -94,7 +94,7 @@ async def _show_agent(here: Session, view: RunView, text: str, output: Output) -
 
 
 def _message(message: dict[str, Any]) -> str:
-    parts = [str(message.get("text", ""))]
+    parts = [str(message.get("note", "")), str(message.get("text", ""))]
     parts += [
         f"{call['name']}({json.dumps(call.get('input'), ensure_ascii=False)})" for call in message.get("calls", [])
     ]

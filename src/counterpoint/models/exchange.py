@@ -40,6 +40,11 @@ class Exchange:
         self._wired = wired
         self._faults = faults
 
+    @property
+    def window(self) -> int | None:
+        """Tokens of the model's context; None: unknown."""
+        return self._wired[0].model.context_window
+
     async def ask(self, request: Request) -> Answer:
         """Makes one attempt. Raises ProviderError."""
         wired = self._wired[0]

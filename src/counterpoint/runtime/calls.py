@@ -13,6 +13,7 @@ import msgspec
 from counterpoint.agents.output import check_schema
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.types import AgentType, resolve
+from counterpoint.ceilings import read_windows
 from counterpoint.errors import HookError
 from counterpoint.events import Outcome
 from counterpoint.models.messages import Effort
@@ -114,6 +115,7 @@ def agent_task(
         worktree_link=list(bounds["worktree_link"]),
         worktree_setup=bounds["worktree_setup"] or "",
         cwd=str(_folder(opts, defaults.cwd)),
+        window=_window(bounds, model),
         max_turns=int(_number(opts, "maxTurns", warnings) or kind.max_turns or bounds["max_turns"]),
         max_repairs=bounds["max_repairs"],
         retries=int(_number(opts, "retries", warnings, least=0, default=bounds["retries"])),
@@ -195,6 +197,12 @@ def _tools(
     except RuleError as error:
         raise HookError("UnknownToolError", f"agent(): {error.message} {error.hint or ''}") from error
     return tools, disallowed, permissions
+
+
+def _window(bounds: dict[str, Any], model: str) -> int:
+    """Tokens of the model's context as the settings say; 0: they do not."""
+    windows = read_windows(bounds["context_windows"])
+    return windows.get(model) or windows.get("", 0)
 
 
 def _within(name: str, allowed: Iterable[str]) -> bool:

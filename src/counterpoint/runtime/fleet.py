@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from counterpoint.agents.compact import Row
 from counterpoint.agents.prompts import is_told
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.transcript import latest, resume_point
@@ -26,7 +27,7 @@ from counterpoint.events import (
     Usage,
 )
 from counterpoint.memory.recall import Recall
-from counterpoint.models.messages import AssistantTurn, Message, UserTurn
+from counterpoint.models.messages import AssistantTurn, UserTurn
 from counterpoint.models.registry import Models
 from counterpoint.runtime import calls
 from counterpoint.runtime.attempt import Attempt
@@ -229,7 +230,7 @@ class Fleet:
             result = msgspec.structs.replace(result, outcome=Outcome.CANCELLED)
         return self._finish(job, result)
 
-    async def _history(self, task: AgentTask) -> list[Message]:
+    async def _history(self, task: AgentTask) -> list[Row]:
         """The conversation that an earlier attempt was cut off from; what its last answers cost is counted here."""
         agent, journal = task.id, self.attempt.journal
         view = self.attempt.view.agents[agent]

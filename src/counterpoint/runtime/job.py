@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from counterpoint.agents.compact import Compacted, Row
 from counterpoint.agents.task import AgentTask
 from counterpoint.events import (
     NO_USAGE,
+    AgentCompacted,
     AgentPrompted,
     AgentRetried,
     AgentSteered,
@@ -101,7 +103,7 @@ class Job:
         self.started, self.usage = time.monotonic(), NO_USAGE
         self.waits("the model")
 
-    def take_up(self, history: Sequence[Message]) -> None:
+    def take_up(self, history: Sequence[Row]) -> None:
         """It begins, from its prompt or from an earlier conversation, and knows the notes that stand there."""
         first = history[0] if history else None
         self.notes = set(noted(first.text) if isinstance(first, UserTurn) else self.task.note_ids)
@@ -137,6 +139,13 @@ class JobObserver:
     def turn(self, n: int, usage: Usage, note: str) -> None:
         self._job.usage = self._job.usage + usage
         self._attempt.emit(AgentTurned(self._job.task.id, n, usage, note))
+
+    def compacted(self, mark: Compacted) -> None:
+        usage = mark.usage or NO_USAGE
+        self._job.usage = self._job.usage + usage
+        self._attempt.emit(
+            AgentCompacted(self._job.task.id, mark.cause, mark.before, mark.after, mark.dropped, mark.lessened, usage)
+        )
 
     def tool(self, name: str, summary: str, ok: bool, seconds: float) -> None:
         self._attempt.emit(ToolUsed(self._job.task.id, name, summary, ok, seconds))
@@ -183,6 +192,9 @@ class JobObserver:
         self._attempt.journal.write_turn(self._job.task.id, n, body)
         if self._job.notes and NAMES_NOTE in body:
             self._job.heed(_message(body))
+
+    async def kept(self) -> None:
+        await self._attempt.journal.durable(self._attempt.view.last_seq)
 
     def steering(self) -> list[str]:
         said, self._job.steering = self._job.steering, []

@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 
+from counterpoint.agents.compact import Row
 from counterpoint.agents.desk import Workshop
 from counterpoint.agents.loop import Observer, OnRetry, Send, run_agent
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.errors import HookError, UsageError
 from counterpoint.events import Fault, Outcome
-from counterpoint.models.messages import Answer, Effort, Message, Model, Request
+from counterpoint.models.messages import Answer, Effort, Model, Request, UserTurn
+from counterpoint.models.providers import ProviderModel
 from counterpoint.models.registry import Models
 from counterpoint.tools.base import Tool
 from counterpoint.tools.registry import select
@@ -37,11 +39,13 @@ class LocalExecutor:
         self._workshop = workshop or Workshop()
         self._prefixes = Prefixes()
 
-    async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
+    async def run(self, task: AgentTask, observer: Observer, history: list[Row]) -> AgentResult:
         try:
             model = await self._models.ready(task.model)
         except UsageError as error:
             return AgentResult(Outcome.FAILED, fault=Fault("ProviderError", error.message, kind="rejected"))
+        if not task.window and isinstance(model, ProviderModel):
+            task = msgspec.structs.replace(task, window=model.window or 0)
         tools = select(task.tools, task.disallowed, frozenset(self._workshop.own)) if model.tools else []
         try:
             task, tools = await self._workshop.furnished(task, list(tools))
@@ -87,7 +91,7 @@ class LocalExecutor:
 
         async def in_turn(request: Request, on_retry: OnRetry) -> Answer:
             shared = self._prefixes.shared(task)
-            if not shared:
+            if not shared or not _begins_with(request, task.prompt):
                 return await within_budget(request, on_retry)
             request = msgspec.structs.replace(request, shared_chars=shared)
             if len(request.messages) > 1:
@@ -96,6 +100,12 @@ class LocalExecutor:
                 return await within_budget(request, on_retry)
 
         return within_budget if model.simulated else in_turn
+
+
+def _begins_with(request: Request, prompt: str) -> bool:
+    """Whether it is of the agent's conversation, not about it."""
+    first = request.messages[0]
+    return isinstance(first, UserTurn) and first.text.startswith(prompt)
 
 
 def _with_what_was_found(tools: Sequence[Tool], send: Send) -> Send:

@@ -324,6 +324,13 @@ const HANDLERS = {
     agent.lastAt = at
   },
 
+  agent_compacted(view, event, at) {
+    const agent = view.agents.get(event.agent)
+    agent.running = add(agent.running, usageOf(event.usage))
+    agent.doing = `made room: ${(event.before ?? 0).toLocaleString('en')} to ${(event.after ?? 0).toLocaleString('en')} tokens`
+    agent.lastAt = at
+  },
+
   tool_used(view, event, at) {
     const agent = view.agents.get(event.agent)
     if (!agent) return

@@ -130,8 +130,9 @@ function diff(made) {
 }
 
 function message(said) {
-  const roles = { user: 'Asked', assistant: 'Model', tools: 'Tools' }
+  const roles = { user: 'Asked', assistant: 'Model', tools: 'Tools', compacted: 'Made room' }
   return h('li', { class: `said-${said.type}` }, h('span.role', null, roles[said.type] ?? said.type),
+    said.note ? h('p.calm', null, said.note) : null,
     said.text ? longText(said.text, 6000) : null,
     (said.calls ?? []).map((call) => h('details.call', null, h('summary', null, h('i', { 'aria-hidden': 'true' }, '⚙ '), h('b', null, call.name), ' ', h('code', null, oneLine(JSON.stringify(call.input ?? call.raw ?? ''), 120))), jsonText(call.input ?? call.raw ?? ''))),
     (said.results ?? []).map((result) => h('details.call', { class: result.error ? 'bad' : '' }, h('summary', null, h('i', { 'aria-hidden': 'true' }, result.error ? '✗ ' : '↳ '), h('b', null, result.name), ' ', h('code', null, oneLine(result.content, 120))), longText(result.content, 6000))))
