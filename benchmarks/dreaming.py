@@ -332,9 +332,10 @@ def main() -> None:
     print(table(found))
     tokens = sum(one.dream_tokens for one in lived) / len(lived)
     none, ours = (next(row for row in found if row.arm == arm) for arm in ("none", "ours"))
+    blocked = sum(one.blocked for one in lived) / len(lived)
     print(
-        f"\n{len(lived)} families, {len(trials):,} test runs, {time.monotonic() - begun:.0f} s. The dreams of a family took "
-        f"{tokens:,.0f} tokens and blocked {sum(one.blocked for one in lived) / len(lived):.0f} claims; a success takes "
+        f"\n{len(lived)} families, {len(trials):,} test runs, {time.monotonic() - begun:.0f} s. The dreams of a family "
+        f"took {tokens:,.0f} tokens and blocked {blocked:.0f} claims; a success takes "
         f"{none.tokens - ours.tokens:,.0f} tokens less with their notes than without."
     )
 
