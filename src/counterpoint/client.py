@@ -135,6 +135,7 @@ class Client:
         if not 1 <= seq <= len(history):
             raise UsageError(f"Run {run_id} has no event {seq}.", hint=f"It has the events 1 to {len(history)}.")
         first = (await self._store.origin(run_id)).created
+        refuse_imported(run_id, first.imported)
         view = RunView.of(history[:seq])
         model = await self._model_of_fork(view, otherwise.model)
         priced = "genai-prices/" in first.version if model is None else isinstance(model, ProviderModel)
@@ -210,8 +211,10 @@ class Client:
             found |= dict.fromkeys(tagged)
         return list(found)
 
-    async def refuse_live(self, run_id: str) -> None:
-        """Raises RunIsLiveError while a process executes the run."""
+    async def refuse_resume(self, run_id: str) -> None:
+        """Raises RunIsLiveError while a process executes the run, UsageError where it can never go on."""
+        created = (await self._store.origin(run_id)).created
+        refuse_imported(created.run_id, created.imported)
         if await self._store.is_live(run_id):
             raise RunIsLiveError(
                 f"Run {run_id} is being executed right now.", hint=f"Watch it with: counterpoint logs {run_id} -f"
@@ -326,6 +329,7 @@ class Client:
             "script": view.script,
             "journal": str(self._store.journal_path(view.run_id)),
             "tags": list(view.tags),
+            "imported": view.imported or None,
             "parent": {"run_id": view.parent.run_id, "seq": view.parent.seq} if view.parent else None,
         }
         if view.open_gates():
@@ -383,6 +387,15 @@ class Client:
             document["workspace"] = {name: getattr(made, name) for name in WORKSPACE}
             document["workspace"]["patch"] = await self.value(view.run_id, made.patch)
         return document
+
+
+def refuse_imported(run_id: str, imported: str) -> None:
+    """Raises UsageError for a run of another system: its calls have no keys by which a result could be found."""
+    if imported:
+        raise UsageError(
+            f"Run {run_id} was imported from {imported}: it can be looked at, and not go on.",
+            hint=f"Run its script anew: counterpoint workflows save {run_id}, then counterpoint run NAME",
+        )
 
 
 def _bounds(model: Model, settings: Settings) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from counterpoint.agents.desk import Workshop
 from counterpoint.agents.instructions import load_instructions
 from counterpoint.agents.skills import load_skills
 from counterpoint.agents.types import load_types
+from counterpoint.client import refuse_imported
 from counterpoint.errors import (
     CounterpointError,
     HookError,
@@ -119,6 +120,7 @@ async def rehearse_run(store: Store, run_id: str, models: Models, orders: Orders
     reader = store.reader(run_id)
     history = await reader.read()
     view = RunView.of(history)
+    refuse_imported(view.run_id, view.imported)
     types, _ = load_types(Path(view.cwd))
     script = orders.script or await recorded_script(reader.value, view)
     plan = Plan(script=script, edited=orders.script is not None, reuse=orders.reuse, forget=orders.forget,
@@ -130,6 +132,7 @@ async def _attempt(
     store: Store, journal: Journal, epoch: int, models: Models, orders: Orders, engine: ScriptProcess
 ) -> RunEnded:
     view = RunView.of(journal.history)
+    refuse_imported(view.run_id, view.imported)
     for listener in orders.listeners:
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))

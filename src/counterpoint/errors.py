@@ -11,6 +11,7 @@ CounterpointError
 │   ├── SessionIsOpenError        another process holds this session with the lead
 │   ├── WorkflowNotFoundError     no saved workflow of this name; lists the known
 │   ├── DreamIsLiveError          another process dreams in this memory
+│   ├── ImportRefusedError        a file of another system is not what it should be; names file and line
 │   ├── UnknownMemoryError        no note, version or proposal of this name
 │   └── MemoryRefusedError        a note, or a change of notes, breaks a rule of the memory
 ├── StoreError                    the journal could not be read or written
@@ -117,6 +118,15 @@ class WorkflowNotFoundError(UsageError):
 
 class DreamIsLiveError(UsageError):
     """Another process dreams in this memory right now."""
+
+
+class ImportRefusedError(UsageError):
+    """A file that another system has left is not what it should be; nothing was imported. `line` counts from 1."""
+
+    def __init__(self, path: object, line: int, why: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{path}{f':{line}' if line else ''}: {why}.", hint=hint)
+        self.path = path
+        self.line = line
 
 
 class UnknownMemoryError(UsageError):

@@ -153,6 +153,8 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     tags: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     """Names of the tools that the program which began the run gave to its agents: they are there only where it is."""
+    imported: str = ""
+    """Where another system had left it: it can be looked at, and not go on. Empty: it is our own."""
     parent: Parent | None = None
     """Of a fork: the events behind this one, up to the parent's number, are the parent's."""
 

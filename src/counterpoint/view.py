@@ -230,6 +230,8 @@ class RunView:
     tags: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     """Tools of the program that began it."""
+    imported: str = ""
+    """Where another system had left it."""
     started_at: float | None = None
     ended_at: float | None = None
     paused_until: float | None = None
@@ -354,6 +356,7 @@ def _run_created(view: RunView, event: RunCreated, at: float) -> None:
         setattr(view, name, getattr(event, name))
     view.simulated, view.version, view.bounds, view.created_at = event.simulated, event.version, dict(event.bounds), at
     view.parent, view.tags, view.tools = event.parent, event.tags, event.tools
+    view.imported = event.imported
     for phase in event.phases:
         title = str(phase.get("title", ""))
         view.phases[title] = PhaseView(title, declared=True, detail=str(phase.get("detail") or ""))

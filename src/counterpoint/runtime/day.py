@@ -39,6 +39,8 @@ class _Consumption:
             self._view.apply(recorded)
             if isinstance(recorded.event, RunForked):
                 self._before = None  # what came before, its parent has paid
+        if self._view.imported:
+            return Usage()  # another system has paid for it
         now = self._view.usage()
         before = now if self._before is None else self._before
         return Usage(output_tokens=now.output_tokens - before.output_tokens, usd=(now.usd or 0.0) - (before.usd or 0.0))

@@ -88,6 +88,14 @@ class Store:
         kept = {name: await reader.value(Value(blob=name)) for name in blobs_of(events) - values.keys()}
         await asyncio.to_thread(self._create, created.run_id, events, {**kept, **values}, turns)
 
+    async def create_imported(
+        self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]
+    ) -> None:
+        """Records a run that is over, and was another system's: all its events, the first of which has its id."""
+        created = events[0].event
+        assert isinstance(created, RunCreated)  # noqa: S101  (what every journal begins with)
+        await asyncio.to_thread(self._create, created.run_id, events, values, turns)
+
     async def runs(self) -> list[RunRow]:
         """All runs, the newest first; folders that the index does not know, as copied ones, are taken in."""
         on_disk = await asyncio.to_thread(self._folders)

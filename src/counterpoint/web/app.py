@@ -190,7 +190,7 @@ class Site:
     async def resume(self, request: Request) -> Response:
         """Goes on with a run that nobody executes, in a process of its own."""
         run_id = await self._run_id(request)
-        await self.client.refuse_live(run_id)
+        await self.client.refuse_resume(run_id)
         await self.start(["execute", run_id])
         return JSONResponse({"run_id": run_id, "started": True}, 202)
 
