@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from counterpoint.errors import MemoryStoreError, UnknownMemoryError
@@ -50,8 +51,13 @@ def _main_checkout(worktree: Path) -> Path:
 
 
 def project_store(cwd: Path) -> MemoryStore:
-    """The memory of the project that a folder lies in."""
-    return MemoryStore(project_root(cwd) / ".counterpoint" / "memory")
+    """The memory of the project that a folder lies in. Raises MemoryStoreError where a link leads out of the project:
+    another project's notes are not for this one."""
+    root = project_root(cwd)
+    folder = root / ".counterpoint" / "memory"
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise MemoryStoreError(f"{folder} leads out of the project, to {folder.resolve()}.", hint="Remove the link.")
+    return MemoryStore(folder)
 
 
 def user_store(state: Path) -> MemoryStore:
@@ -83,9 +89,12 @@ def open_recall(
     wrong: list[str] = []
     known: list[Use] = []
     root = project_root(cwd)
-    stores: list[tuple[Owner, MemoryStore]] = [("user", user_store(state)), ("project", project_store(root))]
-    for owner, store in stores:
+    stores: list[tuple[Owner, Callable[[], MemoryStore]]] = [
+        ("user", lambda: user_store(state)), ("project", lambda: project_store(root)),
+    ]  # fmt: skip
+    for owner, opened in stores:
         try:
+            store = opened()
             version = store.head() if pinned is None else pinned.get(owner)
             if version is not None:
                 sources.append(Source(owner, str(store.folder), version, store.entries(version)))

@@ -7,7 +7,7 @@ they share with it and by what they were worth in earlier runs; the same task ge
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,6 +28,8 @@ RELEVANT = 0.2
 """Part of the best score below which a note has nothing to do with the task."""
 UNASKED = 1 / 3
 """Part of the share that notes which always apply may take, where the task shares no word with them."""
+SHORTEST_LINE = 40
+"""Characters of a note on its line, at least."""
 RESULTS = 10
 """Notes that one search gives."""
 
@@ -64,6 +66,16 @@ class Notes:
 NO_NOTES = Notes()
 
 
+@dataclass(frozen=True, slots=True)
+class _Audience:
+    """What agents of one type may be told at all."""
+
+    names: set[str]
+    pinned: list[str]
+    always: list[str]
+    """Those that apply whatever the task, in the order of their worth."""
+
+
 class Recall:
     """What one attempt remembers."""
 
@@ -87,6 +99,8 @@ class Recall:
                 if entry.active:
                     self.entries[name], self._owner[name] = entry, source.scope
         self._ranking = Ranking({name: _searched(entry) for name, entry in self.entries.items()})
+        self._lines = {name: told(entry) for name, entry in self.entries.items()}
+        self._audiences: dict[tuple[str, Wants | None], _Audience] = {}
 
     def __bool__(self) -> bool:
         return bool(self.entries) or any(source.text for source in self.sources)
@@ -95,21 +109,33 @@ class Recall:
         """What an agent with this task is told. `kind` is the name of its type, `wants` what that says of memory."""
         if not self:
             return NO_NOTES
-        there = {name: entry for name, entry in self.entries.items() if self._applies(entry, kind, wants)}
         lines: list[str] = []
         ids: list[str] = []
         whole = room = self._room - len(PREFACE)
-        for name, free in self._ranked(task, there):
-            line = told(there[name])
+        for name, free in self._ranked(task, self._audience(kind.lower(), wants)):
+            line = self._lines[name]
             least = 0 if free else whole * (1 - UNASKED)
             if room - len(line) - 1 >= least:
                 lines.append(line)
                 ids.append(name)
                 room -= len(line) + 1
+            elif room - least < SHORTEST_LINE:
+                break  # none that follows may take more
         lines += [text for source in self.sources if (text := _told_file(source, room))]
         if not lines:
             return NO_NOTES
         return Notes(marked("\n".join([PREFACE, *lines]), salt), tuple(ids))
+
+    def _audience(self, kind: str, wants: Wants | None) -> _Audience:
+        """The notes for agents of a type; worked out once."""
+        found = self._audiences.get((kind, wants))
+        if found is None:
+            names = {name for name, entry in self.entries.items() if self._applies(entry, kind, wants)}
+            always = [name for name in names if not self.entries[name].trigger and not self.entries[name].pinned]
+            always.sort(key=lambda name: (not self.entries[name].user_stated, -self._utility(name), name))
+            pinned = sorted(name for name in names if self.entries[name].pinned)
+            found = self._audiences[kind, wants] = _Audience(names, pinned, always)
+        return found
 
     def _applies(self, entry: Entry, kind: str, wants: Wants | None) -> bool:
         about, _, name = entry.scope.partition(":")
@@ -117,22 +143,20 @@ class Recall:
             return name == self._workflow
         if about == "agent":
             owner = "user" if wants == "user" else "project"
-            return name.lower() == kind.lower() and (wants is None or self._owner[entry.id] == owner)
+            return name.lower() == kind and (wants is None or self._owner[entry.id] == owner)
         return True
 
-    def _ranked(self, task: str, there: Mapping[str, Entry]) -> list[tuple[str, bool]]:
+    def _ranked(self, task: str, audience: _Audience) -> Iterator[tuple[str, bool]]:
         """Ids in order: pinned, fitting, then those without a trigger. With each, whether it may take all the room."""
-        scores = self._ranking.scores(_query(task))
-        least = RELEVANT * max((scores[name] for name in scores if name in there), default=0.0)
-        worth = {name: scores.get(name, 0.0) * (0.5 + self._utility(name)) for name in there}
-        pinned = sorted(name for name, entry in there.items() if entry.pinned)
-        fitting = [name for name in there if name not in pinned and scores.get(name, 0.0) > 0 and scores[name] >= least]
-        fitting.sort(key=lambda name: (-worth[name], name))
-        always = [name for name, entry in there.items() if not entry.trigger and name not in {*pinned, *fitting}]
-        always.sort(
-            key=lambda name: (not there[name].user_stated, -self._utility(name), -there[name].support_sessions, name)
-        )
-        return [*((name, True) for name in [*pinned, *fitting]), *((name, False) for name in always)]
+        scores = {name: score for name, score in self._ranking.scores(_query(task)).items() if name in audience.names}
+        least = RELEVANT * max(scores.values(), default=0.0)
+        worth = {name: score * (0.5 + self._utility(name)) for name, score in scores.items() if score >= least}
+        told = {*audience.pinned, *worth}
+        yield from ((name, True) for name in audience.pinned)
+        for name in sorted(worth, key=lambda name: (-worth[name], name)):
+            if not self.entries[name].pinned:
+                yield name, True
+        yield from ((name, False) for name in audience.always if name not in told)
 
     def _utility(self, name: str) -> float:
         return self._known.get(name, UNKNOWN).mean

@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from counterpoint.errors import MemoryConflictError, UnknownMemoryError
+from counterpoint.errors import MemoryConflictError, MemoryRefusedError, UnknownMemoryError
 from counterpoint.memory import files
 from counterpoint.memory.changes import Counts, Proposal
 from counterpoint.memory.entries import Entry, canonical, check_entry
@@ -157,6 +157,7 @@ class MemoryStore:
         """A new memory stays out of its project's repository, and out of agents' worktrees: until a person takes this
         file away, to share it."""
         if not (self.folder / "versions").exists():
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             files.write(self.folder / ".gitignore", b"*\n")
 
     def state(self, text: str) -> str:
@@ -173,9 +174,10 @@ class MemoryStore:
     def publish(self, version_id: str, expected: str | None, move: Move) -> Move:
         """Puts a version in force, if the one in force is still `expected`. Raises MemoryConflictError.
 
-        Of `move`, kind, actor, time, dream and note are kept.
+        Of `move`, kind, actor, time, dream and note are kept. But for a rollback, every note of the version in force is
+        in the new one, be it as a tombstone: raises MemoryRefusedError where one would vanish.
         """
-        self._kept(version_id)
+        tree = self.tree(version_id)
         with self.locked():
             head = self.head()
             if head != expected:
@@ -184,6 +186,9 @@ class MemoryStore:
                     f"was made of {short(expected)}.",
                     hint="Nothing is lost: make the change again from the version in force.",
                 )
+            lost = sorted(self.tree(head).keys() - tree.keys())
+            if lost and move.kind != "rollback":
+                raise MemoryRefusedError(f"{len(lost)} notes would vanish without a trace, {lost[0]} among them.")
             return self._move(msgspec.structs.replace(move, before=head, after=version_id))
 
     def erased(self, head: str, tree: Tree, *, by: str, at: float, note: str) -> None:
@@ -197,8 +202,12 @@ class MemoryStore:
 
     @contextlib.contextmanager
     def locked(self) -> Generator[None]:
-        """Nobody else writes to the store for the length of the body."""
+        """Nobody else writes to the store for the length of the body. Raises MemoryStoreError, also for a store with
+        links in it: whoever made them would have us write elsewhere."""
         with files.locked(self.folder / "lock"):
+            for name in ("objects", "versions", "rendered", "rendered/topics", "inbox", "dreams"):
+                if (self.folder / name).is_symlink():
+                    raise self.objects.damaged(name, "it is a link to elsewhere")
             yield
 
     def render(self) -> list[Path]:
