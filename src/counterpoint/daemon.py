@@ -60,6 +60,7 @@ from counterpoint.view import RunView
 from counterpoint.workers.local import LocalExecutor
 
 Listener = Callable[[list[Recorded]], None]
+AWAY = "The database of the runs was out of reach for {:.1f} s; nothing was lost, and the run goes on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,12 +176,14 @@ async def _attempt(
         if not run.view.ended:
             run.attempt.log(text, "warning")
 
+    journal.add_watcher(lambda seconds: warn(AWAY.format(seconds)))
+
     day = Day(store, run.budget, view.run_id, view.last_seq)
     await day.look()
     async with (
         traced(run.attempt.bounds["trace"], journal.history, journal.read_value, warn) as followers,
         mcp.opened(servers, warn, Path(view.cwd)) as workshop.hub,
-        _beside(Control(run, store.requests, view.run_id).serve()),
+        _beside(Control(run, store, view.run_id).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
     ):
