@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from counterpoint.agents.instructions import load_instructions
 from counterpoint.agents.skills import load_skills
 from counterpoint.agents.types import load_types
 from counterpoint.client import refuse_imported
+from counterpoint.dream.watch import guard
 from counterpoint.errors import (
     CounterpointError,
     HookError,
@@ -53,10 +55,12 @@ from counterpoint.tools.mcp_servers import Server, load_servers
 from counterpoint.tools.own import FunctionTool
 from counterpoint.tools.policy import Access, Policy
 from counterpoint.tools.websearch import service_of
+from counterpoint.tracing.live import traced
 from counterpoint.view import RunView
 from counterpoint.workers.local import LocalExecutor
 
 Listener = Callable[[list[Recorded]], None]
+AWAY = "The database of the runs was out of reach for {:.1f} s; nothing was lost, and the run goes on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,14 +171,24 @@ async def _attempt(
     if orders.started is not None:
         orders.started(run)
     models.watch(run)
+
+    def warn(text: str) -> None:
+        if not run.view.ended:
+            run.attempt.log(text, "warning")
+
+    journal.add_watcher(lambda seconds: warn(AWAY.format(seconds)))
+
     day = Day(store, run.budget, view.run_id, view.last_seq)
     await day.look()
     async with (
-        mcp.opened(servers, lambda text: run.attempt.log(text, "warning"), Path(view.cwd)) as workshop.hub,
-        _beside(Control(run, store.requests, view.run_id).serve()),
+        traced(run.attempt.bounds["trace"], journal.history, journal.read_value, warn) as followers,
+        mcp.opened(servers, warn, Path(view.cwd)) as workshop.hub,
+        _beside(Control(run, store, view.run_id).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
     ):
+        for follower in followers:
+            journal.add_listener(follower)
         ended = await run.execute()
     if workshop.recall and ended.status not in (RunStatus.PAUSED, RunStatus.WAITING):
         await asyncio.to_thread(_record_uses, workshop.recall, run.view)
@@ -226,11 +240,16 @@ def _pinned(view: RunView) -> dict[str, str] | None:
 
 
 def _record_uses(recall: Recall, view: RunView) -> None:
-    """Takes down how the notes fared. It is a fold of the journal, which can be made again where this fails."""
+    """Takes down how the notes fared, and has a version taken back after which runs go worse.
+
+    It is a fold of the journal, which can be made again where this fails.
+    """
     for source in recall.sources:
         if source.entries and not view.simulated:
             with contextlib.suppress(MemoryStoreError):
-                MemoryStore(Path(source.path)).add_use(use_of(view, source.version, source.entries.keys()))
+                store = MemoryStore(Path(source.path))
+                store.add_use(use_of(view, source.version, source.entries.keys()))
+                guard(store, time.time())
 
 
 async def recorded_script(read_value: ReadValue, view: RunView) -> Script:

@@ -20,6 +20,7 @@ CounterpointError
 │   └── JournalFormatError        written by a newer release, or damaged
 ├── MemoryStoreError              a memory could not be read or written, or is damaged
 │   └── MemoryConflictError       it has moved on since it was read; nothing is lost
+├── DreamFailedError              a run that a dream needs ended badly
 ├── ScriptFault                   the script, or the process that runs it, ended badly
 │   └── (name says which: ScriptTimeoutError, ScriptMemoryError, ScriptOutputError,
 │        ScriptCrashedError, DeadlockError, or what the script itself threw)
@@ -143,6 +144,10 @@ class MemoryStoreError(CounterpointError):
 
 class MemoryConflictError(MemoryStoreError):
     """The memory has moved on since the version that a change was made of."""
+
+
+class DreamFailedError(CounterpointError):
+    """A run that a dream, or a trial of notes, needs did not come to its end."""
 
 
 class StoreError(CounterpointError):

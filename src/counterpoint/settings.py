@@ -128,7 +128,8 @@ class Settings:
     env: tuple[str, ...] = ()
     """Environment variables that commands of agents see besides the harmless ones."""
     search_url: str | None = None
-    """Address of the service that WebSearch asks; its key is in COUNTERPOINT_SEARCH_KEY. None: no WebSearch."""
+    """Address of the service that WebSearch asks; its key is in COUNTERPOINT_SEARCH_KEY. None: the provider of an
+    agent's model searches, if it can."""
     search_kind: str = "searxng"
     """In which form it is asked: ``searxng``, ``brave`` or ``tavily``."""
     unknown_agents: str = "reject"
@@ -142,6 +143,10 @@ class Settings:
 
     notify: str = ""
     """Whom to tell when a run needs somebody or is over: ``bell; desktop; command:…; https://…``."""
+
+    trace: str = "off"
+    """Send the run's trace to the OpenTelemetry collector of ``OTEL_…`` while it goes on: ``off``, ``on``, or with
+    prompts and answers ``content``."""
 
     origins: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
     """Field → where its value comes from; a field that is absent has its default."""
@@ -181,6 +186,8 @@ class Settings:
             raise SettingsError(f"search_kind is {self.search_kind!r}; it takes 'searxng', 'brave' or 'tavily'.")
         if self.search_url and not self.search_url.startswith(("http://", "https://")):
             raise SettingsError("search_url is no address of a service; it starts with http:// or https://.")
+        if self.trace not in ("off", "on", "content"):
+            raise SettingsError(f"trace is {self.trace!r}; it takes 'off', 'on' or 'content'.")
         if self.on_stall not in ("end", "retry"):
             raise SettingsError(f"on_stall is {self.on_stall!r}; it takes 'end' or 'retry'.")
         if self.unknown_agents not in ("reject", "general"):
@@ -212,7 +219,7 @@ BOUNDS = (
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",
     "memory", "memory_tokens", "private",
     "trust_project", "search_url", "search_kind",
-    "unknown_agents", "strict", "portable",
+    "unknown_agents", "strict", "portable", "trace",
 )  # fmt: skip
 SCRIPT_LIMITS = (
     "max_items", "max_depth", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending",
@@ -223,7 +230,7 @@ SCRIPT_LIMITS = (
 
 WIDENING = (
     "allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind", "env",
-    "worktree_setup", "database",
+    "worktree_setup", "database", "trace",
 )  # fmt: skip
 """What a project's file may set only where the user trusts the project: what agents may do and see, what is run, and
 whom keys and journals go to.

@@ -14,7 +14,7 @@ from tests.past import left
 import counterpoint
 from counterpoint.cli.main import program
 from counterpoint.errors import CounterpointError
-from counterpoint.web.otlp import spans
+from counterpoint.tracing.spans import spans
 
 
 def call(*arguments: str | Path, state: Path) -> Result:

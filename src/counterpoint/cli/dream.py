@@ -13,6 +13,8 @@ COMMANDS: dict[str, Row] = {
     "review": ("dream_review", "review", "Go through what waits, one by one."),
     "apply": ("dream_review", "apply", "Accept proposals that wait."),
     "reject": ("dream_review", "reject", "Say no to proposals that wait."),
+    "eval": ("dream_eval", "evaluate", "Measure notes on held-out tasks."),
+    "schedule": ("dream_schedule", "schedule", "Dream by itself: install, remove or show the timer."),
     "log": ("dream_history", "log", "How the notes in force came to be what they are."),
     "diff": ("dream_history", "diff", "What changed between two versions."),
     "rollback": ("dream_history", "rollback", "Put an earlier version in force again."),

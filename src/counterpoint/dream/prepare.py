@@ -68,7 +68,8 @@ async def prepare(store: Store, memory: MemoryStore, dreams: Dreams, wish: Wish,
     marks = await asyncio.to_thread(dreams.marks)
     selection = await _select(store, marks, wish, folder, now)
     entries = await asyncio.to_thread(memory.entries, memory.head())
-    last = max((report.at for report in await asyncio.to_thread(dreams.reports)), default=None)
+    reports = await asyncio.to_thread(dreams.reports)
+    last = max((report.at for report in reports if not report.simulated), default=None)
     not_due = select.due(wish.gate, now=now, last=last, fresh=selection.chosen) if wish.gate else ""
     sessions = {session.run_id: session for session in selection.chosen}
     new_marks = {name: Mark(session.last_seq, session.digest) for name, session in sessions.items()}

@@ -20,9 +20,10 @@ from counterpoint.client import Client
 from counterpoint.errors import CounterpointError, ScriptRefused, UnknownRunError, UsageError
 from counterpoint.events import RunStatus
 from counterpoint.redaction import Redaction
+from counterpoint.tracing.spans import spans
 from counterpoint.version import VERSION
 from counterpoint.view import AgentView, RunView
-from counterpoint.web import memory, openapi, otlp, perfetto, report, slim, verbs
+from counterpoint.web import memory, openapi, perfetto, report, slim, verbs
 from counterpoint.web.guard import Guard
 from counterpoint.web.sessions import LASTS_S, Sessions
 from counterpoint.web.watched import Watched, stream
@@ -157,7 +158,7 @@ class Site:
                 data = perfetto.trace(await self.client.events(run_id))
                 kind, name = "application/json", f"{run_id}.perfetto.json"
             case "otlp":
-                data = otlp.spans(await self.client.events(run_id))
+                data = spans(await self.client.events(run_id))
                 kind, name = "application/json", f"{run_id}.otlp.json"
             case _:
                 raise UsageError(f"A run has no form {form!r}.", hint="html, jsonl, perfetto, otlp")
