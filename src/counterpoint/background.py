@@ -30,7 +30,7 @@ def execute_apart(store: Store, run_id: str, given: Given | None = None) -> None
     """Starts the process; what it writes to its streams goes to ``process.log`` in the run's folder."""
     state = str(store.folder)
     told = msgspec.json.encode(given or Given()).decode()
-    log = (store.journal_path(run_id).parent / "process.log").open("ab")
+    log = (store.run_folder(run_id) / "process.log").open("ab")
     _started[:] = [process for process in _started if process.poll() is None]
     process = subprocess.Popen(  # noqa: S603  (our own program, with arguments of ours)
         [sys.executable, "-m", "counterpoint", "execute", run_id, "--given", told, "--state", state],

@@ -267,16 +267,17 @@ class Client:
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """The run's events behind `after`, as they come, until nobody executes it any more."""
         reader, give_up_at = self._store.reader(run_id), time.monotonic() + START_S
-        while True:
-            live = await self._store.is_live(run_id)
-            ended = False
-            for recorded in await reader.read(after):
-                after, ended = recorded.seq, isinstance(recorded.event, RunEnded)
-                yield recorded
-            if not live and (ended or time.monotonic() > give_up_at):
-                return
-            give_up_at = time.monotonic() + START_S if live else give_up_at
-            await asyncio.sleep(WATCH_S)
+        with self._store.news(run_id, WATCH_S) as news:
+            while True:
+                live = await self._store.is_live(run_id)
+                ended = False
+                for recorded in await reader.read(after):
+                    after, ended = recorded.seq, isinstance(recorded.event, RunEnded)
+                    yield recorded
+                if not live and (ended or time.monotonic() > give_up_at):
+                    return
+                give_up_at = time.monotonic() + START_S if live else give_up_at
+                await news.wait()
 
     async def transcript(self, run_id: str, agent: str) -> list[Any]:
         """What was said between one agent and its model."""
@@ -327,7 +328,7 @@ class Client:
             "model": view.model,
             "simulated": view.simulated,
             "script": view.script,
-            "journal": str(self._store.journal_path(view.run_id)),
+            "journal": self._store.place(view.run_id),
             "tags": list(view.tags),
             "imported": view.imported or None,
             "parent": {"run_id": view.parent.run_id, "seq": view.parent.seq} if view.parent else None,

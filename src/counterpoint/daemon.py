@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from counterpoint.agents.instructions import load_instructions
 from counterpoint.agents.skills import load_skills
 from counterpoint.agents.types import load_types
 from counterpoint.client import refuse_imported
+from counterpoint.dream.watch import guard
 from counterpoint.errors import (
     CounterpointError,
     HookError,
@@ -58,6 +60,7 @@ from counterpoint.view import RunView
 from counterpoint.workers.local import LocalExecutor
 
 Listener = Callable[[list[Recorded]], None]
+AWAY = "The database of the runs was out of reach for {:.1f} s; nothing was lost, and the run goes on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,12 +176,14 @@ async def _attempt(
         if not run.view.ended:
             run.attempt.log(text, "warning")
 
+    journal.add_watcher(lambda seconds: warn(AWAY.format(seconds)))
+
     day = Day(store, run.budget, view.run_id, view.last_seq)
     await day.look()
     async with (
         traced(run.attempt.bounds["trace"], journal.history, journal.read_value, warn) as followers,
         mcp.opened(servers, warn, Path(view.cwd)) as workshop.hub,
-        _beside(Control(run, store.requests, view.run_id).serve()),
+        _beside(Control(run, store, view.run_id).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
     ):
@@ -235,11 +240,16 @@ def _pinned(view: RunView) -> dict[str, str] | None:
 
 
 def _record_uses(recall: Recall, view: RunView) -> None:
-    """Takes down how the notes fared. It is a fold of the journal, which can be made again where this fails."""
+    """Takes down how the notes fared, and has a version taken back after which runs go worse.
+
+    It is a fold of the journal, which can be made again where this fails.
+    """
     for source in recall.sources:
         if source.entries and not view.simulated:
             with contextlib.suppress(MemoryStoreError):
-                MemoryStore(Path(source.path)).add_use(use_of(view, source.version, source.entries.keys()))
+                store = MemoryStore(Path(source.path))
+                store.add_use(use_of(view, source.version, source.entries.keys()))
+                guard(store, time.time())
 
 
 async def recorded_script(read_value: ReadValue, view: RunView) -> Script:

@@ -46,6 +46,7 @@ from counterpoint.models.messages import Model
 from counterpoint.models.registry import Models
 from counterpoint.script.find import BUNDLED, load
 from counterpoint.settings import Settings
+from counterpoint.store.opening import store_at
 from counterpoint.store.runs import Store
 from counterpoint.version import VERSION
 from counterpoint.view import RunView
@@ -98,7 +99,7 @@ async def dream_of(
         own[model.spec] = model
         model = model.spec
     chosen = settings.load(cwd=folder, flags={**options, "model": model, "state": state})
-    async with Store(chosen.state) as store, Models(chosen, own=own) as registry:
+    async with store_at(chosen.state, chosen.database) as store, Models(chosen, own=own) as registry:
         place = memory or project_store(folder)
         return await dream(store, registry, chosen, wish or Wish(), folder=folder, memory=place, tasks=tasks, now=now)
 

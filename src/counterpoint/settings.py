@@ -128,7 +128,8 @@ class Settings:
     env: tuple[str, ...] = ()
     """Environment variables that commands of agents see besides the harmless ones."""
     search_url: str | None = None
-    """Address of the service that WebSearch asks; its key is in COUNTERPOINT_SEARCH_KEY. None: no WebSearch."""
+    """Address of the service that WebSearch asks; its key is in COUNTERPOINT_SEARCH_KEY. None: the provider of an
+    agent's model searches, if it can."""
     search_kind: str = "searxng"
     """In which form it is asked: ``searxng``, ``brave`` or ``tavily``."""
     unknown_agents: str = "reject"

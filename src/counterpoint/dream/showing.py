@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 import msgspec
@@ -61,6 +62,20 @@ def vote(said: Any, model: str) -> Vote | None:
     except msgspec.ValidationError:
         return None
     return given if given is None or given.model else msgspec.structs.replace(given, model=model)
+
+
+def patch(proposal: Proposal, name: str, text: str) -> str:
+    """A unified diff that adds the note to a file of instructions, for a person to apply: a dream never edits one.
+
+    Empty where the proposal brings no text.
+    """
+    if proposal.new is None:
+        return ""
+    old = text.splitlines(keepends=True)
+    if old and not old[-1].endswith("\n"):
+        old[-1] += "\n"
+    new = [*old, f"- {' '.join(proposal.new.text.split())}\n"]
+    return "".join(difflib.unified_diff(old, new, f"a/{name}", f"b/{name}"))
 
 
 def words_of(proposal: Proposal) -> str:

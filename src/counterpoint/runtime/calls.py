@@ -16,6 +16,7 @@ from counterpoint.agents.types import AgentType, resolve
 from counterpoint.ceilings import read_windows
 from counterpoint.errors import HookError
 from counterpoint.events import Outcome
+from counterpoint.models.catalog import PROVIDERS
 from counterpoint.models.messages import Effort
 from counterpoint.models.registry import Models
 from counterpoint.runtime.budget import BUDGET_EXCEEDED
@@ -86,7 +87,7 @@ def agent_task(
     model, warning = models.resolve(_text(opts, "model") or kind.model or defaults.model, defaults.model)
     if warning:
         warnings.append(warning)
-    tools, disallowed, permissions = _tools(opts, kind, defaults, warnings)
+    tools, disallowed, permissions = _tools(opts, kind, model, defaults, warnings)
     bounds = defaults.bounds
     isolated = is_isolated(opts, kind, defaults.cwd)
     return AgentTask(
@@ -165,16 +166,18 @@ def permissions_of(bounds: dict[str, Any]) -> Permissions:
 
 
 def _tools(
-    opts: dict[str, Any], kind: AgentType, defaults: Defaults, warnings: list[str]
+    opts: dict[str, Any], kind: AgentType, model: str, defaults: Defaults, warnings: list[str]
 ) -> tuple[list[str] | None, list[str], Permissions]:
     """The tools that are allowed (None: all), those that are not, and the rules. A call can narrow its type, never
     widen it: what stands in parentheses behind a tool's name narrows the run's rules."""
     asked, allowed, bounds = _names(opts, "tools", warnings), kind.tools, defaults.bounds
     disallowed = [*(_names(opts, "disallowedTools", warnings) or ()), *(kind.disallowed or ())]
     absent = [name for name in missing(asked, defaults.own_tools) if plain(name) not in ABSENT]
-    if any(plain(name) == "WebSearch" for name in asked or ()) and not bounds.get("search_url"):
+    searches = bounds.get("search_url") or _searches(model)
+    if not searches and any(plain(name) == "WebSearch" for name in asked or ()):
         warnings.append(
-            "agent(): WebSearch needs a search service (search_url), and none is set; this one goes without."
+            f"agent(): WebSearch needs a search service (search_url), and none is set, nor has the provider of {model} "
+            "one; this one goes without."
         )
     if absent:
         warnings.append(f"agent(): {', '.join(absent)} cannot be given to agents yet; this one goes without.")
@@ -203,6 +206,11 @@ def _window(bounds: dict[str, Any], model: str) -> int:
     """Tokens of the model's context as the settings say; 0: they do not."""
     windows = read_windows(bounds["context_windows"])
     return windows.get(model) or windows.get("", 0)
+
+
+def _searches(model: str) -> bool:
+    provider = PROVIDERS.get(model.partition(":")[0])
+    return provider is not None and provider.searches
 
 
 def _within(name: str, allowed: Iterable[str]) -> bool:

@@ -7,10 +7,12 @@ together they may pass a day's ceiling by what they consume within that time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from datetime import datetime
 
+from counterpoint.errors import StoreError
 from counterpoint.events import NO_USAGE, RunForked, Usage
 from counterpoint.runtime.budget import Budget
 from counterpoint.store.reader import JournalReader
@@ -75,7 +77,8 @@ class Day:
         """Looks again and again, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            await self.look()
+            with contextlib.suppress(StoreError):  # out of reach just now: then nothing is recorded here either
+                await self.look()
 
 
 def _midnight() -> float:

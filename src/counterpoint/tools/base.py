@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from counterpoint.errors import DeniedError, ToolError
+from counterpoint.events import Usage
 from counterpoint.models.messages import ToolSpec
 from counterpoint.tools.guard import Guard
 from counterpoint.tools.jail import Cell
@@ -47,6 +48,10 @@ class ToolLimits:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _unpaid(usage: Usage, note: str) -> None:
     pass
 
 
@@ -94,6 +99,8 @@ class ToolContext:
     """It may write over files without having read them: a script has no memory to be wrong."""
     changed: Callable[[FileChange], None] = _unheard
     """Is called, on the event loop, with each change of a file."""
+    paid: Callable[[Usage, str], None] = _unpaid
+    """Is told what a tool's own request to a model has cost, and what it was for."""
     alive: Callable[[], None] = _nothing
     """Is called while a tool works, so that long work is not taken for a stall."""
 

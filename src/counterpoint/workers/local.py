@@ -17,6 +17,7 @@ from counterpoint.models.messages import Answer, Effort, Model, Request, UserTur
 from counterpoint.models.providers import ProviderModel
 from counterpoint.models.registry import Models
 from counterpoint.tools.base import Tool
+from counterpoint.tools.modelsearch import ModelSearch
 from counterpoint.tools.registry import select
 from counterpoint.tools.toolsearch import ToolSearch
 from counterpoint.workers.executor import Allowance, Claim
@@ -48,7 +49,8 @@ class LocalExecutor:
             task = msgspec.structs.replace(task, window=model.window or 0)
         tools = select(task.tools, task.disallowed, frozenset(self._workshop.own)) if model.tools else []
         try:
-            task, tools = await self._workshop.furnished(task, list(tools))
+            search = self._search(task, model, observer)
+            task, tools = await self._workshop.furnished(task, list(tools), search)
             send = _with_what_was_found(tools, self._sender(task, model, observer))
             if not tools and not task.isolated:  # nothing that it could do needs a place to do it in
                 return await run_agent(task, model, send, tools, observer, history)
@@ -56,6 +58,18 @@ class LocalExecutor:
                 return await run_agent(here, model, send, tools, observer, history, desk)
         except HookError as error:
             return AgentResult(Outcome.FAILED, fault=Fault(error.name, error.message))
+
+    def _search(self, task: AgentTask, model: Model, observer: Observer) -> ModelSearch | None:
+        """The web search that the model's provider has."""
+        if not isinstance(model, ProviderModel) or not model.searches:
+            return None
+        send = self._sender(task, model, observer)
+
+        async def ask(request: Request) -> Answer:
+            request = msgspec.structs.replace(request, identity=task.key, label=task.label)
+            return await send(request, observer.retried)
+
+        return ModelSearch(model.account.provider.name, ask)
 
     def announce(self, task: AgentTask) -> None:
         """A task that waits for its slot: its prompt may share its beginning with others."""
