@@ -120,7 +120,7 @@ def test_a_note_opens_the_line_that_proves_it_and_a_changed_transcript_is_notice
     assert [anchor["holds"] for anchor in blamed["evidence"]] == [True, False, False]
     assert "another now" in blamed["evidence"][1]["problem"]
     assert "has no journal" in blamed["evidence"][2]["problem"]
-    assert blamed["evidence"][0]["link"] == f"#/run/{run_id}?agent=a1"
+    assert blamed["evidence"][0]["link"] == f"#/run/{run_id}?agent=a1&message=1&quote=Find+the+port"
     assert [(step["what"], step["dream_id"]) for step in blamed["history"]] == [("added", "d-1")]
     shown = cpt("dream", "blame", entry.id).out
     assert "»Find the port«" in shown or "»Find the port.«" in shown

@@ -23,7 +23,7 @@ from counterpoint.redaction import Redaction
 from counterpoint.tracing.spans import spans
 from counterpoint.version import VERSION
 from counterpoint.view import AgentView, RunView
-from counterpoint.web import openapi, perfetto, report, slim, verbs
+from counterpoint.web import memory, openapi, perfetto, report, slim, verbs
 from counterpoint.web.guard import Guard
 from counterpoint.web.sessions import LASTS_S, Sessions
 from counterpoint.web.watched import Watched, stream
@@ -127,6 +127,12 @@ class Site:
         if not found or found[0].seq != number:
             raise UnknownRunError(f"There is no event {number}.")
         return Response(found[0].line(), media_type="application/json")
+
+    async def memory(self, request: Request) -> Response:
+        return _json(await memory.overview(self.client))
+
+    async def note(self, request: Request) -> Response:
+        return _json(await memory.note(self.client, request.path_params["note"]))
 
     async def receipt(self, request: Request) -> Response:
         view = await self._view(request)
@@ -232,6 +238,8 @@ def build(client: Client, sessions: Sessions, *, port: int, start: Start, more: 
         Route("/login", site.login),
         Route("/static/{name}", site.static),
         Route("/api/openapi.json", site.openapi),
+        Route("/api/memory", site.memory),
+        Route("/api/memory/{note}", site.note),
         Route("/api/runs", site.runs),
         Route(run, site.run),
         Route(f"{run}/script", site.script),

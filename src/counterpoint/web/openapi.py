@@ -188,6 +188,12 @@ DOCUMENT: dict[str, Any] = {
         "one-time token of the address that `counterpoint serve` shows. POST takes application/json.",
     },
     "paths": {
+        "/api/memory": _get("Notes that agents are told, of each memory", [], {"type": "object"}),
+        "/api/memory/{note}": _get(
+            "A note, with the lines that prove it",
+            [{"name": "note", "in": "path", "required": True, "schema": {"type": "string"}}],
+            {"type": "object"},
+        ),
         "/api/runs": _get("All runs, the newest first", [], {"type": "object"}),
         "/api/runs/{run}": _get("A run", [_RUN], _ref("Run")),
         "/api/runs/{run}/script": _get("The script as the journal has it", [_RUN], {"type": "object"}),

@@ -56,6 +56,14 @@ export class ServerSource {
     return this.get(`/api/runs/${encodeURIComponent(run)}`)
   }
 
+  async memory() {
+    return (await this.get('/api/memory')).memories
+  }
+
+  note(id) {
+    return this.get(`/api/memory/${encodeURIComponent(id)}`)
+  }
+
   script(run) {
     return this.get(`/api/runs/${encodeURIComponent(run)}/script`)
   }
