@@ -88,7 +88,7 @@ class Inbox:
         }  # fmt: skip
 
     async def _proof(self, memory: MemoryStore, anchor: Evidence) -> dict[str, Any]:
-        proof = await prove(self._store, memory, anchor)
+        proof = await prove(self._store.reader, memory, anchor)
         before, quote, after = proof.around(AROUND)
         return {
             "quote": anchor.quote, "author": anchor.author.value, "taint": anchor.taint.value, "link": proof.link,
