@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from counterpoint.client import Client
-from counterpoint.errors import CounterpointError, ScriptRefused, UnknownRunError, UsageError
+from counterpoint.errors import CounterpointError, ScriptRefused, UnknownMemoryError, UnknownRunError, UsageError
 from counterpoint.events import RunStatus
 from counterpoint.redaction import Redaction
 from counterpoint.tracing.spans import spans
@@ -227,8 +227,8 @@ def read_page() -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in folder.iterdir() if each.name.rpartition(".")[2] in TYPES}
 
 
-def build(client: Client, sessions: Sessions, *, port: int, start: Start) -> Starlette:
-    """The application for one store, at this port of the loopback interface."""
+def build(client: Client, sessions: Sessions, *, port: int, start: Start, more: Sequence[Route] = ()) -> Starlette:
+    """The application for one store, at this port of the loopback interface. `more` are routes of further screens."""
     cookie = f"counterpoint_{port}"
     site = Site(client, Watched(client), sessions, cookie, start, read_page())
     hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost"))
@@ -254,6 +254,7 @@ def build(client: Client, sessions: Sessions, *, port: int, start: Start) -> Sta
         Route(f"{run}/resume", site.resume, methods=["POST"]),
         Route(f"{run}/fork", site.fork, methods=["POST"]),
         Route(f"{run}/tags", site.tag, methods=["POST"]),
+        *more,
     ]
     guard = Middleware(Guard, sessions=sessions, hosts=hosts, cookie=cookie)
     return Starlette(routes=routes, middleware=[guard], exception_handlers={CounterpointError: _refused})
@@ -262,7 +263,13 @@ def build(client: Client, sessions: Sessions, *, port: int, start: Start) -> Sta
 async def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, CounterpointError):
         raise error
-    code = 404 if isinstance(error, UnknownRunError) else 409 if isinstance(error, UsageError | ScriptRefused) else 500
+    code = (
+        404
+        if isinstance(error, UnknownRunError | UnknownMemoryError)
+        else 409
+        if isinstance(error, UsageError | ScriptRefused)
+        else 500
+    )
     return JSONResponse({"error": {"message": error.message, "hint": error.hint}}, code)
 
 

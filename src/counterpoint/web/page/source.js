@@ -10,6 +10,14 @@ export class ServerSource {
     return (await this.get('/api/runs')).runs
   }
 
+  async dreams() {
+    return (await this.get('/api/dreams')).memories
+  }
+
+  decide(word) {
+    return this.post('/api/dreams', word)
+  }
+
   // Calls `take(events)` with what is new, `live(bool)` and `link(bool)` when they change, until `close`.
   follow(run, { take, live, link }) {
     this.close()
