@@ -221,7 +221,12 @@ def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Works
     )
     if bounds.get("memory") and not (view.attempt and not view.memory):
         workshop.recall, forgotten = open_recall(
-            cwd, store.folder, workflow=view.name, tokens=bounds["memory_tokens"], pinned=_pinned(view)
+            cwd,
+            store.folder,
+            workflow=view.name,
+            tokens=bounds["memory_tokens"],
+            at=view.created_at,
+            pinned=_pinned(view),
         )
         wrong += forgotten
     servers, complaints = load_servers(cwd, os.environ)

@@ -35,7 +35,7 @@ async def test_proposals_wait_are_shown_with_their_evidence_and_a_persons_word_d
     for text in FACTS:
         assert f"+ Known: {text}" in listed.out
         assert f"“{text}”" in listed.out
-    assert f"counterpoint show {run_id} event 5" in listed.out
+    assert f"event 5 of counterpoint export {run_id} --jsonl" in listed.out
     first, second, third = report.proposals
     texts = {p.id: p.new.text for p in place.memory.proposals() if p.new is not None}
     assert cpt("dream", "show", "@last", "--json").json["id"] == report.id

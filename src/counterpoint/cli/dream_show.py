@@ -120,9 +120,10 @@ def screen(memory: MemoryStore, proposal: Proposal) -> list[str]:
         lines += [f"  when: {safe(new.trigger)}"] if new.trigger else []
     lines += [f"why: {safe(proposal.why)}", f"would be disproved by: {safe(proposal.would_disprove)}"]
     for anchor in proposal.evidence:
-        where = f"{anchor.run_id} {anchor.session_id or f'event {anchor.seq}'}"
+        look = f"show {anchor.run_id} {anchor.session_id}" if anchor.session_id else f"export {anchor.run_id} --jsonl"
+        place = f"message {anchor.seq + 1}" if anchor.session_id else f"event {anchor.seq}"
         lines.append(f"“{safe(anchor.quote)}”")
-        lines.append(f"  {anchor.author.value}, {anchor.taint.value}; counterpoint show {where}")
+        lines.append(f"  {anchor.author.value}, {anchor.taint.value}: {place} of counterpoint {look}")
     for verdict in proposal.verdicts:
         if verdict.result != "pass" or verdict.check in ("V6", "review"):
             lines.append(f"{verdict.check} {verdict.by}: {verdict.result} {safe(verdict.reason)}")

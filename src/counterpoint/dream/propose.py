@@ -260,7 +260,7 @@ class _Maker:
 
     @staticmethod
     def _why(cluster: Cluster, anchors: list[Evidence]) -> str:
-        by = sorted({claim.by for claim in cluster.claims})
+        by = sorted({"a reader" if claim.by == "reader" else f"the detector {claim.by}" for claim in cluster.claims})
         number = witnesses(anchors)
         return f"seen by {', '.join(by)} in {number} independent {'run' if number == 1 else 'runs'}"
 

@@ -20,6 +20,7 @@ from mcp_types.version import is_version_at_least
 from counterpoint.errors import CounterpointError, ScriptRefused, UsageError
 from counterpoint.mcp.desk import Desk, Verb
 from counterpoint.mcp.questions import Answer, form
+from counterpoint.mcp.tasks import RunTasks
 from counterpoint.version import VERSION
 from counterpoint.view import GateView, RunView
 
@@ -39,7 +40,9 @@ R = TypeVar("R")
 
 def build(desk: Desk, *, trusted: bool = False) -> MCPServer:
     """The server. `trusted`: what its client answers to a question counts as a person's word."""
-    server = MCPServer("counterpoint", version=VERSION, instructions=INSTRUCTIONS, log_level="ERROR")
+    server = MCPServer(
+        "counterpoint", version=VERSION, instructions=INSTRUCTIONS, log_level="ERROR", extensions=[RunTasks(desk)]
+    )
 
     @server.tool()
     @_told
