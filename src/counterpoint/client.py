@@ -40,7 +40,7 @@ from counterpoint.script import Script, find, parse
 from counterpoint.script.parse import Examination
 from counterpoint.settings import Settings
 from counterpoint.store.blobs import as_value
-from counterpoint.store.reader import Facts
+from counterpoint.store.reader import Facts, JournalReader
 from counterpoint.store.runs import RunRow, Store
 from counterpoint.tags import checked_tag, retagged
 from counterpoint.tools.answers import fitting
@@ -278,6 +278,15 @@ class Client:
                     return
                 give_up_at = time.monotonic() + START_S if live else give_up_at
                 await news.wait()
+
+    def reader(self, run_id: str) -> JournalReader:
+        """The run's journal, to look something up in it."""
+        return self._store.reader(run_id)
+
+    @property
+    def state(self) -> Path:
+        """The folder of the runs."""
+        return self._store.folder
 
     async def transcript(self, run_id: str, agent: str) -> list[Any]:
         """What was said between one agent and its model."""

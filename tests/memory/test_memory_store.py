@@ -83,7 +83,7 @@ def test_links_in_a_memory_lead_nowhere(tmp_path: Path) -> None:
     (project / ".counterpoint").symlink_to(other / ".counterpoint")
     with pytest.raises(MemoryStoreError, match="leads out of the project"):
         project_store(project)
-    recall, wrong = open_recall(project, tmp_path / "state", workflow="w", tokens=500)
+    recall, wrong = open_recall(project, tmp_path / "state", workflow="w", tokens=500, at=1.0)
     assert (recall.entries, len(wrong)) == ({}, 1)
 
     (project / ".counterpoint").unlink()

@@ -186,6 +186,8 @@ def test_the_share_of_the_prompt_goes_to_what_fits_and_the_same_task_gets_the_sa
     by_worth = Recall([Source("project", "p", "v", by_id(*general))], tokens=200, known=useful)
     assert by_worth.notes("Nothing in common").ids[0] == general[7].id
     assert not Recall([], tokens=500).notes("anything").text
+    over = Recall([Source("project", "p", "v", by_id(note(valid_to=50.0)))], tokens=500, at=50.0)
+    assert not over.notes("Use pnpm, not npm.").ids
 
 
 def test_scopes_of_agent_types_and_their_memory_setting() -> None:
@@ -219,7 +221,7 @@ async def test_an_agent_looks_notes_up_and_reads_pages_of_another_program(tmp_pa
     (folder / "MEMORY.md").write_text("- [deploys](deploys.md): how to deploy\n" + "x\n" * 400)
     (folder / "deploys.md").write_text("Deploy on Mondays.")
     publish(project_store(tmp_path), note(trigger="packages"))
-    recall, wrong = open_recall(tmp_path, tmp_path / "state", workflow="w", tokens=500, home=tmp_path / "home")
+    recall, wrong = open_recall(tmp_path, tmp_path / "state", workflow="w", tokens=500, at=1.0, home=tmp_path / "home")
     assert wrong == []
     assert "[deploys](deploys.md)" in recall.notes("anything").text
     assert [source["kind"] for source in recall.opened()] == ["store", "file"]

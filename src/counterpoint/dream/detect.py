@@ -75,12 +75,14 @@ def _recoveries(session: Session) -> list[tuple[Step, Step, Step | None]]:
         if step.tool in SHELLS and step.what:
             by_agent[step.agent].append(step)
     for steps in by_agent.values():
+        mended: list[Step] = []
         for n, failed in enumerate(steps):
             if failed.ok:
                 continue
             later = next((s for s in steps[n + 1 : n + 9] if s.ok and _same_program(s.what, failed.what)), None)
-            if later is None:
-                continue
+            if later is None or later in mended:
+                continue  # what was tried on the way to what went well is no lesson of its own
+            mended.append(later)
             between = [s for s in steps[n + 1 : steps.index(later)] if s.ok]
             if later.what != failed.what:
                 found.append((failed, later, None))

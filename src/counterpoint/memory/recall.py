@@ -86,8 +86,10 @@ class Recall:
         tokens: int,
         known: Mapping[str, Utility] | None = None,
         workflow: str = "",
+        at: float = 0.0,
     ) -> None:
-        """`tokens` is the share of each prompt; `known` what the notes were worth; `workflow` the run's name."""
+        """`tokens` is the share of each prompt, `known` what the notes were worth, `workflow` the run's name; `at` is
+        when the run began: notes whose time was over then are told to nobody."""
         self.sources = sources
         self._room = tokens * CHARS_PER_TOKEN
         self._known = known or {}
@@ -96,7 +98,7 @@ class Recall:
         self._owner: dict[str, Owner] = {}
         for source in sources:
             for name, entry in source.entries.items():
-                if entry.active:
+                if entry.holds(at):
                     self.entries[name], self._owner[name] = entry, source.scope
         self._ranking = Ranking({name: _searched(entry) for name, entry in self.entries.items()})
         self._lines = {name: told(entry) for name, entry in self.entries.items()}

@@ -69,6 +69,10 @@ class MemoryStore:
         """What is said of a version. Raises UnknownMemoryError, MemoryStoreError."""
         return self._kept(version_id).version
 
+    def versions(self) -> list[str]:
+        """Ids of all versions that there are."""
+        return sorted(path.stem for path in (self.folder / "versions").glob("*.json") if HASH.fullmatch(path.stem))
+
     def tree(self, version_id: str | None) -> Tree:
         """The notes of a version by their hashes; of None, nothing."""
         return {} if version_id is None else self._kept(version_id).tree
@@ -89,7 +93,7 @@ class MemoryStore:
         back = re.fullmatch(r"(?:HEAD|@)(?:~(\d{1,6}))?", text)
         if back is not None:
             return self._earlier(int(back[1] or 0), text)
-        known = self._version_ids()
+        known = self.versions()
         found = [name for name in known if re.fullmatch(r"[0-9a-f]{6,64}", text) and name.startswith(text)]
         if len(found) != 1:
             raise UnknownMemoryError(
@@ -290,9 +294,6 @@ class MemoryStore:
         if tree_id(kept.tree) != version_id or kept.version.id != version_id:
             raise self.objects.damaged(f"versions/{version_id[:12]}…", "its content has changed")
         return kept
-
-    def _version_ids(self) -> list[str]:
-        return sorted(path.stem for path in (self.folder / "versions").glob("*.json") if HASH.fullmatch(path.stem))
 
     def _earlier(self, steps: int, text: str) -> str:
         """Where HEAD was that many moves ago."""
