@@ -16,7 +16,7 @@ import msgspec
 from counterpoint.agents.desk import Workshop
 from counterpoint.agents.instructions import load_instructions
 from counterpoint.agents.skills import load_skills
-from counterpoint.agents.types import load_types
+from counterpoint.agents.types import checked, load_types
 from counterpoint.client import refuse_imported
 from counterpoint.dream.watch import guard
 from counterpoint.errors import (
@@ -141,6 +141,7 @@ async def _attempt(
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
     workshop, servers, more = await asyncio.to_thread(_furnish, store, view, {**view.bounds, **orders.bounds})
+    types = {name: checked(kind, workshop.skills, servers) for name, kind in types.items()}
     left = await differing(view) if (view.attempt or view.parent) and orders.reuse != "none" else []
     workshop.own = orders.tools
     plan = Plan(

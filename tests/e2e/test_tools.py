@@ -579,17 +579,50 @@ def test_a_skill_is_listed_and_its_body_comes_when_it_is_asked_for(scripted: Scr
     assert "did you mean 'brewing'" in results
 
 
+BARISTA = """---
+name: barista
+description: Use this agent when: coffee is wanted
+tools: Read, Write(cups/**), Skill, NotebookEdit, Task
+disallowedTools: Wrtie
+model: sonnet
+permissionMode: acceptEdits
+maxTurns: 9
+skills: brewing, brewin
+mcpServers:
+  - github
+  - slack:
+      command: npx
+hooks:
+  PreToolUse:
+    - matcher: Bash
+memory: project
+background: true
+effort: high
+color: brown
+initialPrompt: Hello
+---
+You brew.
+"""
+
+
 def test_an_agent_type_brings_its_skills_its_rules_and_what_has_no_effect_is_told(scripted: Scripted) -> None:
     folder = scripted.cpt.folder / ".claude"
     (folder / "skills/brewing").mkdir(parents=True)
     (folder / "skills/brewing/SKILL.md").write_text("---\nname: brewing\ndescription: d\n---\nBoil water first.\n")
     (folder / "agents").mkdir()
-    (folder / "agents/barista.md").write_text(
-        "---\nname: barista\ndescription: d\ntools: Read, Write(cups/**)\nskills: brewing\nhooks: x\n---\nYou brew.\n"
-    )
+    (folder / "agents/barista.md").write_text(BARISTA)
     calls = [("Write", {"file_path": name, "content": "x"}) for name in ("cups/a", "other/a")]
     ended = scripted.agent(calls, "--allow", "Edit", options="{agentType: 'barista'}")
-    assert any("agentType 'barista': hooks have no effect here." in line for line in ended.json["log"])
+    log = "\n".join(ended.json["log"])
+    for part in (
+        "agentType 'barista': hooks, initialPrompt, mcpServers that are described there, not named, ",
+        "permissionMode acceptEdits, skills brewin; did you mean 'brewing'?, mcpServers github: without effect here.",
+    ):
+        assert part in log
+    assert "NotebookEdit, Task cannot be given to agents here" in log
+    assert "Skill cannot" not in log
+    assert "disallowedTools names no tool: 'Wrtie'; did you mean 'Write'?" in log
+    assert "model 'sonnet' is not mapped" in log
     assert (scripted.cpt.folder / "cups/a").exists()
     assert not (scripted.cpt.folder / "other").exists()
     system = scripted.cpt("show", "@last", "a1", "--json").json["system"]

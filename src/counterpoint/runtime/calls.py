@@ -21,7 +21,7 @@ from counterpoint.models.messages import Effort
 from counterpoint.models.registry import Models
 from counterpoint.runtime.budget import BUDGET_EXCEEDED
 from counterpoint.tools.policy import Permissions, Policy, RuleError
-from counterpoint.tools.registry import ABSENT, canonical, missing, plain, restrictions, select
+from counterpoint.tools.registry import MADE_HERE, canonical, missing, plain, restrictions, select, unknown
 
 LABEL_LENGTH = 60
 """Of a label that is made of the prompt."""
@@ -151,7 +151,7 @@ def _agent_type(opts: dict[str, Any], defaults: Defaults, warnings: list[str]) -
     try:
         kind = resolve(name, defaults.types)
         if kind.unsupported:
-            warnings.append(f"agentType {kind.name!r}: {', '.join(kind.unsupported)} have no effect here.")
+            warnings.append(f"agentType {kind.name!r}: {', '.join(kind.unsupported)}: without effect here.")
         return kind
     except HookError as error:
         if not defaults.general_for_unknown:
@@ -172,7 +172,9 @@ def _tools(
     widen it: what stands in parentheses behind a tool's name narrows the run's rules."""
     asked, allowed, bounds = _names(opts, "tools", warnings), kind.tools, defaults.bounds
     disallowed = [*(_names(opts, "disallowedTools", warnings) or ()), *(kind.disallowed or ())]
-    absent = [name for name in missing(asked, defaults.own_tools) if plain(name) not in ABSENT]
+    named = dict.fromkeys([*(asked or ()), *(allowed or ())])
+    absent = [name for name in missing(named, defaults.own_tools) if plain(name) not in MADE_HERE]
+    unheard = unknown(disallowed, defaults.own_tools)
     searches = bounds.get("search_url") or _searches(model)
     if not searches and any(plain(name) == "WebSearch" for name in asked or ()):
         warnings.append(
@@ -180,7 +182,9 @@ def _tools(
             "one; this one goes without."
         )
     if absent:
-        warnings.append(f"agent(): {', '.join(absent)} cannot be given to agents yet; this one goes without.")
+        warnings.append(f"agent(): {', '.join(absent)} cannot be given to agents here; this one goes without.")
+    if unheard:
+        warnings.append(f"agent(): disallowedTools names no tool: {', '.join(unheard)}.")
     if asked is None:
         tools = None if allowed is None else list(allowed)
     elif allowed is None:

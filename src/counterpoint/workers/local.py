@@ -25,6 +25,8 @@ from counterpoint.workers.prefix import Prefixes
 
 BYTES_PER_TOKEN = 3
 """Of text, at least: a claim must not be smaller than what the provider will count."""
+FOUND_TOKENS = 40_000
+"""What a provider's web search may bring into a request; the price of that is more than its fee."""
 USUAL_TOKENS: dict[Effort | None, int] = {
     None: 4096, "low": 4096, "medium": 8192, "high": 16_384, "xhigh": 32_768, "max": 65_536,
 }  # fmt: skip
@@ -161,7 +163,5 @@ class _Patience:
 
 def input_tokens(request: Request) -> int:
     """The tokens of a request's input, estimated from above."""
-    return (
-        len(msgspec.json.encode([request.system, request.messages, request.tools, request.schema])) // BYTES_PER_TOKEN
-        + 1
-    )
+    sent = len(msgspec.json.encode([request.system, request.messages, request.tools, request.schema]))
+    return sent // BYTES_PER_TOKEN + 1 + (FOUND_TOKENS if request.search else 0)
