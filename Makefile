@@ -3,7 +3,7 @@
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 SOURCES := $(wildcard src tests benchmarks action)
 
-.PHONY: help check test format bench
+.PHONY: help check test format bench doors
 
 # List these commands.
 help:
@@ -24,6 +24,10 @@ test:
 format:
 	$(PYTHON) -m ruff format $(SOURCES)
 	$(PYTHON) -m ruff check --fix $(SOURCES)
+
+# Build the package and go in by each door from an empty folder: uvx, pipx, Python, pytest, MCP (extra `release`).
+doors:
+	$(PYTHON) benchmarks/doors.py
 
 # What a run costs beside its floors: the tables of docs/performance.md, in about two minutes.
 bench:
