@@ -14,7 +14,7 @@ import counterpoint
 from counterpoint import Answer, Request, RunView, Usage, Workflow
 from counterpoint.errors import ProviderError
 from counterpoint.memory.entries import Author, Entry
-from counterpoint.memory.marks import marked, noted, overlaps, recalled, without_notes
+from counterpoint.memory.marks import marked, noted, recalled, without_notes
 from counterpoint.memory.places import foreign_folder, open_recall, project_root, project_store, user_store
 from counterpoint.memory.recall import Recall, Source
 from counterpoint.memory.store import MemoryStore
@@ -208,8 +208,6 @@ def test_what_was_recalled_is_found_again_in_a_text_and_hostile_marks_cost_nothi
     assert without_notes(said) == "Do it.\n\nThe notes say: use pnpm,\n NOT npm! But bun is fine."
     spans = recalled(said, [text, "ok"])
     assert [said[start:end] for start, end in spans] == [block, "use pnpm,\n NOT npm"]
-    assert overlaps((0, 9), spans)
-    assert not overlaps((0, 5), spans)
     forged = '<memory-notes id="0123456789">' * 50_000
     assert without_notes(forged) == forged
     assert without_notes(f'{forged}x</memory-notes id="0123456789">y') == "y"
