@@ -1,4 +1,4 @@
-"""What agents are told of earlier sessions: which notes, of which version, in which project, and what comes of it."""
+"""What agents are told of earlier sessions: which notes, of which version, in which project (T16)."""
 
 from __future__ import annotations
 
