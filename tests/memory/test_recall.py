@@ -240,6 +240,24 @@ async def test_an_agent_looks_notes_up_and_reads_pages_of_another_program(tmp_pa
     assert "memory-notes" in results[0]["content"]
 
 
+async def test_the_files_of_a_memory_are_not_read_as_files(tmp_path: Path) -> None:
+    publish(project_store(tmp_path), note(trigger="packages"))
+    (tmp_path / "own.md").write_text("pnpm it is")
+
+    def look(request: Request) -> list[ToolCall]:
+        path = ".counterpoint/memory/rendered/MEMORY.md"
+        asked = [ToolCall("a", "Read", {"file_path": path}), ToolCall("b", "Grep", {"pattern": "pnpm"})]
+        return asked if len(request.messages) == 1 else []
+
+    model = Says(lambda prompt: "done", look)
+    await run("return await agent('x')", model, tmp_path, tmp_path / "state")
+
+    read, found = msgspec.to_builtins(model.requests[-1].messages[-1])["results"]
+    assert (read["error"], "the tool Memory has more" in read["content"]) == (True, True)
+    assert "own.md" in found["content"]
+    assert "pnpm, not npm" not in found["content"]
+
+
 async def test_a_damaged_memory_is_told_and_the_run_goes_on_without_it(tmp_path: Path) -> None:
     publish(project_store(tmp_path), note())
     (project_store(tmp_path).folder / "HEAD").write_text("nonsense")
