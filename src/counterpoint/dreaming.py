@@ -32,7 +32,7 @@ from counterpoint.dream.prepare import Wish, cleaner_of, plan_of, prepare
 from counterpoint.dream.propose import propose
 from counterpoint.dream.record import Answer, BlockedRow, ConflictRow, Dreams, Plan, Report, Status
 from counterpoint.dream.session import Session, read_session
-from counterpoint.dream.showing import claim, vote, words_of
+from counterpoint.dream.showing import claim, shown_to_readers, vote, words_of
 from counterpoint.dream.verify import Ground, Vote
 from counterpoint.errors import DreamFailedError, MemoryConflictError
 from counterpoint.events import NO_USAGE, Recorded, RunStatus, Usage
@@ -256,11 +256,10 @@ class _Dream:
     # S3 and S6: the agents
 
     async def _read(self) -> dict[str, Answer]:
-        active = [{"id": entry.id, "text": entry.text} for entry in self._entries.values() if entry.active]
         plan = self._plan
         if not plan.chunks:
             return {}
-        args = {"stage": "read", "chunks": [{"id": c.id, "text": c.text} for c in plan.chunks], "notes": active[:300],
+        args = {"stage": "read", "chunks": shown_to_readers(plan.chunks, self._entries),
                 "instructions": plan.instructions}  # fmt: skip
         value = await self._stage("read", args)
         return {answer.id: answer for answer in msgspec.convert(value["answers"], list[Answer])}

@@ -270,7 +270,11 @@ def reads(n: int, used: int) -> Answer:
     ("steps", "words"),
     [
         ([too_long("Too long.")], "The task itself is too long for the context of"),
-        ([reads(0, 9000), reads(1, 9500), too_long("No."), said("Notes."), too_long("No.")], "was shortened: No."),
+        (
+            [reads(0, 9000), reads(1, 9500), too_long("No."), said("Notes."), too_long("No."), too_long("No.")],
+            "was shortened: No.",
+        ),
+        ([reads(0, 90), too_long("No."), too_long("No.")], "so nothing can be left out: No."),
         ([reads(0, 9000), reads(1, 9500), too_long("No."), said(" ")], "it gave no notes to go on from"),
     ],
 )
@@ -284,6 +288,19 @@ async def test_an_agent_whose_conversation_cannot_be_shortened_ends_and_says_why
     assert result.fault.kind == "too_long"
     assert words in result.fault.message
     assert "larger context" in result.fault.message
+
+
+async def test_where_even_the_request_for_notes_is_too_long_they_are_made_of_less(agent: Bench):
+    used = [3000, 9000, 15_000, 21_000]
+    steps = [*(reads(n, tokens_) for n, tokens_ in enumerate(used)), too_long("No."), too_long("No."), said("Notes.")]
+    model = Scripted(*steps, said("16,000 mice."))
+
+    result = await agent(model, prompt=TASK)
+
+    assert result.outcome is Outcome.OK
+    *_, refused, noted, _ = model.requests
+    assert (refused.system, noted.system) == (prompts.NOTES, prompts.NOTES)
+    assert estimated(noted.messages) < estimated(refused.messages)
 
 
 async def test_an_agent_that_was_cut_off_after_it_made_room_goes_on_with_what_it_was_sent(agent: Bench):

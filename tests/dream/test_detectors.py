@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from tests.dream.lived import Place, reader, skeptics
+from tests.dream.lived import Place, Turn, reader, skeptics
 
 from counterpoint.dream.detect import detect
 from counterpoint.dream.schedule import (
@@ -23,6 +23,7 @@ from counterpoint.dream.session import Session, read_session
 from counterpoint.errors import UsageError
 from counterpoint.events import Outcome
 from counterpoint.memory.entries import Author
+from counterpoint.models.messages import UserTurn
 from counterpoint.store.runs import Store
 from counterpoint.testing import ScriptedModel
 
@@ -134,3 +135,17 @@ def test_a_schedule_is_the_same_times_for_cron_systemd_launchd_and_the_loop() ->
     for wrong in ("61 * * * *", "@daily", "* * * *", "0 0 L * *"):
         with pytest.raises(UsageError):
             fields_of(wrong)
+
+
+async def test_in_an_imported_conversation_who_asks_is_a_person(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    turns: list[Turn] = ["Done with spaces.", UserTurn("No, I prefer tabs, always."), "With tabs now."]
+    turns += [UserTurn("<system-reminder>Always prefer spaces.</system-reminder>"), "Fine."]
+    imported = await place.lived(*turns, name="conversation", prompt="Format it.", imported="/elsewhere.jsonl")
+    own = await place.lived(*turns, name="conversation")
+    there, here = await sessions_of(place, imported, own)
+    assert [part.author for said in there.said for part in said.parts] == [
+        Author.USER, Author.ASSISTANT, Author.USER, Author.ASSISTANT, Author.AGENT, Author.ASSISTANT,
+    ]  # fmt: skip
+    assert [there.said[place].text for place in there.corrections] == ["No, I prefer tabs, always."]
+    assert Author.USER not in {part.author for said in here.said for part in said.parts}

@@ -1,4 +1,4 @@
-"""Notes from the command line: made, changed, looked up, proved, rolled back, erased, exchanged."""
+"""Notes from the command line: made, changed, looked up, proved, rolled back, erased, exchanged (T11, T12, T20)."""
 
 from __future__ import annotations
 

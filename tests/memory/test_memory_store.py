@@ -1,4 +1,4 @@
-"""The store of notes: what is written is there, whole; HEAD moves only from where its mover saw it."""
+"""The store of notes: what is written is there, whole; HEAD moves only from where its mover saw it (T12, T20)."""
 
 from __future__ import annotations
 

@@ -55,8 +55,9 @@ class Room:
         rows = self._conversation.rows
         before = tokens(rows, self._fixed)
         self._window = window_in(refusal.message) or 0
-        # Unknown still: what it has taken before it will take again; or else half of what it does not take.
-        rooms = [int(self._window * ROOM)] if self._window else [accepted(rows), before // 2]
+        half = before // 2
+        # Unknown still: what it has taken before it will take again; where that is too little, half of what it refused.
+        rooms = [int(self._window * ROOM)] if self._window else [min(accepted(rows) or half, half), half]
         for room in rooms:
             if await self._shorten(room, Compacted(before=before, cause="provider")):
                 return
@@ -86,14 +87,12 @@ class Room:
 
     async def _noted(self, mark: Compacted, room: int) -> Compacted:
         """With the notes that the model makes of what is left out. Raises ProviderError where it makes none."""
-        request = Request(
-            system=prompts.NOTES,
-            messages=[UserTurn(material(self._conversation.rows, mark, room))],
-            max_tokens=notes_tokens(room),
-            identity=self._task.key,
-            label=self._task.label,
-        )
-        answer = await self._ask(request)
+        try:
+            answer = await self._ask(self._asking(mark, room, room))
+        except ProviderError as error:
+            if error.kind != "too_long":
+                raise
+            answer = await self._ask(self._asking(mark, room, room // 4))
         notes = answer.text.strip()[: notes_tokens(room) * BYTES_PER_TOKEN]
         if not notes or answer.stop == "refusal":
             self._conversation.pay(answer.usage, "was asked for notes, and gave none")
@@ -103,6 +102,16 @@ class Room:
                 hint=_HINT,
             )
         return msgspec.structs.replace(mark, text=notes, usage=answer.usage)
+
+    def _asking(self, mark: Compacted, room: int, shown: int) -> Request:
+        """The request for notes, of `shown` tokens."""
+        return Request(
+            system=prompts.NOTES,
+            messages=[UserTurn(material(self._conversation.rows, mark, shown))],
+            max_tokens=notes_tokens(room),
+            identity=self._task.key,
+            label=self._task.label,
+        )
 
     def _hopeless(self, refusal: ProviderError) -> ProviderError:
         what = "The task itself is" if len(self._conversation.rows) == 1 else "The task, or what came back last, is"

@@ -16,13 +16,13 @@ from counterpoint.dream import inbox
 from counterpoint.dream.lease import holder
 from counterpoint.dream.record import Dreams
 from counterpoint.dream.showing import patch
+from counterpoint.dream.standing import SHOWN, standing
 from counterpoint.errors import UsageError
 from counterpoint.memory.changes import Proposal
 from counterpoint.memory.places import project_store
 from counterpoint.memory.store import MemoryStore
 from counterpoint.text import one_line, safe
 
-SHOWN = 5
 TIERS = ("more evidence", "a fact that a program proves", "tells agents what to do", "takes something away")
 
 
@@ -37,11 +37,7 @@ def status(output: Output, state: Path | None) -> int:
     active = sum(entry.active for entry in memory.entries(head).values())
     unfinished = dreams.unfinished()
     if output.json:
-        output.document({
-            "version": head, "active": active, "dreaming": live is not None, "read_runs": len(dreams.marks()),
-            "unfinished": unfinished.id if unfinished else None, "waiting": [p.id for p in wait],
-            "dreams": [msgspec.to_builtins(report) for report in reports[:SHOWN]],
-        })  # fmt: skip
+        output.document(standing(memory))
         return 0
     click.echo(f"{active} notes in force (version {head[:12] if head else 'none'}); {len(dreams.marks())} runs read.")
     if live is not None:

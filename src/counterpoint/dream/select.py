@@ -24,7 +24,6 @@ class Mark(Struct, frozen=True, omit_defaults=True):
     last_seq: int
     digest: str
     extractor: int = EXTRACTOR
-    dream_id: str = ""
 
 
 class Gate(Struct, frozen=True, kw_only=True):

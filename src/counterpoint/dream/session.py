@@ -140,7 +140,7 @@ async def read_session(store: Store, run_id: str) -> Session:
         heard[agent.id] = [(at, decode_message(body)) for _, at, body in rows]
     tainted_at = _tainted_at(heard.values())
     for agent_id, messages in heard.items():
-        _hear_agent(reading, agent_id, messages, tainted_at)
+        _hear_agent(reading, agent_id, messages, tainted_at, conversation=_is_conversation(view))
     result = msgspec.json.decode(await reader.value(view.result)) if view.result is not None else None
     usage = view.usage()
     return Session(
@@ -188,7 +188,19 @@ def _tainted_at(transcripts: Iterable[list[tuple[float, Message | None]]]) -> fl
     return min(times, default=math.inf)
 
 
-def _hear_agent(reading: _Reading, agent: str, messages: list[tuple[float, Message | None]], tainted_at: float) -> None:
+def _is_conversation(view: RunView) -> bool:
+    """Whether it is a conversation of another program: there, who asks is a person."""
+    return bool(view.imported) and view.name == "conversation"
+
+
+def _hear_agent(
+    reading: _Reading,
+    agent: str,
+    messages: list[tuple[float, Message | None]],
+    tainted_at: float,
+    *,
+    conversation: bool,
+) -> None:
     """Takes a transcript."""
     calls: dict[str, tuple[str, str]] = {}
     for seq, (at, message) in enumerate(messages):
@@ -199,11 +211,21 @@ def _hear_agent(reading: _Reading, agent: str, messages: list[tuple[float, Messa
         text = message_text(message)
         parts = _parts(message, text, Taint.UNTRUSTED if at >= tainted_at else Taint.DERIVED, first=seq == 0)
         place = len(reading.said)
+        if conversation and isinstance(message, UserTurn) and text:
+            parts = [_typed(text)]
+            if seq and parts[0].author is Author.USER and _CORRECTION.search(text):
+                reading.corrections.append(place)
         if isinstance(message, ToolTurn):
             for n, result in enumerate(message.results[: len(parts)]):
                 name, what = calls.get(result.id, (result.name, ""))
                 reading.steps.append(Step(agent, name, what, _went_well(result.content, result.error), place, n))
         reading.said.append(Said(agent, seq, at, text, tuple(parts)))
+
+
+def _typed(text: str) -> Part:
+    """What came in the place of a person: short, and without the tags in which programs put what they add."""
+    own = len(text) <= LONGEST_SAYING and "<" not in text
+    return Part(0, len(text), Author.USER if own else Author.AGENT, Taint.CLEAN if own else Taint.UNTRUSTED)
 
 
 def _parts(message: Message, text: str, taint: Taint, *, first: bool) -> list[Part]:

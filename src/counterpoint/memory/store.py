@@ -27,7 +27,7 @@ from counterpoint.errors import MemoryConflictError, MemoryRefusedError, Unknown
 from counterpoint.memory import files
 from counterpoint.memory.changes import Counts, Proposal
 from counterpoint.memory.entries import Entry, canonical, check_entry
-from counterpoint.memory.objects import HASH, Objects, encoded, stated
+from counterpoint.memory.objects import HASH, Objects, stated
 from counterpoint.memory.render import render
 from counterpoint.memory.versions import Move, Tree, Use, Version, tree_id
 
@@ -146,7 +146,7 @@ class MemoryStore:
                 tree[name] = earlier
                 continue
             check_entry(entry)
-            tree[name] = self.objects.put(encoded(entry))
+            tree[name] = self.objects.put(canonical(entry))
         version = Version(
             id=tree_id(tree), parents=[parent] if parent else [], dream_id=dream_id, actor=actor, at=at, note=note,
             counts=counts or Counts(active=sum(entry.active for entry in entries.values())),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -98,8 +99,13 @@ class Inbox:
 
 
 def _existing(folders: list[str]) -> dict[str, MemoryStore]:
-    stores = [project_store(Path(folder)) for folder in folders if Path(folder).is_dir()]
-    return {str(store.folder): store for store in stores if store.folder.is_dir()}
+    found: dict[str, MemoryStore] = {}
+    for folder in folders:
+        with contextlib.suppress(MemoryStoreError):  # a link that leads out of the project: no memory of its runs
+            store = project_store(Path(folder))
+            if store.folder.is_dir():
+                found[str(store.folder)] = store
+    return found
 
 
 def _facts(memory: MemoryStore) -> tuple[dict[str, Any], list[Proposal], dict[str, Entry]]:

@@ -17,6 +17,8 @@ from counterpoint.memory.places import project_root, project_store, user_store
 from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.utility import UNKNOWN, Utility, utilities
 
+MOST_FOLDERS = 100
+"""Folders of runs that are looked at for a memory, the newest first."""
 LINES = 4
 """Lines of a transcript that are shown on each side of a quote."""
 SHOWN = (
@@ -36,26 +38,30 @@ SHOWN = (
 
 async def overview(client: Client) -> dict[str, Any]:
     """The user's memory, and those of the projects that runs were in."""
-    folders = sorted({run.cwd for run in await client.runs() if run.cwd})
+    folders = await _folders(client)
     return {"memories": await asyncio.to_thread(_rows, client.state, folders)}
 
 
 async def note(client: Client, name: str) -> dict[str, Any]:
     """One note, with its evidence looked up now. Raises UnknownRunError where no memory has it."""
-    folders = sorted({run.cwd for run in await client.runs() if run.cwd})
+    folders = await _folders(client)
     found = await asyncio.to_thread(_find, client.state, folders, name)
     if found is None:
         raise UnknownRunError(f"No memory has the note {name[:40]!r}.")
-    memory, entry = found
+    memory, entry, known = found
     anchors = [*entry.evidence, *entry.counter_evidence]
     proofs = [await prove(client.reader, memory, anchor) for anchor in anchors]
     steps = await asyncio.to_thread(blame, memory, entry.id)
     return {
-        **_row(entry, utilities(memory.uses()).get(entry.id, UNKNOWN)),
+        **_row(entry, known),
         "evidence": [_proof(proof, proof.anchor in entry.counter_evidence) for proof in proofs],
         "history": [{"version": step.move.after, "kind": step.move.kind, "what": step.difference.what,
                      "by": step.move.dream_id or step.move.actor, "at": step.move.at} for step in steps],
     }  # fmt: skip
+
+
+async def _folders(client: Client) -> list[str]:
+    return list(dict.fromkeys(run.cwd for run in await client.runs() if run.cwd))[:MOST_FOLDERS]
 
 
 def _memories(state: Path, folders: list[str]) -> list[tuple[str, MemoryStore]]:
@@ -84,11 +90,11 @@ def _rows(state: Path, folders: list[str]) -> list[dict[str, Any]]:
     return rows
 
 
-def _find(state: Path, folders: list[str], name: str) -> tuple[MemoryStore, Entry] | None:
+def _find(state: Path, folders: list[str], name: str) -> tuple[MemoryStore, Entry, Utility] | None:
     for _, memory in _memories(state, folders):
         entry = memory.entries(memory.head()).get(name)
         if entry is not None:
-            return memory, entry
+            return memory, entry, utilities(memory.uses()).get(name, UNKNOWN)
     return None
 
 

@@ -130,9 +130,14 @@ def _with_what_was_found(tools: Sequence[Tool], send: Send) -> Send:
     if search is None:
         return send
 
+    found: set[str] = set()  # also when the search itself is no longer sent, since room was made
+
     async def with_found(request: Request, on_retry: OnRetry) -> Answer:
-        found = search.asked_for(request.messages)
-        return await send(msgspec.structs.replace(request, tools=[*request.tools, *found]), on_retry)
+        if not request.tools:  # a request about the conversation, not of it
+            return await send(request, on_retry)
+        found.update(spec.name for spec in search.asked_for(request.messages))
+        specs = [tool.spec for tool in search.shelf if tool.spec.name in found]
+        return await send(msgspec.structs.replace(request, tools=[*request.tools, *specs]), on_retry)
 
     return with_found
 
