@@ -118,6 +118,7 @@ async def dream(
 ) -> Report:
     """Dreams, or goes on with the dream that was cut off. Raises DreamIsLiveError, StoreError, MemoryStoreError."""
     dreams = Dreams(memory.folder)
+    await asyncio.to_thread(_make_sure, memory)
     async with dreaming(dreams.folder):
         looked = await asyncio.to_thread(watch.look_after, memory, dreams, folder, now())
         plan = await asyncio.to_thread(dreams.unfinished)
@@ -130,6 +131,13 @@ async def dream(
             await asyncio.to_thread(dreams.keep_plan, plan)
         work = _Dream(store, models, chosen, wish, memory, dreams, plan, tasks, on_event)
         return await work.run()
+
+
+def _make_sure(memory: MemoryStore) -> None:
+    """The memory's folder is there, stays out of the repository, and has no links that lead out of it."""
+    memory.keep_private()
+    with memory.locked():
+        pass
 
 
 async def run_bundled(

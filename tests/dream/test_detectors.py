@@ -52,6 +52,25 @@ async def test_a_command_that_failed_and_the_form_that_went_well_become_a_note_w
         assert "lab" in entry.evidence[0].quote or "error" in entry.evidence[0].quote
 
 
+async def test_the_same_change_with_other_arguments_is_one_lesson_with_more_support(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    model = ScriptedModel(reader(), skeptics())
+    for name in ("apple", "birch"):
+        wrong = (("Bash", f"lab build {name} --profile=y", FAILS), ("Bash", f"lab build {name} --profile=z", FAILS))
+        await place.lived(("Bash", f"lab build {name}", FAILS), *wrong, ("Bash", f"lab build {name} --profile=x", "ok"))
+    await place.dream(model)
+    (note,) = place.notes()
+    assert "run `lab build apple --profile=x`, with other arguments as well." in note.text
+    assert (note.key, note.support_sessions) == ("lab-build::form-profile", 2)
+    await place.lived(("Bash", "lab build cedar", FAILS), ("Bash", "lab build cedar --profile=x", "ok"))
+    await place.dream(model)
+    assert [(each.id, each.support_sessions) for each in place.notes()] == [(note.id, 3)]
+    await place.lived(("Bash", "lab build daisy", FAILS), ("Bash", "lab build daisy --profile=w", "ok"))
+    report = await place.dream(model)
+    assert (report.counts.superseded, len(report.conflicts), len(place.notes())) == (1, 1, 1)
+    assert "--profile=w" in place.notes()[0].text
+
+
 async def test_the_other_detectors_see_files_commands_kinds_prompts_and_corrections(tmp_path: Path) -> None:
     place = Place(tmp_path)
     runs: list[str] = []

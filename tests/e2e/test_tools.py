@@ -579,6 +579,34 @@ def test_a_skill_is_listed_and_its_body_comes_when_it_is_asked_for(scripted: Scr
     assert "did you mean 'brewing'" in results
 
 
+def test_what_goes_with_a_users_skill_can_be_read_and_not_written_and_no_link_of_a_project_leads_out(
+    scripted: Scripted, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    cpt, elsewhere = scripted.cpt, tmp_path_factory.mktemp("elsewhere")
+    for folder in (elsewhere / "tasting", elsewhere / "secret"):
+        folder.mkdir()
+        (folder / "SKILL.md").write_text(f"---\nname: {folder.name}\ndescription: How to.\n---\nSee notes.txt.\n")
+        (folder / "notes.txt").write_text(f"of {folder.name}\n")
+    (cpt.folder / "project/.claude/skills").mkdir(parents=True)
+    (cpt.folder / "project/.claude/skills/secret").symlink_to(elsewhere / "secret")
+    (cpt.folder / "home/.claude/skills").mkdir(parents=True)
+    (cpt.folder / "home/.claude/skills/tasting").symlink_to(elsewhere / "tasting")
+    notes = str(cpt.folder / "home/.claude/skills/tasting/notes.txt")
+    calls = [
+        ("Skill", {"skill": "tasting"}), ("Read", {"file_path": notes}),
+        ("Write", {"file_path": notes, "content": "x"}),
+        ("Skill", {"skill": "secret"}), ("Read", {"file_path": str(elsewhere / "secret/notes.txt")}),
+    ]  # fmt: skip
+    ended = scripted.agent(calls, "--cwd", str(cpt.folder / "project"), "--allow", "Edit")
+    assert any("behind a link" in line for line in ended.json["log"])
+    results = json.dumps(cpt("show", "@last", "a1", "--json").json["transcript"])
+    assert notes in results
+    assert "of tasting" in results
+    assert (elsewhere / "tasting/notes.txt").read_text() == "of tasting\n"
+    assert "There is no skill 'secret'" in results
+    assert "of secret" not in results
+
+
 BARISTA = """---
 name: barista
 description: Use this agent when: coffee is wanted

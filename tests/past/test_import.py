@@ -51,7 +51,7 @@ def test_a_run_is_shown_with_its_agents_results_transcripts_and_unknown_costs(tm
     }  # fmt: skip
     assert run["duration_s"] == 60.0
     assert [phase["title"] for phase in run["phases"]] == ["Scan", "Judge"]
-    assert run["log"] == ["3 suites", "1 agents left no transcript: what they used is unknown."]
+    assert run["log"] == ["3 suites", "No transcript is there of 1 of 3 agents: what they used is unknown."]
     assert [(a["label"], a["outcome"], a["model"]) for a in run["agent_list"]] == [
         ("scan:ag1", "ok", "anthropic:claude-sonnet-5"),
         ("scan:ag2", "ok", "anthropic:claude-sonnet-5"),
@@ -128,8 +128,20 @@ def test_a_last_line_that_was_cut_off_is_left_out_and_any_other_is_an_error_with
     assert imported(session, tmp_path / "one")[0]["agents"] == 3
     transcript.write_text(whole.replace('"type": "user"', '"type": ["user"]', 1))
     assert refused(session, tmp_path / "two").startswith(f"{transcript.resolve()}:2: ")
+    transcript.write_text(whole.replace("I look.", "I look \\\\ud83d\\ud83d\\ude00 \\ud83d"))
+    imported(session, tmp_path / "halves")
+    said = shown("show", left.RUN, "a1", state=tmp_path / "halves")["transcript"][1]["text"]
+    assert said == "I look \\ud83d\U0001f600 \ufffd"
     transcript.write_text("[" * 100_000 + "\n")
     assert f"{transcript.resolve()}:1: " in refused(session, tmp_path / "three")
+
+
+def test_values_that_are_nested_beyond_measure_are_refused(tmp_path: Path):
+    session = left.session(tmp_path / "session")
+    journal = session / "subagents" / "workflows" / left.RUN / "journal.jsonl"
+    for depth in (700, 100_000):
+        journal.write_text('{"type":"result","agentId":"ag1","result":' + "[" * depth + "]" * depth + "}\n")
+        assert "nested too deeply" in refused(session, tmp_path / str(depth))
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,14 @@ class Workshop:
         cell = Cell(cwd, network=network, hidden=self.hidden, more_writable=git if guard.policy.names_git else ())
         environment = jail.environment(self.environ, tuple(env))
         async with shells.opened(kind, environment, jailed=sandbox != "off") as opened:
-            yield ToolContext(cwd, agent, guard=guard, cell=cell, shells=opened, blind=blind)
+            yield ToolContext(
+                cwd, agent, more_roots=self._skill_folders, guard=guard, cell=cell, shells=opened, blind=blind
+            )
+
+    @property
+    def _skill_folders(self) -> tuple[Path, ...]:
+        """What goes with skills can be read wherever it lies."""
+        return tuple(skill.folder for skill in self.skills.values())
 
 
 def _wants(name: str, task: AgentTask) -> bool:

@@ -79,7 +79,9 @@ def install(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     made = msgspec.structs.replace(made, files=[str(path) for path in paths])
-    Dreams(project_store(folder).folder).keep_schedule(made)
+    memory = project_store(folder)
+    memory.keep_private()
+    Dreams(memory.folder).keep_schedule(made)
     if not only_write:
         _start(made, output)
     _tell(made, output)

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from counterpoint.cli.options import Output, asynchronous, common, session
-from counterpoint.errors import UsageError
-from counterpoint.past.claude import find_runs
+from counterpoint.errors import ImportRefusedError, UsageError
+from counterpoint.past.claude import PastRun, find_runs
 from counterpoint.past.claude_settings import NAMES, read_settings
 from counterpoint.past.record import Journaled, of_conversation, of_run
 from counterpoint.past.transcript import read_transcript
@@ -41,13 +41,14 @@ async def imports(path: Path, file: Path | None, output: Output, state: Path | N
     redaction = Redaction(os.environ)
     made = await asyncio.to_thread(_read, path, redaction)
     async with session(state) as here:
-        rows = [await _kept(here.store, journaled) for journaled in made]
+        known = {row.run_id for row in await here.store.runs()}
+        rows = [await _kept(here.store, journaled, known) for journaled in made]
     if output.json:
         output.document({"imported": [row for row in rows if row["new"]], "known": [r for r in rows if not r["new"]]})
     else:
         for row in rows:
-            known = "" if row["new"] else "  (is here already)"
-            click.echo(f"{row['run_id']}  {row['name']}  {row['agents']} agents{known}")
+            already = "" if row["new"] else "  (is here already)"
+            click.echo(f"{row['run_id']}  {row['name']}  {row['agents']} agents{already}")
         output.say("Look at them with counterpoint show RUN or counterpoint top; dream reads them too.")
     return 0
 
@@ -59,12 +60,19 @@ def _read(path: Path, redaction: Redaction) -> list[Journaled]:
             raise UsageError(f"{path} holds no conversation of Claude Code.")
         return [of_conversation(spoken, str(path), redaction)]
     folder = path.parent if path.name == "journal.jsonl" else path
-    return [of_run(run, redaction) for run in find_runs(folder.resolve())]
+    return [_made(run, redaction) for run in find_runs(folder.resolve())]
 
 
-async def _kept(store: Store, journaled: Journaled) -> dict[str, Any]:
+def _made(run: PastRun, redaction: Redaction) -> Journaled:
+    try:
+        return of_run(run, redaction)
+    except RecursionError:
+        raise ImportRefusedError(run.origin, 0, "a value in it is nested too deeply") from None
+
+
+async def _kept(store: Store, journaled: Journaled, known: set[str]) -> dict[str, Any]:
     created = journaled.created
-    new = created.run_id not in {row.run_id for row in await store.runs()}
+    new = created.run_id not in known
     if new:
         await store.create_imported(journaled.events, journaled.large, journaled.turns)
     agents = sum(type(recorded.event).__name__ == "AgentQueued" for recorded in journaled.events)

@@ -24,6 +24,7 @@ SAYING = frozenset(
      "called", "set")
 )  # fmt: skip
 """Words in which two sayings of one thing differ."""
+_SETTING = re.compile(r"([\w-]{1,60})=([\w./-]{1,100})")
 _TOKEN = re.compile(r"[^\W_]+(?:[-'._/=:][^\W_]+)*")
 
 Relation = Literal["same", "conflict", "apart"]
@@ -105,7 +106,11 @@ def _against(one: Facets, other: Facets) -> str:
 
 
 def _other_value(one: str, other: str) -> str:
-    """Whether the texts are the same but for one name or value, which is another."""
+    """Whether the texts are the same but for one name or value, which is another; or set one name to two values."""
+    ours, others = _settings(one), _settings(other)
+    apart = [name for name in ours.keys() & others.keys() if not ours[name] & others[name]]
+    if apart:
+        return f"they give {min(apart)} different values"
     mine, theirs = _tokens(one), _tokens(other)
     changes = [op for op in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes() if op[0] != "equal"]
     if len(changes) != 1 or changes[0][0] != "replace":
@@ -119,6 +124,15 @@ def _other_value(one: str, other: str) -> str:
 def _tokens(text: str) -> tuple[str, ...]:
     """The words that carry meaning, in their order; compounds whole."""
     return tuple(token for token in _TOKEN.findall(text.casefold()) if words(token))
+
+
+@lru_cache(maxsize=8192)
+def _settings(text: str) -> dict[str, frozenset[str]]:
+    """What the text sets, as in ``--profile=x``: each name with its values."""
+    found: dict[str, set[str]] = {}
+    for name, value in _SETTING.findall(text.casefold()):
+        found.setdefault(name, set()).add(value)
+    return {name: frozenset(values) for name, values in found.items()}
 
 
 @lru_cache(maxsize=8192)

@@ -89,12 +89,12 @@ async def _select(store: Store, marks: Mapping[str, Mark], wish: Wish, folder: P
         if wanted and row.run_id not in wanted:
             continue
         try:
-            view = RunView.of(await store.reader(row.run_id).read())
-            reason = select.ineligible(_candidate(view), known, now=now, since=wish.since, folder=below)
+            events = await store.reader(row.run_id).read()
+            reason = select.ineligible(_candidate(RunView.of(events)), known, now=now, since=wish.since, folder=below)
             if reason:
                 left_out[row.run_id] = reason
             else:
-                sessions.append(await read_session(store, row.run_id))
+                sessions.append(await read_session(store, row.run_id, events))
         except StoreError as error:
             left_out[row.run_id] = f"it cannot be read: {error.message}"
     selection = select.sample(sessions, known, most_chars=MOST_CHARS)

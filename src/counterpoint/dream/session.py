@@ -125,10 +125,10 @@ class _Reading:
     corrections: list[int] = field(default_factory=list[int])
 
 
-async def read_session(store: Store, run_id: str) -> Session:
-    """Reads a run with its transcripts. Raises StoreError for what cannot be read."""
+async def read_session(store: Store, run_id: str, events: list[Recorded] | None = None) -> Session:
+    """Reads a run with its transcripts; `events` are those of its journal. Raises StoreError."""
     reader = store.reader(run_id)
-    events = await reader.read()
+    events = await reader.read() if events is None else events
     view = RunView.of(events)
     reading = _Reading()
     for recorded in events:

@@ -152,14 +152,14 @@ class MemoryStore:
             counts=counts or Counts(active=sum(entry.active for entry in entries.values())),
         )  # fmt: skip
         path = self._version_path(version.id)
-        self._keep_private()
+        self.keep_private()
         if not path.exists():
             files.write(path, canonical(_Kept(version, tree)))
         return self.version(version.id)
 
-    def _keep_private(self) -> None:
+    def keep_private(self) -> None:
         """A new memory stays out of its project's repository, and out of agents' worktrees: until a person takes this
-        file away, to share it."""
+        file away, to share it. Blocking."""
         if not (self.folder / "versions").exists():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             files.write(self.folder / ".gitignore", b"*\n")

@@ -85,9 +85,8 @@ def of_run(run: PastRun, redaction: Redaction) -> Journaled:
         made.add(begin, LogWritten(made.text(line if isinstance(line, str) else str(line))))
     missing = sum(agent.spoken is None for agent in agents)
     if missing:
-        made.add(
-            begin, LogWritten(f"{missing} agents left no transcript: what they used is unknown.", "warning", "runtime")
-        )
+        text = f"No transcript is there of {missing} of {len(agents)} agents: what they used is unknown."
+        made.add(begin, LogWritten(text, "warning", "runtime"))
     end = max([made.end, begin + (summary.duration_ms or 0) / 1000 if summary is not None else 0.0])
     made.add(end, _ended(run, agents, made))
     return made.journaled(created)

@@ -87,6 +87,7 @@ class ToolContext:
     root: Path
     agent: str = ""
     more_roots: tuple[Path, ...] = ()
+    """Further folders, to be read only."""
     limits: ToolLimits = field(default_factory=ToolLimits)
     guard: Guard = field(default_factory=Guard)
     seen: dict[Path, Stamp] = field(default_factory=dict[Path, Stamp])

@@ -92,6 +92,7 @@ _ROW = {
         "attempt": {"type": "integer"}, "model": {"type": "string"}, "seconds": {"type": "number"},
         "turns": {"type": "integer"}, "usage": {"type": "object"}, "fault": {"type": ["object", "null"]},
         "line": {"type": ["integer", "null"]}, "workflow": {"type": ["string", "null"]}, "doing": {"type": "string"},
+        "compactions": {"type": "integer", "description": "How often its conversation was shortened; absent: never."},
     },
 }  # fmt: skip
 
