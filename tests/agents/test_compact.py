@@ -25,7 +25,8 @@ from counterpoint.agents.compact import (
     window_in,
 )
 from counterpoint.agents.loop import resume_point
-from counterpoint.errors import ProviderError
+from counterpoint.ceilings import read_windows
+from counterpoint.errors import ProviderError, SettingsError
 from counterpoint.events import Outcome, Usage
 from counterpoint.models.messages import (
     Answer,
@@ -167,8 +168,19 @@ def test_a_window_that_a_provider_names_is_read_from_its_words():
     assert window_in("the request exceeds the available context size (4096 tokens), try increasing it") == 4096
     assert window_in("The input token count (9) exceeds the maximum number of tokens allowed (1048576).") == 1_048_576
     assert window_in("input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000, decrease") == 200_000
+    assert window_in("Prompt contains 40000 tokens, too large for model with 32768 maximum context length") == 32_768
+    assert window_in("This model's maximum prompt length is 131072 but the request contains 537812 tokens.") == 131_072
     assert window_in("Too long.") is None
     assert window_in("maximum context length is 0") is None
+
+
+def test_windows_are_set_by_model_or_for_all():
+    assert read_windows(["ollama:gpt-oss:20b=32k", "1M", "anthropic:m = 200000"]) == {
+        "ollama:gpt-oss:20b": 32_000, "": 1_000_000, "anthropic:m": 200_000,
+    }  # fmt: skip
+    for wrong in ("much", "ollama:x=", "ollama:x=0", "-5", "1e9"):
+        with pytest.raises(SettingsError, match="no number of tokens"):
+            read_windows([wrong])
 
 
 # --- an agent whose conversation grows -------------------------------------------------------------------------------

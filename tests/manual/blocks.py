@@ -7,13 +7,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import re
 import shlex
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from click.testing import CliRunner
 
@@ -79,6 +82,12 @@ def _shell(line: str) -> tuple[str, int]:
 
 
 def _python(text: str) -> str:
+    """Runs it, and the tests that stand in it."""
+    names: dict[str, Any] = {"__name__": "page"}
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        exec(compile(text, "page", "exec"), {"__name__": "page"})
+        exec(compile(text, "page", "exec"), names)
+        for name, test in names.items():
+            if name.startswith("test_"):
+                with tempfile.TemporaryDirectory() as folder:
+                    asyncio.run(test(Path(folder)))
     return said.getvalue()

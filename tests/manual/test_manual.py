@@ -18,7 +18,7 @@ from counterpoint.cli.main import COMMANDS, HIDDEN
 from counterpoint.settings import Settings
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [page for page in sorted(ROOT.glob("docs/*.md")) if blocks(page)]
+PAGES = [page for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))) if blocks(page)]
 
 
 def reference(name: str) -> str:
@@ -38,7 +38,7 @@ def test_what_says_that_it_runs_runs(page: Path, tmp_path: Path, monkeypatch: py
 
 
 def test_the_tutorial_and_the_guides_to_the_doors_are_among_them():
-    assert {page.stem for page in PAGES} >= {"tutorial", "python"}
+    assert {page.stem for page in PAGES} >= {"README", "import", "python", "testing", "tutorial"}
 
 
 def test_the_manual_builds_without_a_warning(tmp_path: Path):

@@ -186,6 +186,8 @@ def test_the_share_of_the_prompt_goes_to_what_fits_and_the_same_task_gets_the_sa
     by_worth = Recall([Source("project", "p", "v", by_id(*general))], tokens=200, known=useful)
     assert by_worth.notes("Nothing in common").ids[0] == general[7].id
     assert not Recall([], tokens=500).notes("anything").text
+    few = Recall([Source("project", "p", "v", by_id(note(trigger="installing packages")))], tokens=1500)
+    assert few.notes("Add zod.").ids == (note().id,)
     over = Recall([Source("project", "p", "v", by_id(note(valid_to=50.0)))], tokens=500, at=50.0)
     assert not over.notes("Use pnpm, not npm.").ids
 

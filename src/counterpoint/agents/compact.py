@@ -41,8 +41,8 @@ LEAST_NOTES_TOKENS = 512
 _CUTS = (6000, 1500, 300)
 """Characters of one part of what notes are made of, tried in turn until all of it fits."""
 _STATED = re.compile(
-    r"> ([\d,]+)(?: maximum|, decrease)|maximum context length (?:is|of) ([\d,]+)|context size \(([\d,]+)"
-    r"|number of tokens allowed \(([\d,]+)",
+    r"> ([\d,]+)(?: maximum|, decrease)|maximum (?:context|prompt) length (?:is|of) ([\d,]+)|context size \(([\d,]+)"
+    r"|number of tokens allowed \(([\d,]+)|([\d,]+) maximum context",
     re.IGNORECASE,
 )
 MOST_STATED = 100_000_000

@@ -32,8 +32,8 @@ Ask = Callable[[Request], Awaitable[Answer]]
 
 
 class Room:
-    """What is left of the context. The window is the task's, or what the provider names; else it is unknown, and only
-    a refusal tells that a conversation is too long."""
+    """What is left of the context. The window is the task's; else only a refusal tells that a conversation is too long,
+    and from then on the window is what that states, or what was too much for it."""
 
     def __init__(
         self, task: AgentTask, conversation: Conversation, system: str, tools: list[ToolSpec], ask: Ask
@@ -54,10 +54,10 @@ class Room:
         """Shortens the conversation that the provider refuses for its length. Raises ProviderError where it cannot."""
         rows = self._conversation.rows
         before = tokens(rows, self._fixed)
-        self._window = window_in(refusal.message) or 0
-        half = before // 2
-        # Unknown still: what it has taken before it will take again; where that is too little, half of what it refused.
-        rooms = [int(self._window * ROOM)] if self._window else [min(accepted(rows) or half, half), half]
+        stated, half = window_in(refusal.message), before // 2
+        self._window = stated or before
+        # Not stated: what it has taken before it will take again; where that is too little, half of what it refused.
+        rooms = [int(stated * ROOM)] if stated else [min(accepted(rows) or half, half), half]
         for room in rooms:
             if await self._shorten(room, Compacted(before=before, cause="provider")):
                 return

@@ -27,7 +27,8 @@ QUERY_CHARS = 4000
 RELEVANT = 0.2
 """Part of the best score below which a note has nothing to do with the task."""
 UNASKED = 1 / 3
-"""Part of the share that notes which always apply may take, where the task shares no word with them."""
+"""Part of the share that notes may take with which the task shares no word: those that always apply; all notes, where
+they are so few that they fit. Words are a poor judge: "add zod" has none of "when installing packages"."""
 SHORTEST_LINE = 40
 """Characters of a note on its line, at least."""
 RESULTS = 10
@@ -73,7 +74,7 @@ class _Audience:
     names: set[str]
     pinned: list[str]
     always: list[str]
-    """Those that apply whatever the task, in the order of their worth."""
+    """Those that are told whatever the task, in the order of their worth: all, where there are few."""
 
 
 class Recall:
@@ -133,7 +134,8 @@ class Recall:
         found = self._audiences.get((kind, wants))
         if found is None:
             names = {name for name, entry in self.entries.items() if self._applies(entry, kind, wants)}
-            always = [name for name in names if not self.entries[name].trigger and not self.entries[name].pinned]
+            small = sum(len(self._lines[name]) + 1 for name in names) <= (self._room - len(PREFACE)) * UNASKED
+            always = [name for name in names if small or not self.entries[name].trigger]
             always.sort(key=lambda name: (not self.entries[name].user_stated, -self._utility(name), name))
             pinned = sorted(name for name in names if self.entries[name].pinned)
             found = self._audiences[kind, wants] = _Audience(names, pinned, always)

@@ -29,9 +29,9 @@ const AGENT_TABS = [['live', 'Transcript'], ['prompt', 'Prompt'], ['result', 'Re
 
 export class AgentPane {
   // `load(id)` gives an agent's document; `act(verb, agent)` asks something of the run.
-  constructor(node, { load, act, close, choose, proof = null }) {
+  constructor(node, { load, act, close, choose, proof = null, memory = false }) {
     // `proof` is a place in the transcript to go to: the number of a message, and what stands there.
-    Object.assign(this, { node, load, act, close, choose, proof, tab: 'live', detail: null, id: null, loadedAt: '' })
+    Object.assign(this, { node, load, act, close, choose, proof, memory, tab: 'live', detail: null, id: null, loadedAt: '' })
     this.head = new Part(h('.agent-head'), (agent, state, now, live) => this.buildHead(agent, state, now, live))
     this.tabs = h('.tabs.small', { role: 'tablist' }, AGENT_TABS.map(([name, title]) => h('button', { type: 'button', role: 'tab', 'data-tab': name, onclick: () => this.setTab(name) }, title)))
     this.body = new Part(h('.agent-body', { role: 'tabpanel' }), (agent) => this.buildBody(agent))
@@ -107,7 +107,7 @@ export class AgentPane {
     switch (this.tab) {
       case 'prompt':
         return [h('h3', null, 'Exactly as the script gave it'), longText(String(detail.prompt ?? '')), Object.keys(detail.options ?? {}).length ? [h('h3', null, 'Options'), jsonText(detail.options)] : null,
-          (detail.notes ?? []).length ? [h('h3', null, 'Told of earlier sessions'), h('ul.plain', null, detail.notes.map((id) => h('li', null, h('a', { href: `#/memory?note=${id}` }, h('code', null, id)), detail.cited.includes(id) ? ' named by it' : detail.contradicted.includes(id) ? ' called wrong by it' : '')))] : null]
+          (detail.notes ?? []).length ? [h('h3', null, 'Told of earlier sessions'), h('ul.plain', null, detail.notes.map((id) => h('li', null, this.memory ? h('a', { href: `#/memory?note=${id}` }, h('code', null, id)) : h('code', null, id), detail.cited.includes(id) ? ' named by it' : detail.contradicted.includes(id) ? ' called wrong by it' : '')))] : null]
       case 'result':
         return [agent.outcome ? h('h3', null, 'What the script received') : h('p.calm', null, 'No result yet.'), agent.outcome ? jsonText(detail.value) : null,
           detail.raw !== null && detail.raw !== undefined ? [h('h3', null, 'What the agent said'), jsonText(detail.raw)] : null]
