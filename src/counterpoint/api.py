@@ -29,6 +29,7 @@ from counterpoint.script import Script
 from counterpoint.script.find import find
 from counterpoint.script.parse import parse
 from counterpoint.settings import Settings
+from counterpoint.store.opening import store_at
 from counterpoint.store.runs import Store
 from counterpoint.tools.own import FunctionTool, own_tools
 from counterpoint.version import VERSION
@@ -123,6 +124,7 @@ async def resume(
     model: Model | None = None,
     models: Mapping[str, Model] | None = None,
     tools: Tools = (),
+    database: str | None = None,
 ) -> Result:
     """Goes on with a run: recorded results are reused, everything else runs. `run_id` may be a prefix, or ``@last``.
 
@@ -130,11 +132,12 @@ async def resume(
     """
     own = own_tools(tools)
     further = {**(models or {}), **({model.spec: model} if model is not None else {})}
-    async with _open(None, (), None, state, None, {}) as here:
+    kept = {"database": database}
+    async with _open(None, (), None, state, None, kept) as here:
         run_id = await here.client.find(run_id)
         view = await here.client.view(run_id)
         edited = await here.script(script) if script is not None else None
-        options = {"base_url": view.base_url} if view.base_url else {}
+        options = kept | ({"base_url": view.base_url} if view.base_url else {})
         allowed: list[str] = view.bounds.get("allow", [])
         new = [name for name in own if name not in allowed]
         orders = daemon.Orders(script=edited, reuse=reuse, tools=own, bounds={"allow": [*allowed, *new]} if new else {})
@@ -159,16 +162,18 @@ async def submit(
         return run_id
 
 
-async def watch(run_id: str, *, after: int = 0, state: str | Path | None = None) -> AsyncIterator[Recorded]:
+async def watch(
+    run_id: str, *, after: int = 0, state: str | Path | None = None, database: str | None = None
+) -> AsyncIterator[Recorded]:
     """The events of a run behind number `after`, as they come, to the end of the attempt. Any process may watch."""
-    async with _open(None, (), None, state, None, {}) as here:
+    async with _open(None, (), None, state, None, {"database": database}) as here:
         async for recorded in here.client.watch(await here.client.find(run_id), after):
             yield recorded
 
 
-async def result(run_id: str, *, state: str | Path | None = None) -> Result:
+async def result(run_id: str, *, state: str | Path | None = None, database: str | None = None) -> Result:
     """What is known of a run now."""
-    async with _open(None, (), None, state, None, {}) as here:
+    async with _open(None, (), None, state, None, {"database": database}) as here:
         return await here.result(await here.client.find(run_id))
 
 
@@ -244,5 +249,5 @@ async def _open(
         "state": Path(state) if state is not None else None,
     }
     chosen = settings.load(cwd=folder, flags=flags)
-    async with Store(chosen.state) as store, Models(chosen, own=own) as registry:
+    async with store_at(chosen.state, chosen.database) as store, Models(chosen, own=own) as registry:
         yield _Session(chosen, store, Client(store), registry, folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,9 @@ import msgspec
 from counterpoint.agents.desk import Workshop
 from counterpoint.agents.instructions import load_instructions
 from counterpoint.agents.skills import load_skills
-from counterpoint.agents.types import load_types
+from counterpoint.agents.types import checked, load_types
+from counterpoint.client import refuse_imported
+from counterpoint.dream.watch import guard
 from counterpoint.errors import (
     CounterpointError,
     HookError,
@@ -52,10 +55,12 @@ from counterpoint.tools.mcp_servers import Server, load_servers
 from counterpoint.tools.own import FunctionTool
 from counterpoint.tools.policy import Access, Policy
 from counterpoint.tools.websearch import service_of
+from counterpoint.tracing.live import traced
 from counterpoint.view import RunView
 from counterpoint.workers.local import LocalExecutor
 
 Listener = Callable[[list[Recorded]], None]
+AWAY = "The database of the runs was out of reach for {:.1f} s; nothing was lost, and the run goes on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +124,7 @@ async def rehearse_run(store: Store, run_id: str, models: Models, orders: Orders
     reader = store.reader(run_id)
     history = await reader.read()
     view = RunView.of(history)
+    refuse_imported(view.run_id, view.imported)
     types, _ = load_types(Path(view.cwd))
     script = orders.script or await recorded_script(reader.value, view)
     plan = Plan(script=script, edited=orders.script is not None, reuse=orders.reuse, forget=orders.forget,
@@ -130,10 +136,12 @@ async def _attempt(
     store: Store, journal: Journal, epoch: int, models: Models, orders: Orders, engine: ScriptProcess
 ) -> RunEnded:
     view = RunView.of(journal.history)
+    refuse_imported(view.run_id, view.imported)
     for listener in orders.listeners:
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
     workshop, servers, more = await asyncio.to_thread(_furnish, store, view, {**view.bounds, **orders.bounds})
+    types = {name: checked(kind, workshop.skills, servers) for name, kind in types.items()}
     left = await differing(view) if (view.attempt or view.parent) and orders.reuse != "none" else []
     workshop.own = orders.tools
     plan = Plan(
@@ -164,14 +172,24 @@ async def _attempt(
     if orders.started is not None:
         orders.started(run)
     models.watch(run)
+
+    def warn(text: str) -> None:
+        if not run.view.ended:
+            run.attempt.log(text, "warning")
+
+    journal.add_watcher(lambda seconds: warn(AWAY.format(seconds)))
+
     day = Day(store, run.budget, view.run_id, view.last_seq)
     await day.look()
     async with (
-        mcp.opened(servers, lambda text: run.attempt.log(text, "warning"), Path(view.cwd)) as workshop.hub,
-        _beside(Control(run, store.requests, view.run_id).serve()),
+        traced(run.attempt.bounds["trace"], journal.history, journal.read_value, warn) as followers,
+        mcp.opened(servers, warn, Path(view.cwd)) as workshop.hub,
+        _beside(Control(run, store, view.run_id).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
     ):
+        for follower in followers:
+            journal.add_listener(follower)
         ended = await run.execute()
     if workshop.recall and ended.status not in (RunStatus.PAUSED, RunStatus.WAITING):
         await asyncio.to_thread(_record_uses, workshop.recall, run.view)
@@ -203,7 +221,12 @@ def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Works
     )
     if bounds.get("memory") and not (view.attempt and not view.memory):
         workshop.recall, forgotten = open_recall(
-            cwd, store.folder, workflow=view.name, tokens=bounds["memory_tokens"], pinned=_pinned(view)
+            cwd,
+            store.folder,
+            workflow=view.name,
+            tokens=bounds["memory_tokens"],
+            at=view.created_at,
+            pinned=_pinned(view),
         )
         wrong += forgotten
     servers, complaints = load_servers(cwd, os.environ)
@@ -223,11 +246,16 @@ def _pinned(view: RunView) -> dict[str, str] | None:
 
 
 def _record_uses(recall: Recall, view: RunView) -> None:
-    """Takes down how the notes fared. It is a fold of the journal, which can be made again where this fails."""
+    """Takes down how the notes fared, and has a version taken back after which runs go worse.
+
+    It is a fold of the journal, which can be made again where this fails.
+    """
     for source in recall.sources:
         if source.entries and not view.simulated:
             with contextlib.suppress(MemoryStoreError):
-                MemoryStore(Path(source.path)).add_use(use_of(view, source.version, source.entries.keys()))
+                store = MemoryStore(Path(source.path))
+                store.add_use(use_of(view, source.version, source.entries.keys()))
+                guard(store, time.time())
 
 
 async def recorded_script(read_value: ReadValue, view: RunView) -> Script:

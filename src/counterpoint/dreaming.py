@@ -32,9 +32,9 @@ from counterpoint.dream.prepare import Wish, cleaner_of, plan_of, prepare
 from counterpoint.dream.propose import propose
 from counterpoint.dream.record import Answer, BlockedRow, ConflictRow, Dreams, Plan, Report, Status
 from counterpoint.dream.session import Session, read_session
-from counterpoint.dream.showing import claim, vote, words_of
+from counterpoint.dream.showing import claim, shown_to_readers, vote, words_of
 from counterpoint.dream.verify import Ground, Vote
-from counterpoint.errors import MemoryConflictError
+from counterpoint.errors import DreamFailedError, MemoryConflictError
 from counterpoint.events import NO_USAGE, Recorded, RunStatus, Usage
 from counterpoint.memory.applying import Applied
 from counterpoint.memory.changes import Counts, Proposal
@@ -46,6 +46,7 @@ from counterpoint.models.messages import Model
 from counterpoint.models.registry import Models
 from counterpoint.script.find import BUNDLED, load
 from counterpoint.settings import Settings
+from counterpoint.store.opening import store_at
 from counterpoint.store.runs import Store
 from counterpoint.version import VERSION
 from counterpoint.view import RunView
@@ -58,8 +59,8 @@ EXIT_CODES: dict[Status, int] = {
     "published": 0, "nothing": 0, "waiting": 3, "budget": 5, "paused": 6, "rejected": 7, "failed": 1, "conflict": 1,
 }  # fmt: skip
 ITS_OWN: dict[str, Any] = {
-    "allow": (), "ask": (), "network": False, "trust_project": False, "instructions": (), "budgets": (),
-    "budget_tokens": None, "budget_usd": None, "budget_reserve": 0.0, "strict": False, "portable": False,
+    "allow": (), "ask": (), "network": False, "trust_project": False, "instructions": (), "memory": False,
+    "budgets": (), "budget_tokens": None, "budget_usd": None, "budget_reserve": 0.0, "strict": False, "portable": False,
 }  # fmt: skip
 """Settings of the runs that a dream makes: its agents have no tools, and are told nothing but their prompt."""
 
@@ -98,7 +99,7 @@ async def dream_of(
         own[model.spec] = model
         model = model.spec
     chosen = settings.load(cwd=folder, flags={**options, "model": model, "state": state})
-    async with Store(chosen.state) as store, Models(chosen, own=own) as registry:
+    async with store_at(chosen.state, chosen.database) as store, Models(chosen, own=own) as registry:
         place = memory or project_store(folder)
         return await dream(store, registry, chosen, wish or Wish(), folder=folder, memory=place, tasks=tasks, now=now)
 
@@ -117,6 +118,7 @@ async def dream(
 ) -> Report:
     """Dreams, or goes on with the dream that was cut off. Raises DreamIsLiveError, StoreError, MemoryStoreError."""
     dreams = Dreams(memory.folder)
+    await asyncio.to_thread(_make_sure, memory)
     async with dreaming(dreams.folder):
         looked = await asyncio.to_thread(watch.look_after, memory, dreams, folder, now())
         plan = await asyncio.to_thread(dreams.unfinished)
@@ -129,6 +131,39 @@ async def dream(
             await asyncio.to_thread(dreams.keep_plan, plan)
         work = _Dream(store, models, chosen, wish, memory, dreams, plan, tasks, on_event)
         return await work.run()
+
+
+def _make_sure(memory: MemoryStore) -> None:
+    """The memory's folder is there, stays out of the repository, and has no links that lead out of it."""
+    memory.keep_private()
+    with memory.locked():
+        pass
+
+
+async def run_bundled(
+    store: Store, models: Models, chosen: Settings, name: str, args: dict[str, Any], *, folder: Path
+) -> dict[str, Any]:
+    """What a workflow of ours returns, whose agents are told nothing but their prompts. Raises DreamFailedError."""
+    run_id = await _submit(store, models, chosen, name, args, folder, {})
+    ended = await daemon.execute(store, run_id, models)
+    if ended.status not in (RunStatus.COMPLETED, RunStatus.PARTIAL):
+        raise DreamFailedError(
+            f"The run {run_id} of {name} ended as {ended.status.value}: "
+            f"{ended.error.message if ended.error else ended.message}",
+            hint=f"Look at it with: counterpoint show {run_id}",
+        )
+    client = Client(store)
+    return await client.value(run_id, (await client.view(run_id)).result)
+
+
+async def _submit(
+    store: Store, models: Models, chosen: Settings, name: str, args: dict[str, Any], folder: Path,
+    bounds: dict[str, Any],
+) -> str:  # fmt: skip
+    script = await asyncio.to_thread(load, BUNDLED / f"{name}.js")
+    own = dataclasses.replace(chosen, **{**ITS_OWN, **bounds})
+    encoded = msgspec.json.encode(args)
+    return await Client(store).submit(script, settings=own, models=models, cwd=folder, args=encoded, version=VERSION)
 
 
 async def price(
@@ -229,11 +264,10 @@ class _Dream:
     # S3 and S6: the agents
 
     async def _read(self) -> dict[str, Answer]:
-        active = [{"id": entry.id, "text": entry.text} for entry in self._entries.values() if entry.active]
         plan = self._plan
         if not plan.chunks:
             return {}
-        args = {"stage": "read", "chunks": [{"id": c.id, "text": c.text} for c in plan.chunks], "notes": active[:300],
+        args = {"stage": "read", "chunks": shown_to_readers(plan.chunks, self._entries),
                 "instructions": plan.instructions}  # fmt: skip
         value = await self._stage("read", args)
         return {answer.id: answer for answer in msgspec.convert(value["answers"], list[Answer])}
@@ -257,7 +291,7 @@ class _Dream:
         run_id = self._runs.get(name)
         bounds = self._bounds()
         if run_id is None:
-            run_id = await self._submit(args, bounds)
+            run_id = await _submit(self._store, self._models, self._settings, "dream", args, self._folder, bounds)
             self._runs = {**self._runs, name: run_id}
             await asyncio.to_thread(self._dreams.keep_runs, self._plan.id, self._runs)
         view = await self._client.view(run_id)
@@ -270,14 +304,6 @@ class _Dream:
         self._simulated = self._simulated or view.simulated
         self._check(view, name)
         return await self._client.value(run_id, view.result)
-
-    async def _submit(self, args: dict[str, Any], bounds: dict[str, Any]) -> str:
-        script = await asyncio.to_thread(load, BUNDLED / "dream.js")
-        chosen = dataclasses.replace(self._settings, **{**ITS_OWN, **bounds})
-        return await self._client.submit(
-            script, settings=chosen, models=self._models, cwd=self._folder, args=msgspec.json.encode(args),
-            version=VERSION,
-        )  # fmt: skip
 
     def _bounds(self) -> dict[str, Any]:
         """What is left of the dream's budget. Raises _StopError where nothing is."""
@@ -318,7 +344,7 @@ class _Dream:
             brought += [(item, chunk.refs) for item in items]
         total = len(self._plan.chunks)
         findings.readers = (sum(a.items is not None for a in answers.values()), total)
-        located = locate(brought, self._sessions)
+        located = locate(brought, self._sessions, cleaner_of(self._entries))
         claims = [*located.claims, *(hit.claim for hit in detect(self._ordered()) if hit.claim is not None)]
         findings.items = len(brought) + len(claims) - len(located.claims)
         clusters, conflicts = cluster(claims)
@@ -400,6 +426,7 @@ class _Dream:
     async def _rehearsed(self, findings: _Findings) -> Report:
         """The end of a dream with simulated agents: their votes are none, and what they read has not been read."""
         report = self._report(findings, "nothing", "A rehearsal with simulated agents: nothing was changed.")
+        report = msgspec.structs.replace(report, simulated=True)
         await asyncio.to_thread(self._dreams.keep_report, report)
         return report
 

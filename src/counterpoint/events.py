@@ -153,6 +153,8 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     tags: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     """Names of the tools that the program which began the run gave to its agents: they are there only where it is."""
+    imported: str = ""
+    """Where another system had left it: it can be looked at, and not go on. Empty: it is our own."""
     parent: Parent | None = None
     """Of a fork: the events behind this one, up to the parent's number, are the parent's."""
 
@@ -325,6 +327,25 @@ class AgentTurned(Event, frozen=True, tag="agent_turned"):
     turn: int
     usage: Usage
     note: str = ""
+
+
+class AgentCompacted(Event, frozen=True, tag="agent_compacted"):
+    """The agent's conversation was too long for its model, which is sent less of it from now on: old results left out
+    or cut, older messages replaced by notes of its own. Its transcript keeps all, and has the notes."""
+
+    agent: str
+    cause: Literal["window", "provider"] = "window"
+    """It came near the model's window; or the provider refused it for its length."""
+    before: int = 0
+    """Tokens of the conversation: the provider's last count, and an estimate of what came since."""
+    after: int = 0
+    """An estimate."""
+    messages: int = 0
+    """Messages that are left out."""
+    results: int = 0
+    """Tool results that are left out or cut."""
+    usage: Usage = Usage()
+    """What the notes cost."""
 
 
 class ToolUsed(Event, frozen=True, tag="tool_used"):
@@ -578,6 +599,7 @@ AnyEvent = (
     | InstructionsLoaded
     | MemoryOpened
     | AgentTurned
+    | AgentCompacted
     | ToolUsed
     | ToolDenied
     | AgentRetried

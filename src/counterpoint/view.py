@@ -11,6 +11,7 @@ from typing import Any
 
 from counterpoint.events import (
     NO_USAGE,
+    AgentCompacted,
     AgentFinished,
     AgentMarked,
     AgentPrompted,
@@ -96,6 +97,8 @@ class AgentView:
     finished_at: float | None = None
     seconds: float = 0.0
     turns: int = 0
+    compactions: int = 0
+    """How often its conversation was shortened for its model."""
     tools: int = 0
     prompted: str = ""
     """Digest of its system prompt and tools, in `RunView.prompts`."""
@@ -227,6 +230,8 @@ class RunView:
     tags: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     """Tools of the program that began it."""
+    imported: str = ""
+    """Where another system had left it."""
     started_at: float | None = None
     ended_at: float | None = None
     paused_until: float | None = None
@@ -351,6 +356,7 @@ def _run_created(view: RunView, event: RunCreated, at: float) -> None:
         setattr(view, name, getattr(event, name))
     view.simulated, view.version, view.bounds, view.created_at = event.simulated, event.version, dict(event.bounds), at
     view.parent, view.tags, view.tools = event.parent, event.tags, event.tools
+    view.imported = event.imported
     for phase in event.phases:
         title = str(phase.get("title", ""))
         view.phases[title] = PhaseView(title, declared=True, detail=str(phase.get("detail") or ""))
@@ -464,6 +470,7 @@ def _agent_started(view: RunView, event: AgentStarted, at: float) -> None:
     agent = view.agents[event.agent]
     agent.state, agent.attempt, agent.started_at, agent.last_at = "running", event.attempt, at, at
     agent.turns, agent.notes = event.taken_up, event.notes
+    agent.compactions = agent.compactions if event.taken_up else 0
     agent.paid, agent.running = agent.paid + agent.running, NO_USAGE
     agent.doing = ""
 
@@ -476,6 +483,13 @@ def _agent_turned(view: RunView, event: AgentTurned, at: float) -> None:
     agent = view.agents[event.agent]
     agent.running = agent.running + event.usage
     agent.turns, agent.doing, agent.last_at = event.turn, event.note, at
+
+
+def _agent_compacted(view: RunView, event: AgentCompacted, at: float) -> None:
+    agent = view.agents[event.agent]
+    agent.running = agent.running + event.usage
+    agent.compactions += 1
+    agent.doing, agent.last_at = f"made room: {event.before:,} to {event.after:,} tokens", at
 
 
 def _tool_used(view: RunView, event: ToolUsed, at: float) -> None:
@@ -598,6 +612,7 @@ _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     AgentStarted: _agent_started,
     AgentSlow: _agent_slow,
     AgentTurned: _agent_turned,
+    AgentCompacted: _agent_compacted,
     ToolUsed: _tool_used,
     ToolDenied: _tool_denied,
     FileChanged: _file_changed,

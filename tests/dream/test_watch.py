@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.dream.lived import Place, item, reader, skeptics
 from tests.memory.notes import note
 
+from counterpoint.api import Workflow, run
 from counterpoint.dream.canary import Entries, Outcomes, compare, lower_bound
 from counterpoint.dreaming import EXIT_CODES
 from counterpoint.memory.entries import Check
@@ -47,11 +48,11 @@ async def test_a_harmful_version_is_taken_back_after_a_few_runs_with_a_notice(tm
     silent = ScriptedModel()
     assert (await place.dream(silent)).message == "There is no run that has not been read."
     assert place.memory.head() == bad
-    for n in range(1, 3):
-        place.memory.add_use(Use(run_id=f"wf_b{n}", version=bad, outcome="failure", at=30.0 + n))
-    report = await place.dream(silent)
-    assert place.memory.head() == good
-    assert "taken back by the watch" in report.message
+    place.memory.add_use(Use(run_id="wf_b1", version=bad, outcome="failure", at=31.0))
+    failing = Workflow("export const meta = { name: 'w', description: 'a test' }\nthrow new Error('it broke')")
+    await run(failing, model=silent, cwd=place.project, state=place.state)
+    assert place.memory.head() == good, "the third run in a row that failed with it"
+    assert "taken back by the watch: of 3 runs with it 0% went well" in place.memory.moves()[-1].note
     assert [move.kind for move in place.memory.moves()] == ["publish", "publish", "rollback"]
 
 

@@ -1,4 +1,4 @@
-"""Changes of notes: what may happen to them, what may not, and that nothing is lost on the way."""
+"""Changes of notes: what may happen to them, what may not, and that nothing is lost on the way (T1, T13, T14)."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ async def _collect_held(here: Session, run: Summary, stays: bool, haul: Haul, *,
         names = ", ".join(path.name for path in needed[:5])
         haul.kept.append({"run_id": run.run_id, "reason": f"work that is not merged, in {place}: {names}"})
     elif not stays:
-        folder = here.store.journal_path(run.run_id).parent
+        folder = here.store.run_folder(run.run_id)
         size = await asyncio.to_thread(_size, folder)
         if not dry_run:
             await here.store.remove(run.run_id)

@@ -21,6 +21,7 @@ from counterpoint.events import AgentFinished, Outcome, PhaseEntered, Recorded
 from counterpoint.memory.places import project_store
 from counterpoint.models.registry import Models
 from counterpoint.text import count, money, one_line, safe
+from counterpoint.trials import project_tasks
 
 SHOWN = 12
 
@@ -68,9 +69,10 @@ async def run(
             _tell_price(priced, output)
             return 0
         await ready(models, models.default(here.settings.model), output)
+        tasks = await project_tasks(folder, here.store, models, here.settings)
         report = await dream(
-            here.store, models, here.settings, wish, folder=folder, memory=memory, on_event=_follow(output)
-        )  # fmt: skip
+            here.store, models, here.settings, wish, folder=folder, memory=memory, tasks=tasks, on_event=_follow(output)
+        )
     if output.json:
         output.document(msgspec.to_builtins(report) | {"exit_code": EXIT_CODES[report.status]})
     else:

@@ -15,12 +15,14 @@ from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.dream import inbox
 from counterpoint.dream.lease import holder
 from counterpoint.dream.record import Dreams
+from counterpoint.dream.showing import patch
+from counterpoint.dream.standing import SHOWN, standing
+from counterpoint.errors import UsageError
 from counterpoint.memory.changes import Proposal
 from counterpoint.memory.places import project_store
 from counterpoint.memory.store import MemoryStore
 from counterpoint.text import one_line, safe
 
-SHOWN = 5
 TIERS = ("more evidence", "a fact that a program proves", "tells agents what to do", "takes something away")
 
 
@@ -35,11 +37,7 @@ def status(output: Output, state: Path | None) -> int:
     active = sum(entry.active for entry in memory.entries(head).values())
     unfinished = dreams.unfinished()
     if output.json:
-        output.document({
-            "version": head, "active": active, "dreaming": live is not None, "read_runs": len(dreams.marks()),
-            "unfinished": unfinished.id if unfinished else None, "waiting": [p.id for p in wait],
-            "dreams": [msgspec.to_builtins(report) for report in reports[:SHOWN]],
-        })  # fmt: skip
+        output.document(standing(memory))
         return 0
     click.echo(f"{active} notes in force (version {head[:12] if head else 'none'}); {len(dreams.marks())} runs read.")
     if live is not None:
@@ -49,6 +47,9 @@ def status(output: Output, state: Path | None) -> int:
     for report in reports[:SHOWN]:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(report.at))
         click.echo(f"{report.id}  {when}  {report.status}: {one_line(report.message, 90)}")
+    moves = memory.moves()
+    if moves and moves[-1].actor == "watch":
+        click.echo(f"{moves[-1].before and moves[-1].before[:12]} was {safe(moves[-1].note)}.")
     if wait:
         click.echo(f"{len(wait)} proposals wait: counterpoint dream review")
     return 0
@@ -56,15 +57,21 @@ def status(output: Output, state: Path | None) -> int:
 
 @click.command()
 @click.argument("name", metavar="DREAM|PROPOSAL")
+@click.option("--patch", "patched", metavar="AGENTS.md", help="Of a proposal: a patch that adds it to that file.")
 @common
 @asynchronous
-async def show(name: str, output: Output, state: Path | None) -> int:
-    """Show a dream (d-…, or @last), or a proposal (p-…) with its evidence and verdicts."""
+async def show(name: str, patched: str | None, output: Output, state: Path | None) -> int:
+    """Show a dream (d-…, or @last), or a proposal (p-…) with its evidence and verdicts.
+
+    Files of instructions are yours: a dream edits none. --patch AGENTS.md prints what `git apply` takes.
+    """
     memory = await asyncio.to_thread(project_store, Path.cwd())
     if name.startswith("p-"):
         async with session(state):
             proposal = await asyncio.to_thread(inbox.find, memory, name)
-        if output.json:
+        if patched is not None:
+            click.echo(await asyncio.to_thread(_patch, proposal, patched), nl=False)
+        elif output.json:
             output.document(msgspec.to_builtins(proposal))
         else:
             click.echo("\n".join(await asyncio.to_thread(screen, memory, proposal)))
@@ -87,6 +94,14 @@ async def show(name: str, output: Output, state: Path | None) -> int:
     return 0
 
 
+def _patch(proposal: Proposal, name: str) -> str:
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise UsageError(f"{name} is no file of this folder.")
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return patch(proposal, name, text)
+
+
 def screen(memory: MemoryStore, proposal: Proposal) -> list[str]:
     """One proposal, with everything that a person needs to decide. Blocking."""
     entries = memory.entries(memory.head())
@@ -101,9 +116,10 @@ def screen(memory: MemoryStore, proposal: Proposal) -> list[str]:
         lines += [f"  when: {safe(new.trigger)}"] if new.trigger else []
     lines += [f"why: {safe(proposal.why)}", f"would be disproved by: {safe(proposal.would_disprove)}"]
     for anchor in proposal.evidence:
-        where = f"{anchor.run_id} {anchor.session_id or f'event {anchor.seq}'}"
+        look = f"show {anchor.run_id} {anchor.session_id}" if anchor.session_id else f"export {anchor.run_id} --jsonl"
+        place = f"message {anchor.seq + 1}" if anchor.session_id else f"event {anchor.seq}"
         lines.append(f"“{safe(anchor.quote)}”")
-        lines.append(f"  {anchor.author.value}, {anchor.taint.value}; counterpoint show {where}")
+        lines.append(f"  {anchor.author.value}, {anchor.taint.value}: {place} of counterpoint {look}")
     for verdict in proposal.verdicts:
         if verdict.result != "pass" or verdict.check in ("V6", "review"):
             lines.append(f"{verdict.check} {verdict.by}: {verdict.result} {safe(verdict.reason)}")

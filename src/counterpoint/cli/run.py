@@ -58,6 +58,7 @@ DRAIN_S = 30.0
 @click.option("--allow-unknown-price", is_flag=True, help="Start under a budget in money without knowing the price.")
 @permission_options
 @click.option("--wait", is_flag=True, help="Stay through long waits for a quota instead of ending as paused.")
+@click.option("--private", is_flag=True, default=None, help="Dreams do not read the run.")
 @click.option("--strict", is_flag=True, help="An error of the script in a thunk ends the run.")
 @click.option("--portable", is_flag=True, help="Refuse what Claude Code would refuse.")
 @click.option("--unknown-agents", type=click.Choice(["reject", "general"]), help="What an unknown agentType does.")

@@ -15,22 +15,32 @@ from collections import Counter
 from collections.abc import Iterable
 
 from counterpoint.memory.likeness import words
+from counterpoint.memory.marks import recalled
 from counterpoint.redaction import MARK, Redaction
 
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+NUL = "\0"
 PERSON = "[address removed]"
 ENTROPY = 3.4
 """Bits a character, from which a long token of letters and figures is taken for a secret."""
 _TOKEN = re.compile(r"(?<![A-Za-z0-9_/.+-])[A-Za-z0-9_+=-]{24,512}(?![A-Za-z0-9_/+.-])")
 _NAMED = re.compile(
     r"""
-    (\b(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|credential)s?\b[^\n:=]{0,30}?
+    (\b(?:pass(?:word|wd|phrase)|secret)s?\b[^\n:=]{0,30}?
     (?: [:=]\s*["']? | \bis\s+["']?(?=[^\s"',;]{0,100}[\d!$%&*+=?@^~]) ))
     ([^\s"',;\[]{4,200})
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 """A word for a secret, and what is said to be one. After a mere "is" it must have a figure or sign in it."""
+_KEY = re.compile(
+    r"""
+    (\b(?:[\w-]{0,40}[_-])?(?:token|api[_-]?key|credential)s?["']?\s*(?:[:=]|\bis\b)\s*["']?)
+    (?=[^\s"',;]{0,100}\d)([^\s"',;\[]{8,200})
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""The same for words that also name what is counted: there it must be long, and have a figure in it."""
 _MAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\b")
 _BLOB = re.compile(
     r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{4}){6,}(?:[A-Za-z0-9+/]{2,3}={0,2})?|(?:[0-9a-fA-F]{2}){16,}|(?:%[0-9a-fA-F]{2}){4,}"
@@ -58,7 +68,6 @@ _IMPERATIVE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_MEMORY = re.compile(r"<memory\b[^>]*>.*?(?:</memory[^>]*>|\Z)", re.DOTALL | re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
 
 
@@ -69,16 +78,23 @@ class Cleaner:
         self._redaction = redaction
         self._notes = [(frozenset(words(note)), note) for note in notes]
 
-    def shown(self, text: str, *, recalled: bool = True) -> str:
-        """What a reader sees of a text. With `recalled`, what a note in force says is cut."""
+    def shown(self, text: str, *, echoes: bool = False) -> str:
+        """What a reader sees of a text. Unless `echoes` are wanted, what a note in force says is cut."""
         text = visible(text)
-        if recalled:
-            text = self._without_notes(_MEMORY.sub("[memory cut]", text))
-        return self.redacted(text)
+        return self.redacted(text if echoes else self._without_notes(text))
+
+    def lived(self, text: str, *, by_person: bool = False) -> str:
+        """The text with NUL signs where it repeats what its author was told: as long as before, so places hold.
+
+        A person's own words are lived also where they are those of a note.
+        """
+        for start, end in recalled(text, () if by_person else (note for _, note in self._notes)):
+            text = f"{text[:start]}{NUL * (end - start)}{text[end:]}"
+        return text
 
     def redacted(self, text: str) -> str:
         """Without secrets and addresses of people."""
-        text = _NAMED.sub(rf"\1{MARK}", self._redaction.text(text))
+        text = _KEY.sub(rf"\1{MARK}", _NAMED.sub(rf"\1{MARK}", self._redaction.text(text)))
         text = _TOKEN.sub(lambda match: MARK if _random(match[0]) else match[0], text)
         return _MAIL.sub(PERSON, text)
 

@@ -50,8 +50,8 @@ def _chunks_of(session: Session, wanted: set[int], notes: list[str], cleaner: Cl
     refs: dict[str, Ref] = {}
     empty = len(lines)
     for place, part, start, end in _pieces(session, wanted):
-        said = session.said[place]
-        text = cleaner.shown(said.text[start:end], recalled=part.author is not Author.USER).strip()
+        said, person = session.said[place], part.author is Author.USER
+        text = cleaner.shown(cleaner.lived(said.text, by_person=person)[start:end], echoes=person).strip()
         if not text or text == "[memory cut]":
             continue
         if len(lines) > empty and sum(map(len, lines)) + len(text) > CHUNK:
@@ -68,7 +68,7 @@ def _chunks_of(session: Session, wanted: set[int], notes: list[str], cleaner: Cl
 def _pieces(session: Session, wanted: set[int]) -> list[tuple[int, Part, int, int]]:
     """Places that are worth reading: people, hits with what is around them, what failed, how each agent ended."""
     failed = {(step.said, step.part) for step in session.steps if not step.ok}
-    near = {place + n for place in [*wanted, *(said for said, _ in failed)] for n in (-1, 0, 1)}
+    near = {place + n for place in [*wanted, *(said for said, _ in failed)] for n in (-1, 0, 1, 2)}
     last = {said.session_id: place for place, said in enumerate(session.said) if said.session_id}
     found: list[tuple[int, Part, int, int]] = []
     for place, said in enumerate(session.said):

@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from counterpoint.dream.cleaning import visible
+from counterpoint.dream.cleaning import NUL, Cleaner, visible
 from counterpoint.dream.session import Part, Said, Session
 from counterpoint.memory.entries import MAX_QUOTE, Author, Check, Evidence, Kind, Polarity, Taint, evidence
 from counterpoint.redaction import MARK
@@ -94,10 +94,11 @@ class Located:
     blocked: list[Blocked] = field(default_factory=list[Blocked])
 
 
-_Found = Evidence | Literal["absent", "hidden", "secret", "elsewhere", "nobody", "short"]
+_Found = Evidence | Literal["absent", "hidden", "echo", "secret", "elsewhere", "nobody", "short"]
 _WHY = {
     "absent": "the quote does not stand there",
     "hidden": "the quote has hidden signs in the transcript",
+    "echo": "the quote repeats a note that its author was told",
     "secret": "the quote has a secret in it",
     "elsewhere": "there is no such excerpt",
     "nobody": "the quote goes across the words of several authors",
@@ -105,11 +106,11 @@ _WHY = {
 }
 
 
-def locate(items: Iterable[tuple[Item, Refs]], sessions: Mapping[str, Session]) -> Located:
+def locate(items: Iterable[tuple[Item, Refs]], sessions: Mapping[str, Session], cleaner: Cleaner) -> Located:
     """Looks up the quotes of readers. One quote that is not where it should be ends the claim."""
     located = Located()
     for item, refs in items:
-        found = [_locate(quote, refs, sessions) for quote in item.quotes]
+        found = [_locate(quote, refs, sessions, cleaner) for quote in item.quotes]
         wrong = [each for each in found if isinstance(each, str)]
         anchors = list({each.id: each for each in found if isinstance(each, Evidence)}.values())
         if wrong or not anchors:
@@ -120,7 +121,7 @@ def locate(items: Iterable[tuple[Item, Refs]], sessions: Mapping[str, Session]) 
     return located
 
 
-def _locate(quote: Quote, refs: Refs, sessions: Mapping[str, Session]) -> _Found:
+def _locate(quote: Quote, refs: Refs, sessions: Mapping[str, Session], cleaner: Cleaner) -> _Found:
     ref = refs.get(quote.ref.strip("[] "))
     session = sessions.get(ref.run_id) if ref is not None else None
     said = session.find(ref.session_id, ref.seq) if session is not None and ref is not None else None
@@ -134,7 +135,11 @@ def _locate(quote: Quote, refs: Refs, sessions: Mapping[str, Session]) -> _Found
     if span is None:
         there = _pattern(quote.text).search(visible(said.text[ref.start : ref.end]))
         return "hidden" if there else "absent"
-    return anchor(session, said, span) or "nobody"
+    found = anchor(session, said, span)
+    if found is None:
+        return "nobody"
+    lived = cleaner.lived(said.text, by_person=found.author is Author.USER)
+    return "echo" if NUL in lived[span[0] : span[1]] else found
 
 
 def _span(quote: str, text: str, start: int, end: int) -> tuple[int, int] | None:

@@ -68,7 +68,8 @@ async def prepare(store: Store, memory: MemoryStore, dreams: Dreams, wish: Wish,
     marks = await asyncio.to_thread(dreams.marks)
     selection = await _select(store, marks, wish, folder, now)
     entries = await asyncio.to_thread(memory.entries, memory.head())
-    last = max((report.at for report in await asyncio.to_thread(dreams.reports)), default=None)
+    reports = await asyncio.to_thread(dreams.reports)
+    last = max((report.at for report in reports if not report.simulated), default=None)
     not_due = select.due(wish.gate, now=now, last=last, fresh=selection.chosen) if wish.gate else ""
     sessions = {session.run_id: session for session in selection.chosen}
     new_marks = {name: Mark(session.last_seq, session.digest) for name, session in sessions.items()}
@@ -88,12 +89,12 @@ async def _select(store: Store, marks: Mapping[str, Mark], wish: Wish, folder: P
         if wanted and row.run_id not in wanted:
             continue
         try:
-            view = RunView.of(await store.reader(row.run_id).read())
-            reason = select.ineligible(_candidate(view), known, now=now, since=wish.since, folder=below)
+            events = await store.reader(row.run_id).read()
+            reason = select.ineligible(_candidate(RunView.of(events)), known, now=now, since=wish.since, folder=below)
             if reason:
                 left_out[row.run_id] = reason
             else:
-                sessions.append(await read_session(store, row.run_id))
+                sessions.append(await read_session(store, row.run_id, events))
         except StoreError as error:
             left_out[row.run_id] = f"it cannot be read: {error.message}"
     selection = select.sample(sessions, known, most_chars=MOST_CHARS)
@@ -104,7 +105,7 @@ async def _select(store: Store, marks: Mapping[str, Mark], wish: Wish, folder: P
 def _candidate(view: RunView) -> Candidate:
     return Candidate(
         view.run_id, view.name, view.script, view.cwd, view.status, view.last_seq, view.last_at,
-        private=bool(view.bounds.get("private")), simulated=view.simulated,
+        private=bool(view.bounds.get("private")), fork=view.parent is not None, simulated=view.simulated,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@
     dreams/<id>/runs.json    which runs its agents are in
     dreams/<id>/report.json  how it ended; until this is there, the dream goes on
     dreams/marks.json        how far each run has been read
+    dreams/schedule.json     when it dreams by itself
     dreams/settled.jsonl     what became of proposals that waited
 
 All of it blocks.
@@ -22,6 +23,7 @@ from msgspec import Struct, field
 
 from counterpoint.dream.excerpts import Chunk
 from counterpoint.dream.items import Item
+from counterpoint.dream.schedule import Schedule
 from counterpoint.dream.select import Mark
 from counterpoint.errors import MemoryStoreError, UnknownMemoryError
 from counterpoint.memory import files
@@ -104,6 +106,8 @@ class Report(Struct, frozen=True, kw_only=True):
     runs: dict[str, str] = field(default_factory=dict[str, str])
     usage: dict[str, Any] = field(default_factory=dict[str, Any])
     canary: dict[str, Any] | None = None
+    simulated: bool = False
+    """Its agents only acted: it was a rehearsal."""
 
 
 class Answer(Struct, frozen=True):
@@ -192,6 +196,16 @@ class Dreams:
     def reports(self) -> list[Report]:
         """Of all dreams that have ended, the newest first."""
         return [report for name in self.ids() if (report := self.report(name)) is not None]
+
+    def schedule(self) -> Schedule | None:
+        data = files.read(self.folder / "schedule.json")
+        return self._decode(data, Schedule, "schedule.json") if data else None
+
+    def keep_schedule(self, schedule: Schedule) -> None:
+        files.write(self.folder / "schedule.json", msgspec.json.encode(schedule))
+
+    def drop_schedule(self) -> None:
+        (self.folder / "schedule.json").unlink(missing_ok=True)
 
     def marks(self) -> dict[str, Mark]:
         data = files.read(self.folder / "marks.json", PLAN_BYTES)

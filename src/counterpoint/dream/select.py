@@ -24,7 +24,6 @@ class Mark(Struct, frozen=True, omit_defaults=True):
     last_seq: int
     digest: str
     extractor: int = EXTRACTOR
-    dream_id: str = ""
 
 
 class Gate(Struct, frozen=True, kw_only=True):
@@ -47,6 +46,7 @@ class Candidate:
     last_seq: int
     last_at: float
     private: bool = False
+    fork: bool = False
     simulated: bool = False
 
 
@@ -66,6 +66,7 @@ def ineligible(run: Candidate, marks: Mapping[str, Mark], *, now: float, since: 
         (run.script in DREAM_SCRIPTS or run.name in ("dream", "dream-eval"), "it is a dream"),
         (not _below(run.cwd, folder), "it belongs to another project"),
         (run.private, "it is private"),
+        (run.fork, "it is a fork: what it has in common with the other run would count twice"),
         (run.simulated, "its agents were simulated"),
         (run.status is RunStatus.UNREADABLE, "its journal cannot be read"),
         (run.last_at < since, "it is older than what was asked for"),

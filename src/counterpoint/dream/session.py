@@ -14,6 +14,7 @@ import msgspec
 from counterpoint.dream.transcripts import decode_message, event_text, message_text, plain
 from counterpoint.events import GateAnswered, Outcome, Recorded, RequestDelivered, RunCreated, RunStatus, Value
 from counterpoint.memory.entries import Author, Outcomes, Taint
+from counterpoint.memory.uses import outcome_of
 from counterpoint.models.messages import AssistantTurn, Message, ToolTurn, UserTurn
 from counterpoint.store.runs import Store
 from counterpoint.view import AgentView, RunView
@@ -27,6 +28,8 @@ MAX_TEXTS = 4_000
 LONGEST_SAYING = 2_000
 """A longer text among the arguments of a run was hardly typed by the person who started it: it may be anything."""
 LOCAL_TOOLS = frozenset({"Read", "Grep", "Glob", "LS", "Write", "Edit", "MultiEdit", "TodoWrite", "StructuredOutput"})
+RECALL = "Memory"
+"""The tool that looks notes up: what it answers was not lived."""
 SHELLS = frozenset({"Bash", "BashOutput", "KillShell"})
 _WEB = re.compile(r"(?i)https?://|<html|<!doctype")
 _EXIT = re.compile(r"\[exit code (-?\d+)")
@@ -122,10 +125,10 @@ class _Reading:
     corrections: list[int] = field(default_factory=list[int])
 
 
-async def read_session(store: Store, run_id: str) -> Session:
-    """Reads a run with its transcripts. Raises StoreError for what cannot be read."""
+async def read_session(store: Store, run_id: str, events: list[Recorded] | None = None) -> Session:
+    """Reads a run with its transcripts; `events` are those of its journal. Raises StoreError."""
     reader = store.reader(run_id)
-    events = await reader.read()
+    events = await reader.read() if events is None else events
     view = RunView.of(events)
     reading = _Reading()
     for recorded in events:
@@ -137,7 +140,7 @@ async def read_session(store: Store, run_id: str) -> Session:
         heard[agent.id] = [(at, decode_message(body)) for _, at, body in rows]
     tainted_at = _tainted_at(heard.values())
     for agent_id, messages in heard.items():
-        _hear_agent(reading, agent_id, messages, tainted_at)
+        _hear_agent(reading, agent_id, messages, tainted_at, conversation=_is_conversation(view))
     result = msgspec.json.decode(await reader.value(view.result)) if view.result is not None else None
     usage = view.usage()
     return Session(
@@ -156,7 +159,7 @@ async def read_session(store: Store, run_id: str) -> Session:
         steps=tuple(reading.steps),
         workers=tuple([await _worker(reader.value, agent) for agent in view.agents.values()]),
         corrections=tuple(reading.corrections),
-        recalled=_recalled(events),
+        recalled=frozenset(name for agent in view.agents.values() for name in agent.notes),
         digest=_digest(reading.said),
     )
 
@@ -185,7 +188,19 @@ def _tainted_at(transcripts: Iterable[list[tuple[float, Message | None]]]) -> fl
     return min(times, default=math.inf)
 
 
-def _hear_agent(reading: _Reading, agent: str, messages: list[tuple[float, Message | None]], tainted_at: float) -> None:
+def _is_conversation(view: RunView) -> bool:
+    """Whether it is a conversation of another program: there, who asks is a person."""
+    return bool(view.imported) and view.name == "conversation"
+
+
+def _hear_agent(
+    reading: _Reading,
+    agent: str,
+    messages: list[tuple[float, Message | None]],
+    tainted_at: float,
+    *,
+    conversation: bool,
+) -> None:
     """Takes a transcript."""
     calls: dict[str, tuple[str, str]] = {}
     for seq, (at, message) in enumerate(messages):
@@ -196,11 +211,21 @@ def _hear_agent(reading: _Reading, agent: str, messages: list[tuple[float, Messa
         text = message_text(message)
         parts = _parts(message, text, Taint.UNTRUSTED if at >= tainted_at else Taint.DERIVED, first=seq == 0)
         place = len(reading.said)
+        if conversation and isinstance(message, UserTurn) and text:
+            parts = [_typed(text)]
+            if seq and parts[0].author is Author.USER and _CORRECTION.search(text):
+                reading.corrections.append(place)
         if isinstance(message, ToolTurn):
             for n, result in enumerate(message.results[: len(parts)]):
                 name, what = calls.get(result.id, (result.name, ""))
                 reading.steps.append(Step(agent, name, what, _went_well(result.content, result.error), place, n))
         reading.said.append(Said(agent, seq, at, text, tuple(parts)))
+
+
+def _typed(text: str) -> Part:
+    """What came in the place of a person: short, and without the tags in which programs put what they add."""
+    own = len(text) <= LONGEST_SAYING and "<" not in text
+    return Part(0, len(text), Author.USER if own else Author.AGENT, Taint.CLEAN if own else Taint.UNTRUSTED)
 
 
 def _parts(message: Message, text: str, taint: Taint, *, first: bool) -> list[Part]:
@@ -215,7 +240,7 @@ def _parts(message: Message, text: str, taint: Taint, *, first: bool) -> list[Pa
             start = 0
             for result in results:
                 end = min(len(text), start + len(f"[{result.name}]\n{result.content}"))
-                if end > start:
+                if end > start and result.name != RECALL:
                     found.append(Part(start, end, *_origin(result.name, result.content), result.name))
                 start = end + 1
             return found
@@ -249,13 +274,7 @@ def _outcome(view: RunView, result: object) -> Outcomes:
         for name in ("success", "passed", "ok", "solved"):
             if isinstance(result.get(name), bool):  # pyright: ignore[reportUnknownMemberType]  (any JSON object)
                 return "success" if result[name] else "failure"
-    match view.status:
-        case RunStatus.COMPLETED:
-            return "success"
-        case RunStatus.FAILED | RunStatus.PARTIAL:
-            return "failure"
-        case _:
-            return "unknown"
+    return outcome_of(view)
 
 
 async def _worker(read_value: ReadValue, agent: AgentView) -> Worker:
@@ -267,16 +286,6 @@ async def _worker(read_value: ReadValue, agent: AgentView) -> Worker:
 
 async def _text(read_value: ReadValue, value: Value | None) -> str:
     return "" if value is None else plain(msgspec.json.decode(await read_value(value)))[:SHOWN]
-
-
-def _recalled(events: list[Recorded]) -> frozenset[str]:
-    """Ids of the notes that went into prompts, whatever else the events say of them."""
-    names: set[str] = set()
-    for recorded in events:
-        loaded = getattr(recorded.event, "entries", None)
-        if recorded.event.__struct_config__.tag == "memory_loaded" and isinstance(loaded, list):
-            names.update(str(name) for name in loaded)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return frozenset(names)
 
 
 def _digest(said: list[Said]) -> str:

@@ -181,14 +181,16 @@ def _consistent(proposal: Proposal, ground: Ground) -> Verdict:
                 return _fail(f"it contradicts {entry.id} ({why}): {entry.text[:100]}")
     for name, text in ground.instructions:
         for line in _lines(text):
-            if likeness(line, new.text) >= 0.3 and contradiction(line, new.text) and _about(line, new.text):
+            why = contradiction(line, new.text)
+            if why and _shared(line, new.text) >= (0.6 if "negates" in why else 0.75):
                 return _fail(f"{name} says otherwise, and wins: {line[:120]}")
     return PASS
 
 
-def _about(line: str, text: str) -> bool:
+def _shared(line: str, text: str) -> float:
+    """Share of the words of the shorter one that the other has as well."""
     mine, theirs = set(words(line)), set(words(text))
-    return len(mine & theirs) >= 0.6 * min(len(mine), len(theirs))
+    return len(mine & theirs) / max(2, min(len(mine), len(theirs)))
 
 
 def _lines(text: str) -> list[str]:

@@ -17,6 +17,8 @@ MAX_BYTES = 4 * 1024 * 1024
 
 def write(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Puts a file in the place of what is there; `durable`: it outlasts a loss of power. Raises MemoryStoreError."""
+    if path.parent.is_symlink():
+        raise MemoryStoreError(f"{path.parent} is a link to elsewhere, so nothing is written there.", hint="Remove it.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

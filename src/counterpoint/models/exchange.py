@@ -12,7 +12,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
 from counterpoint.errors import CounterpointError, ProviderError
-from counterpoint.models import wire
+from counterpoint.models import searching, wire
 from counterpoint.models.catalog import Provider
 from counterpoint.models.faults import Faults, no_such_route
 from counterpoint.models.messages import Answer, Effort, Request
@@ -39,6 +39,16 @@ class Exchange:
         self._name = name
         self._wired = wired
         self._faults = faults
+
+    @property
+    def window(self) -> int | None:
+        """Tokens of the model's context; None: unknown."""
+        return self._wired[0].model.context_window
+
+    @property
+    def searches(self) -> bool:
+        """Whether the provider searches the web for this model."""
+        return searching.can_search(self._wired[0].model)
 
     async def ask(self, request: Request) -> Answer:
         """Makes one attempt. Raises ProviderError."""
@@ -71,7 +81,9 @@ class Exchange:
             native = False
         messages = wire.conversation(request, schema_in_prompt=wired.blunt or not native)
         parameters = wire.parameters(request, native=native)
+        parameters.native_tools = searching.offered(request.search, wired.model)
         settings = _claude_settings(profile, request) if wired.claude else _settings(request)
+        settings |= searching.settings(request.search)
         if wired.claude and (request.told or settings.get("max_tokens", 0) > DIRECT_TOKENS):
             settings["timeout"] = STREAM_SILENCE_S
             return await _streamed(wired, messages, settings, parameters, request.told)

@@ -91,7 +91,7 @@ class LocalModel:
         """Asks again with a plainer grammar where the schema was too much for one, which the agent then checks."""
         if said.tokens:
             raise ProviderError(
-                "rejected",
+                "too_long",
                 f"The prompt has {said.tokens:,} tokens, and {self.spec} takes {CONTEXT:,}, its answer included.",
                 hint="Give each agent less text, or use a model with a longer context.",
             )

@@ -122,6 +122,16 @@ class ProviderModel:
             self._cost = cost_of(self.account.provider.prices, self._name)
         return self._cost(usage)
 
+    @property
+    def window(self) -> int | None:
+        """Tokens of its context, by the list of models; None where that does not say, or it is not opened."""
+        return self._exchange.window if self._exchange is not None else None
+
+    @property
+    def searches(self) -> bool:
+        """Whether its provider searches the web for it; False before it is opened."""
+        return self._exchange is not None and self._exchange.searches
+
     async def request(self, request: Request) -> Answer:
         """Makes one attempt. Raises ProviderError, or UsageError where something has to be configured first."""
         exchange = self._exchange or await self.open()

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from counterpoint.agents.compact import Row
 from counterpoint.agents.prompts import is_told
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.transcript import latest, resume_point
@@ -26,7 +27,7 @@ from counterpoint.events import (
     Usage,
 )
 from counterpoint.memory.recall import Recall
-from counterpoint.models.messages import AssistantTurn, Message, UserTurn
+from counterpoint.models.messages import AssistantTurn, UserTurn
 from counterpoint.models.registry import Models
 from counterpoint.runtime import calls
 from counterpoint.runtime.attempt import Attempt
@@ -229,7 +230,7 @@ class Fleet:
             result = msgspec.structs.replace(result, outcome=Outcome.CANCELLED)
         return self._finish(job, result)
 
-    async def _history(self, task: AgentTask) -> list[Message]:
+    async def _history(self, task: AgentTask) -> list[Row]:
         """The conversation that an earlier attempt was cut off from; what its last answers cost is counted here."""
         agent, journal = task.id, self.attempt.journal
         view = self.attempt.view.agents[agent]
@@ -325,8 +326,8 @@ class Fleet:
         if warning:
             raise HookError("UnknownModelError", warning)
         prompt = job.task.prompt if change.prompt is None else change.prompt
-        job.task = msgspec.structs.replace(job.task, prompt=prompt, model=model)
         arg = calls.AgentArg(prompt, {**view.options}, view.phase)
+        job.task = self._reminded(msgspec.structs.replace(job.task, prompt=prompt, model=model), arg)
         self.attempt.emit(self._queued(job.task, arg, line=view.line, workflow=view.workflow))
 
     def steer(self, agent: str | None, said: Said) -> int:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from counterpoint.agents.compact import Compacted, Row
 from counterpoint.agents.task import AgentTask
 from counterpoint.events import (
     NO_USAGE,
+    AgentCompacted,
     AgentPrompted,
     AgentRetried,
     AgentSteered,
@@ -29,7 +31,7 @@ from counterpoint.events import (
 )
 from counterpoint.memory.marks import noted
 from counterpoint.memory.recall import cited
-from counterpoint.models.messages import AssistantTurn, Message, ToolSpec, UserTurn
+from counterpoint.models.messages import AssistantTurn, ToolSpec, UserTurn
 from counterpoint.runtime.attempt import Attempt
 from counterpoint.runtime.calls import AgentArg
 from counterpoint.runtime.denials import report_denial
@@ -38,7 +40,7 @@ from counterpoint.tools.policy import Access
 
 NAMES_NOTE = b"m-"
 """What stands in every message that names a note."""
-_message = msgspec.json.Decoder(Message).decode
+_message = msgspec.json.Decoder(Row).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +103,14 @@ class Job:
         self.started, self.usage = time.monotonic(), NO_USAGE
         self.waits("the model")
 
-    def take_up(self, history: Sequence[Message]) -> None:
+    def take_up(self, history: Sequence[Row]) -> None:
         """It begins, from its prompt or from an earlier conversation, and knows the notes that stand there."""
         first = history[0] if history else None
         self.notes = set(noted(first.text) if isinstance(first, UserTurn) else self.task.note_ids)
         for message in history:
             self.heed(message)
 
-    def heed(self, message: Message) -> None:
+    def heed(self, message: Row) -> None:
         """Takes down which notes the agent names."""
         if self.notes and isinstance(message, AssistantTurn):
             said = " ".join([message.text, *(call.raw or str(call.input) for call in message.calls)])
@@ -137,6 +139,13 @@ class JobObserver:
     def turn(self, n: int, usage: Usage, note: str) -> None:
         self._job.usage = self._job.usage + usage
         self._attempt.emit(AgentTurned(self._job.task.id, n, usage, note))
+
+    def compacted(self, mark: Compacted) -> None:
+        usage = mark.usage or NO_USAGE
+        self._job.usage = self._job.usage + usage
+        self._attempt.emit(
+            AgentCompacted(self._job.task.id, mark.cause, mark.before, mark.after, mark.dropped, mark.lessened, usage)
+        )
 
     def tool(self, name: str, summary: str, ok: bool, seconds: float) -> None:
         self._attempt.emit(ToolUsed(self._job.task.id, name, summary, ok, seconds))
@@ -183,6 +192,9 @@ class JobObserver:
         self._attempt.journal.write_turn(self._job.task.id, n, body)
         if self._job.notes and NAMES_NOTE in body:
             self._job.heed(_message(body))
+
+    async def kept(self) -> None:
+        await self._attempt.journal.durable(self._attempt.view.last_seq)
 
     def steering(self) -> list[str]:
         said, self._job.steering = self._job.steering, []
