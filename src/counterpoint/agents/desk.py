@@ -118,7 +118,8 @@ class Workshop:
         here = msgspec.structs.replace(task, cwd=str(worktree.folder), system=f"{task.system}\n\n{note}".strip())
         writable = (repository.git_dir, *(repository.common_dir / name for name in ("objects", "refs", "logs")))
         try:
-            async with self._desk(here, observer.denied, writable) as desk:
+            async with self._desk(here, observer.denied, writable) as made:
+                desk = replace(made, cell=replace(made.cell, readable=worktree.links))
                 if worktree.fresh and task.worktree_setup:
                     await _set_up(task.worktree_setup, desk)
                 yield here, desk
