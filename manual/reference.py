@@ -11,6 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -64,22 +65,32 @@ def _object(name: str, given: Any) -> str:
     about = inspect.getdoc(given) or ""
     if not (inspect.isclass(given) or inspect.isfunction(given)):
         return f"### {name}\n\n`{given!r}`\n"
-    try:
-        signature = str(inspect.signature(given))
-    except ValueError:
-        signature = "(…)"
     word = "class" if inspect.isclass(given) else ("async def" if inspect.iscoroutinefunction(given) else "def")
-    signature = re.sub(
-        r"<dataclasses\.\w+ object at 0x\w+>", "…", re.sub(r"counterpoint\.[\w.]+\.(\w+)", r"\1", signature)
-    )
-    text = f"### {name}\n\n```text\n{word} {name}{_broken(signature)}\n```\n\n{about}\n"
-    members = [(n, m) for n, m in vars(given).items() if not n.startswith("_")] if inspect.isclass(given) else []
-    lines = [
-        f"- **{n}**: {_first(inspect.getdoc(m))}"
-        for n, m in members
-        if isinstance(m, property) or inspect.isfunction(m)
-    ]
-    return text + ("\n" + "\n".join(lines) + "\n" if lines else "")
+    bare = inspect.isclass(given) and (issubclass(given, Enum) or getattr(given, "_is_protocol", False))
+    signature = "" if bare else _broken(_signature(given))
+    lines = _members(given) if inspect.isclass(given) else []
+    return f"### {name}\n\n```text\n{word} {name}{signature}\n```\n\n{about}\n\n" + "\n".join([*lines, ""])
+
+
+def _members(kind: type) -> list[str]:
+    """A line for each member that is for users: what stands under it in the source, or its own docstring."""
+    said = field_docs(Path(inspect.getsourcefile(kind) or "")).get(kind.__name__, {})
+    if issubclass(kind, Enum):
+        return [f"- `{each.value}` {said.get(each.name, '')}" for each in kind]
+    for name, member in vars(kind).items():
+        if not name.startswith("_") and (isinstance(member, property) or inspect.isfunction(member)):
+            said.setdefault(name, _first(inspect.getdoc(member)))
+    return [f"- **{name}**{f': {text}' if text else ''}" for name, text in said.items()]
+
+
+def _signature(given: Any) -> str:
+    """As a reader wants it: types by their short names, and no addresses of objects."""
+    try:
+        text = str(inspect.signature(given, eval_str=True))
+    except (NameError, TypeError, ValueError):  # names that are there for type checkers only, or none at all
+        text = str(inspect.signature(given)) if callable(given) and not inspect.isclass(given) else "(…)"
+    text = re.sub(r"\b(?:counterpoint|collections|pathlib|typing|msgspec|re)(?:\.\w+)*\.(\w+)", r"\1", text)
+    return re.sub(r"<[^<>]*>", "…", text)
 
 
 def _broken(signature: str) -> str:
