@@ -169,7 +169,7 @@ def test_a_configuration_that_cannot_be_used(cpt: Program, flow: str, text: str,
         ("CONCURRENCY", "2000", "COUNTERPOINT_CONCURRENCY: concurrency is 2000; it must be between"),
         ("STRICT", "maybe", "COUNTERPOINT_STRICT: strict is 'maybe'"),
         ("MODEL", "nix", "There is no provider 'nix'"),
-        ("DATABASE", "postgresql://localhost/x", "database is set (environment)"),
+        ("DATABASE", "mysql://localhost/x", "The setting database is no address of a PostgreSQL database"),
     ],
 )
 def test_an_environment_that_cannot_be_used(cpt: Program, flow: str, name: str, value: str, said: str):

@@ -130,7 +130,7 @@ class Answering:
         import tty
 
         self._terminal = termios.tcgetattr(STDIN)
-        tty.setcbreak(STDIN)
+        tty.setcbreak(STDIN, termios.TCSANOW)  # what was typed ahead stays
         asyncio.get_running_loop().add_reader(STDIN, self._heard)
 
     def _hang_up(self) -> None:

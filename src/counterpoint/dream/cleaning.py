@@ -26,13 +26,21 @@ ENTROPY = 3.4
 _TOKEN = re.compile(r"(?<![A-Za-z0-9_/.+-])[A-Za-z0-9_+=-]{24,512}(?![A-Za-z0-9_/+.-])")
 _NAMED = re.compile(
     r"""
-    (\b(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|credential)s?\b[^\n:=]{0,30}?
+    (\b(?:pass(?:word|wd|phrase)|secret)s?\b[^\n:=]{0,30}?
     (?: [:=]\s*["']? | \bis\s+["']?(?=[^\s"',;]{0,100}[\d!$%&*+=?@^~]) ))
     ([^\s"',;\[]{4,200})
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 """A word for a secret, and what is said to be one. After a mere "is" it must have a figure or sign in it."""
+_KEY = re.compile(
+    r"""
+    (\b(?:[\w-]{0,40}[_-])?(?:token|api[_-]?key|credential)s?["']?\s*(?:[:=]|\bis\b)\s*["']?)
+    (?=[^\s"',;]{0,100}\d)([^\s"',;\[]{8,200})
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""The same for words that also name what is counted: there it must be long, and have a figure in it."""
 _MAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\b")
 _BLOB = re.compile(
     r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{4}){6,}(?:[A-Za-z0-9+/]{2,3}={0,2})?|(?:[0-9a-fA-F]{2}){16,}|(?:%[0-9a-fA-F]{2}){4,}"
@@ -86,7 +94,7 @@ class Cleaner:
 
     def redacted(self, text: str) -> str:
         """Without secrets and addresses of people."""
-        text = _NAMED.sub(rf"\1{MARK}", self._redaction.text(text))
+        text = _KEY.sub(rf"\1{MARK}", _NAMED.sub(rf"\1{MARK}", self._redaction.text(text)))
         text = _TOKEN.sub(lambda match: MARK if _random(match[0]) else match[0], text)
         return _MAIL.sub(PERSON, text)
 

@@ -76,7 +76,23 @@ def relation(one: Facets, other: Facets) -> tuple[Relation, str]:
         return "apart", ""
     if same_words(one.text, other.text):
         return "same", ""
+    if one.subject == other.subject and (settled := _by_settings(one.text, other.text)):
+        return settled
     return _under_one_key(one, other) if one.key == other.key else _under_two_keys(one, other)
+
+
+def _by_settings(one: str, other: str) -> tuple[Relation, str] | None:
+    """Two texts about one subject that set the same names: to the same values, they say the same, however they are
+    worded; to different ones, they cannot both hold. None: their settings decide nothing."""
+    ours, others = _settings(one), _settings(other)
+    apart = [name for name in ours.keys() & others.keys() if not ours[name] & others[name]]
+    if apart:
+        return "conflict", f"they give {min(apart)} different values"
+    return ("same", "") if ours and ours == others and not _negated(one, other) else None
+
+
+def _negated(one: str, other: str) -> bool:
+    return "negates" in contradiction(one, other) and _shared(one, other) >= 0.8
 
 
 def _under_one_key(one: Facets, other: Facets) -> tuple[Relation, str]:
@@ -106,11 +122,7 @@ def _against(one: Facets, other: Facets) -> str:
 
 
 def _other_value(one: str, other: str) -> str:
-    """Whether the texts are the same but for one name or value, which is another; or set one name to two values."""
-    ours, others = _settings(one), _settings(other)
-    apart = [name for name in ours.keys() & others.keys() if not ours[name] & others[name]]
-    if apart:
-        return f"they give {min(apart)} different values"
+    """Whether the texts are the same but for one name or value, which is another."""
     mine, theirs = _tokens(one), _tokens(other)
     changes = [op for op in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes() if op[0] != "equal"]
     if len(changes) != 1 or changes[0][0] != "replace":
@@ -154,6 +166,10 @@ class Facets(NamedTuple):
     polarity: str
     text: str
 
+    @property
+    def subject(self) -> str:
+        return self.key.partition("::")[0]
+
 
 def facets(given: Claim | Entry) -> Facets:
     """Those of a claim or a note."""
@@ -196,21 +212,28 @@ def _without_conflicts(clusters: Sequence[Cluster]) -> tuple[list[Cluster], list
                 continue
             winner = _later(one, other)
             lost |= {n, k} - ({n} if winner is one else {k} if winner is other else set())
-            conflicts.append(conflict(one.head, other.head, why, winner.head.item.text if winner else ""))
+            by = (
+                "the later word of a person stands" if winner and winner.said_by_person else "what a program saw stands"
+            )
+            conflicts.append(conflict(one.head, other.head, why, winner.head.item.text if winner else "", by))
     return [each for n, each in enumerate(clusters) if n not in lost], conflicts
 
 
 def _later(one: Cluster, other: Cluster) -> Cluster | None:
-    """Whose word stands: a person's against others', of two people's the later; None: nobody's."""
+    """Whose word stands: a person's, else what a program saw; of two people's the later; None: nobody's."""
     if one.said_by_person != other.said_by_person:
         return one if one.said_by_person else other
+    if not one.said_by_person and one.deterministic != other.deterministic:
+        return one if one.deterministic else other
     if not one.said_by_person or one.newest == other.newest:
         return None
     return one if one.newest > other.newest else other
 
 
-def conflict(one: Claim, other: Claim | Entry, why: str, winner: str) -> Conflict:
-    """The record of a conflict, with a quote of each side."""
+def conflict(
+    one: Claim, other: Claim | Entry, why: str, winner: str, by: str = "the later word of a person stands"
+) -> Conflict:
+    """The record of a conflict, with a quote of each side, and by what it was settled."""
     text, anchors = (other.text, other.evidence) if isinstance(other, Entry) else (other.item.text, other.anchors)
-    settled = f"the later word of a person stands: {winner}" if winner else "neither was taken"
+    settled = f"{by}: {winner}" if winner else "neither was taken"
     return Conflict(one.item.text, text, why, (one.anchors[-1].quote, anchors[-1].quote if anchors else ""), settled)

@@ -198,7 +198,9 @@ class _Maker:
         """The note no longer holds: only later evidence says so, and against a person's word only a person's."""
         person = any(anchor.author is Author.USER for anchor in anchors)
         later = max(a.at for a in anchors) > max((a.at for a in old.evidence), default=0.0)
-        if not later or (old.user_stated and not person):
+        proven = any(anchor.author is Author.TEST for anchor in old.evidence)
+        weaker = (old.user_stated and not person) or (proven and not person and not cluster.deterministic)
+        if not later or weaker:
             self.result.conflicts.append(conflict(cluster.head, old, why, ""))
             return
         new = self._entry(cluster, anchors)
