@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ import pytest
 from tests.e2e.conftest import Program
 from tests.fakes.replies import Asked, Reply, Says, Stops, Waits
 from tests.fakes.server import Fake
+from tests.warm import start_on
 
 FLOW = """export const meta = { name: 'hundred', description: 'Asks many agents', phases: [{ title: 'Ask' }] }
 phase('Ask')
@@ -30,22 +32,22 @@ class Talking:
 
     def __init__(self, cpt: Program, fake: Fake, *arguments: str) -> None:
         model = ("--model", "anthropic:m", "--base-url", fake.url)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "counterpoint", "chat", *model, *arguments],
-            cwd=cpt.folder, env={**cpt.environment, "ANTHROPIC_API_KEY": "k", "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        whole = {**cpt.environment, "ANTHROPIC_API_KEY": "k", "PYTHONUNBUFFERED": "1"}
+        read, typed = os.pipe()
+        said, said_end = os.pipe()
+        self.process = start_on((read, said_end, said_end), ["chat", *model, *arguments], cpt.folder, whole)
+        for theirs in (read, said_end):
+            os.close(theirs)
+        self._typed = os.fdopen(typed, "w", 1, encoding="utf-8")
+        self._said = os.fdopen(said, encoding="utf-8")
         self.heard: list[str] = []
 
     def type(self, line: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        self._typed.write(line + "\n")
 
     def until(self, words: str) -> str:
         """Reads up to the line that has these words."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in self._said:
             self.heard.append(line)
             if words in line:
                 return line
@@ -62,15 +64,13 @@ class Talking:
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                pipe.close()
+        with contextlib.suppress(BrokenPipeError):  # what was typed last, and nobody reads any more
+            self._typed.close()
+        self._said.close()
 
     def leave(self) -> str:
         self.type("/quit")
-        assert self.process.stdout is not None
-        assert self.process.stdin is not None
-        rest = self.process.stdout.read()
+        rest = self._said.read()
         assert self.process.wait(60) == 0, "".join(self.heard) + rest
         return rest
 

@@ -80,6 +80,15 @@ async def test_the_events_of_an_imported_run_make_a_trace_and_a_page(tmp_path: P
     assert tools == 3.0
 
 
+def test_dreaming_reads_it_as_a_run_of_the_project_that_it_worked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    imported(left.session(tmp_path / "session", cwd=str(project)), tmp_path / "state")
+    priced = shown("dream", "run", "--dry-run", "--model", "sim", state=tmp_path / "state")
+    assert (priced["sessions"], priced["left_out"]) == (1, {})
+
+
 def test_it_is_never_gone_on_with_and_imported_once(tmp_path: Path):
     state, session = tmp_path / "state", left.session(tmp_path / "session")
     imported(session, state)
