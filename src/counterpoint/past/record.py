@@ -40,6 +40,8 @@ from counterpoint.store.blobs import as_value
 from counterpoint.text import one_line
 
 CLAUDE_CODE = "claude-code"
+TAG = "imported"
+"""What every list shows of such a run, and ``tag:imported`` finds."""
 MOST_LOG_LINES = 10_000
 MAX_LABEL = 500
 UNKNOWN = Usage(usd=None)
@@ -76,6 +78,7 @@ def of_run(run: PastRun, redaction: Redaction) -> Journaled:
         args=None if args == b"null" else made.value(msgspec.json.decode(args)),
         phases=_phases(run, meta),
         version=CLAUDE_CODE,
+        tags=(TAG,),
         imported=str(run.origin),
     )
     made.add(begin, RunStarted(1, 0, "", 0))
@@ -108,6 +111,7 @@ def of_conversation(spoken: Spoken, origin: str, redaction: Redaction) -> Journa
         model=_model(spoken.model),
         cwd=spoken.cwd or ".",
         version=CLAUDE_CODE,
+        tags=(TAG,),
         imported=origin,
     )
     made.add(begin, RunStarted(1, 0, "", 0))
