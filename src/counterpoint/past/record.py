@@ -40,6 +40,7 @@ from counterpoint.store.blobs import as_value
 from counterpoint.text import one_line
 
 CLAUDE_CODE = "claude-code"
+CODEX = "codex"
 TAG = "imported"
 """What every list shows of such a run, and ``tag:imported`` finds."""
 MOST_LOG_LINES = 10_000
@@ -95,8 +96,9 @@ def of_run(run: PastRun, redaction: Redaction) -> Journaled:
     return made.journaled(created)
 
 
-def of_conversation(spoken: Spoken, origin: str, redaction: Redaction) -> Journaled:
-    """The journal of one conversation: a run with one agent, whose prompt is what was said first."""
+def of_conversation(spoken: Spoken, origin: str, redaction: Redaction, *, by: str = CLAUDE_CODE) -> Journaled:
+    """The journal of one conversation: a run with one agent, whose prompt is what was said first. `by` is the program
+    that it was led with."""
     digits = hashlib.sha256(f"{spoken.session or origin}".encode()).hexdigest()
     begin = spoken.begin or 0.0
     made = _Made(redaction, begin)
@@ -110,7 +112,7 @@ def of_conversation(spoken: Spoken, origin: str, redaction: Redaction) -> Journa
         seed=0,
         model=_model(spoken.model),
         cwd=spoken.cwd or ".",
-        version=CLAUDE_CODE,
+        version=by,
         tags=(TAG,),
         imported=origin,
     )
