@@ -46,6 +46,7 @@ def test_a_run_is_shown_with_its_agents_results_transcripts_and_unknown_costs(tm
     run = shown("show", left.RUN, state=state)
     assert (run["status"], run["coverage"]) == ("partial", {"ok": 2, "of": 3})
     assert run["result"] == {"flaky": ["one", "two"]}
+    assert run["tags"] == ["imported"]
     assert run["usage"] == {
         "input_tokens": 410, "cached_input_tokens": 180, "output_tokens": 36, "usd": None, "requests": 4,
     }  # fmt: skip
