@@ -15,7 +15,7 @@ from counterpoint.memory.erasing import redact
 from counterpoint.memory.history import blame, diff
 from counterpoint.memory.places import open_recall, project_store
 from counterpoint.memory.store import MemoryStore
-from counterpoint.memory.versions import Move
+from counterpoint.memory.versions import Move, Use
 
 
 def publish(store: MemoryStore, *notes: Entry, at: float = 10.0) -> str:
@@ -93,6 +93,21 @@ def test_links_in_a_memory_lead_nowhere(tmp_path: Path) -> None:
     with pytest.raises(MemoryStoreError, match="link to elsewhere"):
         publish(store, note())
     assert store.head() is None
+    (store.folder / "rendered" / "topics").unlink()
+
+    precious = tmp_path / "precious"
+    precious.write_text("keep me")
+    for name in ("moves.jsonl", "lock", "uses.jsonl"):
+        (store.folder / name).unlink(missing_ok=True)
+        (store.folder / name).symlink_to(precious)
+    with pytest.raises(MemoryStoreError, match="cannot be locked"):
+        publish(store, note())
+    (store.folder / "lock").unlink()
+    with pytest.raises(MemoryStoreError, match="cannot be written"):
+        publish(store, note())
+    with pytest.raises(MemoryStoreError, match="cannot be written"):
+        store.add_use(Use(run_id="wf_1", version="v"))
+    assert (store.head(), precious.read_text()) == (None, "keep me")
 
 
 def test_a_quote_holds_only_where_it_stands_and_in_the_text_that_was_meant() -> None:
