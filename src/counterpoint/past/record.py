@@ -41,6 +41,8 @@ from counterpoint.text import one_line
 
 CLAUDE_CODE = "claude-code"
 CODEX = "codex"
+TAG = "imported"
+"""What every list shows of such a run, and ``tag:imported`` finds."""
 MOST_LOG_LINES = 10_000
 MAX_LABEL = 500
 UNKNOWN = Usage(usd=None)
@@ -77,6 +79,7 @@ def of_run(run: PastRun, redaction: Redaction) -> Journaled:
         args=None if args == b"null" else made.value(msgspec.json.decode(args)),
         phases=_phases(run, meta),
         version=CLAUDE_CODE,
+        tags=(TAG,),
         imported=str(run.origin),
     )
     made.add(begin, RunStarted(1, 0, "", 0))
@@ -110,6 +113,7 @@ def of_conversation(spoken: Spoken, origin: str, redaction: Redaction, *, by: st
         model=_model(spoken.model),
         cwd=spoken.cwd or ".",
         version=by,
+        tags=(TAG,),
         imported=origin,
     )
     made.add(begin, RunStarted(1, 0, "", 0))
