@@ -176,6 +176,16 @@ def test_an_environment_that_cannot_be_used(cpt: Program, flow: str, name: str, 
     refused(cpt("run", flow, timeout=60, **{f"COUNTERPOINT_{name}": value}), said)
 
 
+def test_a_misspelt_variable_is_told_and_an_empty_model_is_none(cpt: Program, flow: str):
+    ended = cpt("run", flow, "--model", "sim", COUNTERPOINT_CONCURENCY="4", COUNTERPOINT_MINE="1")
+    assert ended.code == 0
+    assert "COUNTERPOINT_CONCURENCY has no effect; did you mean COUNTERPOINT_CONCURRENCY?" in ended.err
+    assert "COUNTERPOINT_MINE" not in ended.err
+    doctor = cpt("doctor", COUNTERPOINT_CONCURENCY="4")
+    assert (doctor.code, "COUNTERPOINT_CONCURENCY" in doctor.out) == (1, True)
+    refused(cpt("run", flow, "--model", ""), "model is empty")
+
+
 def test_a_state_folder_that_is_a_file(cpt: Program, flow: str):
     ended = cpt("run", flow, "--model", "sim", "--state", flow)
     assert (ended.code, ended.out) == (1, "")

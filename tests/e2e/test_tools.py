@@ -650,7 +650,7 @@ def test_an_agent_type_brings_its_skills_its_rules_and_what_has_no_effect_is_tol
     ended = scripted.agent(calls, "--allow", "Edit", options="{agentType: 'barista'}")
     log = "\n".join(ended.json["log"])
     for part in (
-        "agentType 'barista': hooks, initialPrompt, mcpServers that are described there, not named, ",
+        "agentType 'barista': hooks, initialPrompt, mcpServers described inline, ",
         "permissionMode acceptEdits, skills brewin; did you mean 'brewing'?, mcpServers github: without effect here.",
     ):
         assert part in log

@@ -426,3 +426,24 @@ async def test_a_provider_without_a_search_or_one_that_cannot_leave_hosts_out_sa
         with pytest.raises(ProviderError, match="cannot be kept to hosts"):
             await asked.request(ask("Tea?", search=Search(blocked=["ads.example"])))
     assert fake.asked == []
+
+
+async def test_ollama_is_asked_for_its_context_and_what_cannot_have_fitted_is_no_answer(fake: Fake):
+    fake.loaded = [
+        {"name": "other", "context_length": 9},
+        {"name": "m:latest", "model": "m:latest", "context_length": 4096},
+    ]
+
+    async with model(fake, "ollama:m") as asked:
+        short = await asked.request(ask("Say hello."))
+        with pytest.raises(ProviderError, match="maximum context length is 4096 tokens") as refused:
+            await asked.request(ask("word " * 6000))
+
+    assert short.window == 4096
+    assert refused.value.kind == "too_long"
+    assert "OLLAMA_CONTEXT_LENGTH" in (refused.value.hint or "")
+
+
+async def test_an_ollama_that_does_not_say_its_context_is_used_as_it_is(fake: Fake):
+    async with model(fake, "ollama:m") as asked:
+        assert (await asked.request(ask("word " * 6000))).window == 0

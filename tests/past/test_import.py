@@ -46,6 +46,7 @@ def test_a_run_is_shown_with_its_agents_results_transcripts_and_unknown_costs(tm
     run = shown("show", left.RUN, state=state)
     assert (run["status"], run["coverage"]) == ("partial", {"ok": 2, "of": 3})
     assert run["result"] == {"flaky": ["one", "two"]}
+    assert run["tags"] == ["imported"]
     assert run["usage"] == {
         "input_tokens": 410, "cached_input_tokens": 180, "output_tokens": 36, "usd": None, "requests": 4,
     }  # fmt: skip
@@ -78,6 +79,15 @@ async def test_the_events_of_an_imported_run_make_a_trace_and_a_page(tmp_path: P
     assert names.count("execute_tool Bash") == 2
     (tools,) = {(int(s["endTimeUnixNano"]) - int(s["startTimeUnixNano"])) / 1e9 for s in trace if "Bash" in s["name"]}
     assert tools == 3.0
+
+
+def test_dreaming_reads_it_as_a_run_of_the_project_that_it_worked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    imported(left.session(tmp_path / "session", cwd=str(project)), tmp_path / "state")
+    priced = shown("dream", "run", "--dry-run", "--model", "sim", state=tmp_path / "state")
+    assert (priced["sessions"], priced["left_out"]) == (1, {})
 
 
 def test_it_is_never_gone_on_with_and_imported_once(tmp_path: Path):
@@ -171,6 +181,15 @@ def test_links_other_folders_and_summaries_of_other_runs_are_refused(tmp_path: P
     transcript.unlink()
     transcript.symlink_to(secret)
     assert "symbolic link" in refused(session, tmp_path / "state")
+    scripted = left.session(tmp_path / "scripted", summary=False)
+    script = next((scripted / "workflows" / "scripts").iterdir())
+    script.unlink()
+    script.symlink_to(secret)
+    assert "symbolic link" in refused(scripted, tmp_path / "state")
+    linked = tmp_path / "linked"
+    (linked / "subagents").mkdir(parents=True)
+    (linked / "subagents" / "workflows").symlink_to(scripted / "subagents" / "workflows")
+    assert "symbolic link" in refused(linked, tmp_path / "state")
     assert "there is no workflow of Claude Code here" in refused(tmp_path / "empty", tmp_path / "state2")
     other = left.session(tmp_path / "other")
     (other / "workflows" / f"{left.RUN}.json").write_text('{"runId": "wf_ffffffff-fff"}')

@@ -142,9 +142,9 @@ def _steering(rows: Iterable[Row]) -> list[str]:
     found: list[str] = []
     for row in rows:
         text = row.text if isinstance(row, UserTurn | ToolTurn) else ""
-        at = text.find(prompts.STEERED)
-        if at >= 0:
-            found.append(text[at:].removesuffix(prompts.LAST_TURN).rstrip())
+        _, mark, said = f"\n\n{text}".partition(f"\n\n{prompts.STEERED}")  # a paragraph: nothing that is quoted is one
+        if mark:
+            found.append(f"{prompts.STEERED}{said}".removesuffix(prompts.LAST_TURN).rstrip())
     return found
 
 

@@ -47,8 +47,9 @@ class Room:
     async def make(self) -> None:
         """Shortens the conversation where it comes near the window. Raises ProviderError where the notes fail."""
         before = tokens(self._conversation.rows, self._fixed)
-        if self._window and before >= self._window * FULL:
-            await self._shorten(int(self._window * ROOM), Compacted(before=before, cause="window"))
+        window = self._window or self._conversation.last.window
+        if window and before >= window * FULL:
+            await self._shorten(int(window * ROOM), Compacted(before=before, cause="window"))
 
     async def make_after(self, refusal: ProviderError) -> None:
         """Shortens the conversation that the provider refuses for its length. Raises ProviderError where it cannot."""
@@ -69,7 +70,7 @@ class Room:
             "too_long",
             f"The conversation is too long for {self._task.model} although it was shortened: {refusal.message}",
             status=refusal.status,
-            hint=_HINT,
+            hint=refusal.hint or _HINT,
         )
 
     async def _shorten(self, room: int, about: Compacted) -> bool:
@@ -119,7 +120,7 @@ class Room:
             "too_long",
             f"{what} too long for the context of {self._task.model}, so nothing can be left out: {refusal.message}",
             status=refusal.status,
-            hint=_HINT,
+            hint=refusal.hint or _HINT,
         )
 
 

@@ -205,7 +205,7 @@ def _unsupported(values: Values) -> tuple[str, ...]:
     if mode not in (None, "plan", "default"):
         without.add(f"permissionMode {mode}")
     if len(_servers(values) or ()) < len(_names(values, "mcpservers") or ()):
-        without.add("mcpServers that are described there, not named")
+        without.add("mcpServers described inline")
     return tuple(sorted(without))
 
 

@@ -13,7 +13,8 @@ from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.errors import ImportRefusedError, UsageError
 from counterpoint.past.claude import PastRun, find_runs
 from counterpoint.past.claude_settings import NAMES, read_settings
-from counterpoint.past.record import Journaled, of_conversation, of_run
+from counterpoint.past.codex import is_rollout, read_rollout
+from counterpoint.past.record import CODEX, Journaled, of_conversation, of_run
 from counterpoint.past.transcript import read_transcript
 from counterpoint.redaction import Redaction
 from counterpoint.store.runs import Store
@@ -26,12 +27,13 @@ from counterpoint.text import safe
 @common
 @asynchronous
 async def imports(path: Path, file: Path | None, output: Output, state: Path | None) -> int:
-    """Take over past work of Claude Code.
+    """Take over past work of Claude Code, or sessions of Codex.
 
     \b
     ~/.claude/projects/PROJECT            every workflow of a project
     ~/.claude/projects/PROJECT/SESSION    those of one session; or one run's folder, or its wf_….json
     ~/.claude/projects/PROJECT/ID.jsonl   a conversation, as a run with one agent
+    ~/.codex/sessions                     every session of Codex, or one rollout-….jsonl
     .claude/settings.json                 settings, as lines of our config.toml
 
     Imported runs can be looked at and learned from; they cannot go on. Keys and tokens are taken out.
@@ -54,7 +56,11 @@ async def imports(path: Path, file: Path | None, output: Output, state: Path | N
 
 
 def _read(path: Path, redaction: Redaction) -> list[Journaled]:
+    if path.is_dir() and (rollouts := sorted(path.rglob("rollout-*.jsonl"))):
+        return [_of_codex(rollout, redaction) for rollout in rollouts if is_rollout(rollout)]
     if path.is_file() and path.suffix == ".jsonl" and path.name != "journal.jsonl":
+        if is_rollout(path):
+            return [_of_codex(path, redaction)]
         spoken = read_transcript(path)
         if not spoken.messages:
             raise UsageError(f"{path} holds no conversation of Claude Code.")
@@ -68,6 +74,10 @@ def _made(run: PastRun, redaction: Redaction) -> Journaled:
         return of_run(run, redaction)
     except RecursionError:
         raise ImportRefusedError(run.origin, 0, "a value in it is nested too deeply") from None
+
+
+def _of_codex(path: Path, redaction: Redaction) -> Journaled:
+    return of_conversation(read_rollout(path), str(path), redaction, by=CODEX)
 
 
 async def _kept(store: Store, journaled: Journaled, known: set[str]) -> dict[str, Any]:

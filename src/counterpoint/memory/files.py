@@ -8,6 +8,7 @@ import secrets
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO
 
 from counterpoint.errors import MemoryStoreError
 
@@ -38,8 +39,7 @@ def write(path: Path, data: bytes, *, durable: bool = True) -> None:
 def append(path: Path, line: bytes) -> None:
     """Adds a line, behind one that a crash may have cut off. The caller holds the store's lock."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as file:
+        with _opened(path) as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else b"\n" + line
@@ -48,6 +48,13 @@ def append(path: Path, line: bytes) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise MemoryStoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file to add to. Never through a link: a repository of strangers may have one where its memory should be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o644), "ab+")
 
 
 def read(path: Path, limit: int = MAX_BYTES) -> bytes | None:
@@ -83,8 +90,7 @@ def bring_to_disk(folder: Path) -> None:
 def locked(path: Path) -> Generator[None]:
     """Nobody else holds this lock for the length of the body; it goes with its process. Raises MemoryStoreError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
+        file = _opened(path)
     except OSError as error:
         raise MemoryStoreError(f"{path} cannot be locked: {error.strerror or error}.") from error
     with file:

@@ -138,6 +138,7 @@ class MemoryStore:
         The same notes give the same id; the record of who made them first stays. Notes that are as they were in
         `parent` keep their objects. Raises MemoryRefusedError for a note that breaks a rule.
         """
+        self._refuse_links()
         old = self.tree(parent)
         tree: Tree = {}
         for name, entry in sorted(entries.items()):
@@ -157,6 +158,11 @@ class MemoryStore:
             files.write(path, canonical(_Kept(version, tree)))
         return self.version(version.id)
 
+    def _refuse_links(self) -> None:
+        for name in ("objects", "versions", "rendered", "rendered/topics", "inbox", "dreams"):
+            if (self.folder / name).is_symlink():
+                raise self.objects.damaged(name, "it is a link to elsewhere")
+
     def keep_private(self) -> None:
         """A new memory stays out of its project's repository, and out of agents' worktrees: until a person takes this
         file away, to share it. Blocking."""
@@ -166,6 +172,7 @@ class MemoryStore:
 
     def state(self, text: str) -> str:
         """Keeps a person's own words, for the note that they are the evidence of; gives their SHA-256."""
+        self._refuse_links()
         return self.objects.put(stated(text))
 
     def evaluate(self, version_id: str, result: dict[str, Any]) -> Version:
@@ -209,9 +216,7 @@ class MemoryStore:
         """Nobody else writes to the store for the length of the body. Raises MemoryStoreError, also for a store with
         links in it: whoever made them would have us write elsewhere."""
         with files.locked(self.folder / "lock"):
-            for name in ("objects", "versions", "rendered", "rendered/topics", "inbox", "dreams"):
-                if (self.folder / name).is_symlink():
-                    raise self.objects.damaged(name, "it is a link to elsewhere")
+            self._refuse_links()
             yield
 
     def render(self) -> list[Path]:
@@ -226,10 +231,10 @@ class MemoryStore:
         wanted = {folder / name: text.encode() for name, text in render(entries).items()}
         wanted[self.folder / "entries.jsonl"] = b"".join(canonical(entry) + b"\n" for entry in entries.values())
         for path, data in wanted.items():
-            if not path.is_file() or path.is_symlink() or path.read_bytes() != data:
+            if path.is_symlink() or files.read(path) != data:
                 files.write(path, data, durable=False)
         for path in (folder / "topics").glob("*.md"):
-            if path not in wanted:
+            if path not in wanted and not path.is_dir():
                 path.unlink()
         return sorted(wanted)
 
@@ -271,6 +276,7 @@ class MemoryStore:
 
     def put_proposal(self, proposal: Proposal) -> None:
         """Adds a proposal to the inbox, or replaces it."""
+        self._refuse_links()
         files.write(self._proposal_path(proposal.id), canonical(proposal))
 
     def drop_proposal(self, proposal_id: str) -> None:

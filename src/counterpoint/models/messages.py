@@ -120,6 +120,8 @@ class Answer(Struct, frozen=True):
     model: str
     stop: Literal["end", "tools", "length", "refusal"] = "end"
     opaque: Raw = NOTHING
+    window: int = 0
+    """Tokens of the context that the model was loaded with, where its server says so."""
     searches: int = 0
     """Of the web, by the provider."""
     sources: list[Source] = field(default_factory=list[Source])

@@ -60,6 +60,7 @@ class Account:
         from counterpoint.models import transport, vendors
         from counterpoint.models.exchange import Exchange
         from counterpoint.models.faults import Faults
+        from counterpoint.models.ollama import Loaded
 
         provider = self.provider
         faults = Faults(
@@ -74,7 +75,8 @@ class Account:
             # What a provider's library wants to be configured, it says in exceptions of many kinds.
             said = faults.clean(f"{type(error).__name__}: {error}")
             raise UsageError(f"{provider.name}:{name} cannot be used: {said}") from None
-        return Exchange(provider, name, wired, faults)
+        loaded = Loaded(self._http, self._address, self._key, name) if provider.name == "ollama" else None
+        return Exchange(provider, name, wired, faults, loaded)
 
     async def close(self) -> None:
         if self._http is not None:

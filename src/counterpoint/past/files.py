@@ -60,6 +60,19 @@ def document(path: Path, kind: type[T]) -> T:
             raise ImportRefusedError(path, 0, _why(error)) from error
 
 
+def text(path: Path, most: int) -> str:
+    """The beginning of a text file. Blocking. Raises ImportRefusedError."""
+    with os.fdopen(_opened(path, MAX_DOCUMENT), "rb") as file:
+        return file.read(most).decode("utf-8", "replace")
+
+
+def refuse_links(*folders: Path) -> None:
+    """Raises ImportRefusedError where one of them is a link: it could lead out of what the user has named."""
+    for folder in folders:
+        if folder.is_symlink():
+            raise ImportRefusedError(folder, 0, "it is a symbolic link, and none is followed")
+
+
 def decoded(path: Path, number: int, raw: msgspec.Raw, kind: type[T]) -> T:
     """A part of a line that was not looked at yet. Raises ImportRefusedError."""
     try:

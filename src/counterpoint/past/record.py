@@ -40,6 +40,9 @@ from counterpoint.store.blobs import as_value
 from counterpoint.text import one_line
 
 CLAUDE_CODE = "claude-code"
+CODEX = "codex"
+TAG = "imported"
+"""What every list shows of such a run, and ``tag:imported`` finds."""
 MOST_LOG_LINES = 10_000
 MAX_LABEL = 500
 UNKNOWN = Usage(usd=None)
@@ -76,6 +79,7 @@ def of_run(run: PastRun, redaction: Redaction) -> Journaled:
         args=None if args == b"null" else made.value(msgspec.json.decode(args)),
         phases=_phases(run, meta),
         version=CLAUDE_CODE,
+        tags=(TAG,),
         imported=str(run.origin),
     )
     made.add(begin, RunStarted(1, 0, "", 0))
@@ -92,8 +96,9 @@ def of_run(run: PastRun, redaction: Redaction) -> Journaled:
     return made.journaled(created)
 
 
-def of_conversation(spoken: Spoken, origin: str, redaction: Redaction) -> Journaled:
-    """The journal of one conversation: a run with one agent, whose prompt is what was said first."""
+def of_conversation(spoken: Spoken, origin: str, redaction: Redaction, *, by: str = CLAUDE_CODE) -> Journaled:
+    """The journal of one conversation: a run with one agent, whose prompt is what was said first. `by` is the program
+    that it was led with."""
     digits = hashlib.sha256(f"{spoken.session or origin}".encode()).hexdigest()
     begin = spoken.begin or 0.0
     made = _Made(redaction, begin)
@@ -107,7 +112,8 @@ def of_conversation(spoken: Spoken, origin: str, redaction: Redaction) -> Journa
         seed=0,
         model=_model(spoken.model),
         cwd=spoken.cwd or ".",
-        version=CLAUDE_CODE,
+        version=by,
+        tags=(TAG,),
         imported=origin,
     )
     made.add(begin, RunStarted(1, 0, "", 0))

@@ -184,7 +184,8 @@ def _tools(
     if absent:
         warnings.append(f"agent(): {', '.join(absent)} cannot be given to agents here; this one goes without.")
     if unheard:
-        warnings.append(f"agent(): disallowedTools names no tool: {', '.join(unheard)}.")
+        listed = ", ".join(unheard)
+        warnings.append(f"agent(): disallowedTools names no tool: {listed}{'' if listed.endswith('?') else '.'}")
     if asked is None:
         tools = None if allowed is None else list(allowed)
     elif allowed is None:

@@ -18,7 +18,7 @@ from counterpoint.errors import UsageError
 from counterpoint.events import AgentFinished, Recorded, RunEnded, RunStarted, Value
 from counterpoint.redaction import Redaction
 from counterpoint.timeline import Timeline
-from counterpoint.tracing.spans import RUN, Content, Span, agent_spans, request, run_span
+from counterpoint.tracing.spans import MESSAGE, RUN, Content, Span, agent_spans, request, run_span
 from counterpoint.view import RunView
 
 GATHER_S = 0.5
@@ -29,7 +29,7 @@ MOST_WAITING = 200_000
 """Spans that wait for the collector; more are dropped, and counted."""
 
 ReadValue = Callable[[Value], Awaitable[bytes]]
-Export = Callable[[bytes], None]
+Export = Callable[[bytes], object]
 """Sends one request, blocking. Raises UsageError where it is not taken."""
 
 
@@ -120,13 +120,17 @@ async def traced(
     """Sends the run's trace while the body runs, and what is left at its end. Gives the listeners that it needs.
 
     `mode` is the setting: ``off``, ``on``, or ``content``. `export` is for whoever has an exporter already; left out,
-    the variables ``OTEL_…`` say where the collector is. Raises UsageError where the SDK is not installed.
+    the variables ``OTEL_…`` say where the collector is. No trouble with it ends the run.
     """
-    if mode == "off":
+    if mode != "off" and export is None:
+        export = _to_collector()
+        if export is None:
+            warn("trace is on, and the SDK of OpenTelemetry is not here (counterpoint[otel]): nothing is sent.")
+    if mode == "off" or export is None:
         yield []
         return
     live = LiveTrace(history)
-    sender = _Sender(live, read if mode == "content" else None, warn, export or _to_collector())
+    sender = _Sender(live, read if mode == "content" else None, warn, export)
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         task = group.create_task(sender.serve())
@@ -170,6 +174,8 @@ class _Sender:
             await asyncio.to_thread(self._export, data)
         except UsageError as error:
             self._complain(error.message)
+        except Exception as error:  # whatever is wrong with an address or a library: no run ends by it
+            self._complain(f"The trace could not be sent: {type(error).__name__}: {str(error)[:MESSAGE]}.")
         if self._live.dropped:
             self._complain(f"{self._live.dropped:,} spans of the trace were dropped: the collector is too slow.")
 
@@ -179,9 +185,10 @@ class _Sender:
             self._warn(f"{message} The run goes on; export --otlp --send sends all of its trace later.")
 
 
-def _to_collector() -> Export:
+def _to_collector() -> Export | None:
+    """What sends to the collector of the environment; None: the SDK is not installed."""
     try:
         from counterpoint.tracing.collector import send
     except ImportError:
-        raise UsageError("trace needs the SDK of OpenTelemetry.", hint="pip install 'counterpoint[otel]'") from None
-    return lambda data: (send(data), None)[1]
+        return None
+    return send
