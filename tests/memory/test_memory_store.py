@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import msgspec
@@ -235,3 +236,38 @@ def test_what_was_made_of_erased_notes_can_no_longer_be_published(tmp_path: Path
     with pytest.raises(MemoryConflictError):
         store.publish(candidate.id, head, Move(after=candidate.id))
     assert [entry.text for entry in store.entries(store.head()).values() if entry.active] == [note().text]
+
+
+def test_whatever_happens_every_version_opens_and_only_redact_takes_words_away(tmp_path: Path) -> None:
+    for seed in range(2):
+        dice, store = random.Random(seed), MemoryStore(tmp_path / str(seed))
+        rendered: dict[str, dict[str, bytes]] = {}
+        said: dict[str, str] = {}
+        for step in range(25):
+            head = store.head()
+            entries = store.entries(head)
+            what = dice.choice(["add", "add", "edit", "bury", "rollback", "redact"]) if entries else "add"
+            name = dice.choice([*entries, ""])
+            if what == "rollback" and store.versions():
+                back = dice.choice(store.versions())
+                store.publish(back, head, Move(after=back, kind="rollback"))
+            elif what == "redact" and step % 3 == 0 and name:
+                redact(store, lambda entry, n=name: entry.id == n, by="ada", at=float(step))
+                said.pop(name, None)
+                rendered.clear()
+            else:
+                new = note(f"Words of step {step} and seed {seed}.", f"subject {step}::x")
+                old = entries.get(name)
+                if what == "edit" and old is not None and old.active:
+                    new = msgspec.structs.replace(old, text=new.text)
+                elif what == "bury" and old is not None and old.active:
+                    new = msgspec.structs.replace(old, status=Status.TOMBSTONE, reason="gone")
+                version = store.keep({**entries, new.id: new}, parent=head, actor="a", at=float(step))
+                store.publish(version.id, head, Move(after=version.id))
+                said[new.id] = new.text
+            now = {path.name: path.read_bytes() for path in (store.folder / "rendered").rglob("*.md")}
+            assert now == rendered.setdefault(store.head() or "", now)
+            everything = {version: store.entries(version) for version in store.versions()}
+            for n, text in said.items():
+                assert any(n in shown and shown[n].text == text for shown in everything.values())
+            assert [move.after for move in store.moves()][-1] == store.head()
