@@ -575,12 +575,16 @@ def test_a_skill_is_listed_and_its_body_comes_when_it_is_asked_for(scripted: Scr
     (folder / "table.txt").write_text("x")
     (folder.parent / "broken").mkdir()
     (folder.parent / "broken/SKILL.md").write_text("no head")
+    (folder.parent / "paying").mkdir()
+    by_order = "---\nname: paying\ndescription: Pays.\ndisable-model-invocation: true\n---\nPay.\n"
+    (folder.parent / "paying/SKILL.md").write_text(by_order)
     ended = scripted.agent([("Skill", {"skill": "brewing"}), ("Skill", {"skill": "brewin"})])
     assert any("broken/SKILL.md" in line for line in ended.json["log"])
     shown = scripted.cpt("show", "@last", "a1", "--json").json
     (skill,) = [tool for tool in shown["tools"] if tool["name"] == "Skill"]
     assert "- brewing: How to brew." in skill["description"]
     assert "Boil" not in skill["description"]
+    assert "paying" not in skill["description"]
     results = json.dumps(shown["transcript"])
     assert "Boil water first." in results
     assert "table.txt" in results

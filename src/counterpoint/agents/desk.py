@@ -84,8 +84,9 @@ class Workshop:
         parts = [task.system, *(described(self.skills[name]) for name in task.skills if name in self.skills)]
         if task.instructed:
             parts.append(self.instructions.text)
-        if self.skills and _wants("Skill", task):
-            tools = [*tools, Skill(self.skills)]
+        free = {name: skill for name, skill in self.skills.items() if not skill.on_order}
+        if free and _wants("Skill", task):
+            tools = [*tools, Skill(free)]
         if self.recall and _wants("Memory", task):
             tools = [*tools, MemoryLookup(self.recall)]
         if search is not None and _wants("WebSearch", task):
