@@ -176,6 +176,7 @@ const report = [
   `${found.length} of ${chosen.length} files answered by ${counterpoint.run.model}` +
     (all.length > limit ? `; ${all.length - limit} more files in ${folder} were not read` : '') + '.',
   `Dropped because they do not stand in their file: ${dropped} of ${5 * found.length} answers. Looked at again: ${looks} files.`,
+  ...(/^sim(:|$)/.test(counterpoint.run.model) ? ['No model was asked: sim makes its answers up, so hardly any can stand in its file.'] : []),
   ...(unread.length ? [`No answer for: ${unread.join(', ')}.`] : []),
 ].join('\n')
 const files = found.map(({ file, lines, summary, keywords, quote }) => ({ file, lines, summary, keywords, quote }))
