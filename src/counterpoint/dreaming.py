@@ -128,7 +128,7 @@ async def dream(
             if prepared.not_due or not prepared.sessions:
                 message = prepared.not_due or "There is no run that has not been read."
                 return _idle(looked, message, memory.head(), prepared.left_out, now())
-            plan = plan_of(prepared, memory, wish, folder, now())
+            plan = await asyncio.to_thread(plan_of, prepared, memory, wish, folder, now())
             await asyncio.to_thread(dreams.keep_plan, plan)
         work = _Dream(store, models, chosen, wish, memory, dreams, plan, tasks, on_event)
         return await work.run()
@@ -173,7 +173,7 @@ async def price(
     """What a dream would read and cost at most; nothing is spent or written."""
     dreams = Dreams(memory.folder)
     prepared = await prepare(store, memory, dreams, wish, folder, now)
-    pieces = chunks(prepared.sessions.values(), prepared.hits, prepared.cleaner)
+    pieces = await asyncio.to_thread(chunks, prepared.sessions.values(), prepared.hits, prepared.cleaner)
     claims = min(wish.most, 2 * len(pieces) + len(prepared.hits)) if pieces else 0
     model = models.get(models.default(chosen.model))
     usage = Usage(
@@ -242,7 +242,7 @@ class _Dream:
             answers = await self._read()
             ground = Ground(self._folder, self._entries, self._sessions, cleaner_of(self._entries),
                             await asyncio.to_thread(verify.read_instructions, self._folder))  # fmt: skip
-            self._propose(findings, answers)
+            await asyncio.to_thread(self._propose, findings, answers)
             await self._verify(findings, ground)
             return await self._settle(findings)
         except _StopError as stopped:
@@ -320,6 +320,7 @@ class _Dream:
     # S4, S5
 
     def _propose(self, findings: Findings, answers: Mapping[str, Answer]) -> None:
+        """Pure, and long where there is much: in a thread."""
         brought: list[tuple[Item, Refs]] = []
         for chunk in self._plan.chunks:
             answer = answers.get(chunk.id)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from counterpoint.dream.items import Claim
 from counterpoint.memory.entries import Author, Entry, Evidence
-from counterpoint.memory.likeness import contradiction, likeness, same_words, words
+from counterpoint.memory.likeness import contradiction, likeness, words
 
 ALIKE = 0.5
 """Likeness from which two texts under different keys are taken to be about the same."""
@@ -25,6 +25,7 @@ SAYING = frozenset(
 )  # fmt: skip
 """Words in which two sayings of one thing differ."""
 _SETTING = re.compile(r"([\w-]{1,60})=([\w./-]{1,100})")
+_WORD = re.compile(r"[^\W_]+")
 _TOKEN = re.compile(r"[^\W_]+(?:[-'._/=:][^\W_]+)*")
 
 Relation = Literal["same", "conflict", "apart"]
@@ -74,7 +75,9 @@ def relation(one: Facets, other: Facets) -> tuple[Relation, str]:
     """How two texts stand to each other, and why they conflict."""
     if one.scope != other.scope:
         return "apart", ""
-    if same_words(one.text, other.text):
+    if one.subject != other.subject and _shared(one.text, other.text) < ALIKE:
+        return "apart", ""
+    if _all_words(one.text) == _all_words(other.text):
         return "same", ""
     if one.subject == other.subject and (settled := _by_settings(one.text, other.text)):
         return settled
@@ -136,6 +139,11 @@ def _other_value(one: str, other: str) -> str:
 def _tokens(text: str) -> tuple[str, ...]:
     """The words that carry meaning, in their order; compounds whole."""
     return tuple(token for token in _TOKEN.findall(text.casefold()) if words(token))
+
+
+@lru_cache(maxsize=8192)
+def _all_words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(text.casefold()))
 
 
 @lru_cache(maxsize=8192)

@@ -17,7 +17,7 @@ from counterpoint.dream.items import Claim, Item, anchor
 from counterpoint.dream.session import SHELLS, Session, Step, Worker
 from counterpoint.events import Outcome
 from counterpoint.memory.entries import Evidence, Kind, Taint
-from counterpoint.memory.likeness import likeness
+from counterpoint.memory.likeness import likeness, words
 
 LOOKUPS = 3
 """Runs in which a file was looked up, from which it is worth a pointer."""
@@ -166,11 +166,16 @@ def _recoveries(session: Session) -> list[tuple[Step, Step, Step | None]]:
 def repeated_corrections(sessions: Iterable[Session]) -> list[Hit]:
     """A person has said about the same in several runs."""
     said = [(session, place) for session in sessions for place in session.corrections]
+    spoken = [frozenset(words(session.said[place].text)) for session, place in said]
     hits: list[Hit] = []
     for n, (session, place) in enumerate(said):
         text = session.said[place].text
         twins = [
-            other for other, there in said[:n] if other is not session and likeness(other.said[there].text, text) > 0.5
+            other
+            for k, (other, there) in enumerate(said[:n])
+            if other is not session
+            and 2 * len(spoken[k] & spoken[n]) > min(len(spoken[k]), len(spoken[n]))
+            and likeness(other.said[there].text, text) > 0.5
         ]
         if twins:
             hits.append(Hit("repeated correction", f"said before: {_short(text)}", session.run_id, place))

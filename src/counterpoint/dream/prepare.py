@@ -73,9 +73,9 @@ async def prepare(store: Store, memory: MemoryStore, dreams: Dreams, wish: Wish,
     not_due = select.due(wish.gate, now=now, last=last, fresh=selection.chosen) if wish.gate else ""
     sessions = {session.run_id: session for session in selection.chosen}
     new_marks = {name: Mark(session.last_seq, session.digest) for name, session in sessions.items()}
-    return Prepared(
-        sessions, selection.left_out, new_marks, detect(selection.chosen), cleaner_of(entries), not_due
-    )  # fmt: skip
+    hits = await asyncio.to_thread(detect, selection.chosen)
+    cleaner = await asyncio.to_thread(cleaner_of, entries)
+    return Prepared(sessions, selection.left_out, new_marks, hits, cleaner, not_due)
 
 
 async def _select(store: Store, marks: Mapping[str, Mark], wish: Wish, folder: Path, now: float) -> Selection:
@@ -114,6 +114,7 @@ def cleaner_of(entries: Mapping[str, Entry]) -> Cleaner:
 
 
 def plan_of(prepared: Prepared, memory: MemoryStore, wish: Wish, folder: Path, now: float) -> Plan:
+    """What the dream is to do. Blocking: it looks through all texts."""
     return Plan(
         id=Dreams.new_id(now),
         at=now,
