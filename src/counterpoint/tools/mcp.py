@@ -118,10 +118,13 @@ class Hub:
             said = self._servers[name].hushed(str(first_error(error)) or f"nothing came within {START_S:g} seconds")
             self._warn(f"The MCP server {name} could not be started; its tools are missing: {said[:2000]}")
             return []
-        tools = [tool for each in listed[:MAX_TOOLS] if (tool := self._made(name, client, each)) is not None]
+        made = [self._made(name, client, each) for each in listed[:MAX_TOOLS]]
+        tools = {tool.spec.name: tool for tool in reversed(made) if tool is not None}  # of equal names the first
         if len(listed) > MAX_TOOLS:
             self._warn(f"The MCP server {name} has more than {MAX_TOOLS} tools; the first {MAX_TOOLS} are used.")
-        return tools
+        if len(tools) < sum(tool is not None for tool in made):
+            self._warn(f"The MCP server {name} has several tools whose names are the same here; the first is used.")
+        return [*reversed(tools.values())]
 
     def _made(self, server: str, client: Client, tool: Any) -> McpTool | None:
         name = f"mcp__{server}__{_ODD.sub('_', tool.name)}"[:64]
