@@ -210,6 +210,8 @@ class Reader(Scripted):
     """Reads one file after the other, `files` of them, and counts what it is sent; refuses what its window is too small
     for, in `words`."""
 
+    notes = "Notes: 3 mice."
+
     def __init__(self, files: int, window: int = 1_000_000, words: str = "Too long.") -> None:
         super().__init__()
         self.left, self.window, self.words = list(range(files)), window, words
@@ -220,7 +222,7 @@ class Reader(Scripted):
         if used > self.window:
             raise too_long(self.words)
         if request.system == prompts.NOTES:
-            answer = said("Notes: 3 mice.")
+            answer = said(self.notes)
         elif self.left:
             answer = called(("Read", {"file_path": f"f{self.left.pop(0)}.txt"}))
         else:
@@ -261,6 +263,17 @@ async def test_an_agent_goes_on_from_its_notes_and_they_are_paid_for(agent: Benc
     rows = agent.watcher.history()
     assert sum(isinstance(row, ToolTurn) for row in rows) == 8
     assert "f0.txt" in str(rows[1])
+
+
+async def test_a_model_that_gives_no_notes_goes_on_as_long_as_the_provider_takes_it(agent: Bench):
+    model = Reader(8)
+    model.notes = ""
+
+    result = await agent(model, prompt=TASK, window=40_000)
+
+    assert msgspec.json.decode(result.value or b"") == "16,000 mice."
+    assert (len(of_notes(model)), agent.watcher.marks) == (1, [])
+    assert result.usage.requests == 10
 
 
 async def test_as_long_as_leaving_out_old_results_is_enough_no_notes_are_asked_for(agent: Bench):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from tests.fakes.server import Fake
 
 from counterpoint.tools import jail
 
+MARK = str(8_000_000_000 + secrets.randbelow(1_000_000_000))
+"""How long the commands of this test process sleep."""
 needs_a_jail = pytest.mark.skipif(jail.found() == "none", reason="this machine has no sandbox")
 
 
@@ -315,7 +319,7 @@ def test_a_project_can_be_trusted_when_its_run_is_resumed(scripted: Scripted) ->
 
 @needs_a_jail
 def test_stopping_a_run_ends_what_its_agents_have_started(scripted: Scripted) -> None:
-    body = json.dumps([("Bash", {"command": "touch begun; setsid sleep 7450 & sleep 7450"})])
+    body = json.dumps([("Bash", {"command": f"touch begun; setsid sleep {MARK} & sleep {MARK}"})])
     path = scripted.cpt.script(f"return await agent({json.dumps(body)})")
     run = scripted.cpt.start("run", path, "--model", "anthropic:m", "--base-url", scripted.fake.url, "--allow", "Bash",
                              ANTHROPIC_API_KEY="k")  # fmt: skip
@@ -323,11 +327,12 @@ def test_stopping_a_run_ends_what_its_agents_have_started(scripted: Scripted) ->
         assert run.poll() is None
     run.kill()
     run.communicate()
-    assert gone("7450")
+    assert gone(MARK)
 
 
 def gone(mark: str) -> bool:
-    for _ in range(200):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         if not subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False).stdout:
             return True
     return False
@@ -408,11 +413,15 @@ def test_a_set_up_command_that_fails_rejects_and_says_why(scripted: Scripted, re
 
 
 def test_an_agent_that_is_killed_with_its_host_goes_on_in_its_worktree(scripted: Scripted, repository: Path) -> None:
-    calls = [EDIT, ("Bash", {"command": "test -e go || sleep 7451"}), ("Read", {"file_path": "shared.txt", "limit": 1})]
+    calls = [
+        EDIT,
+        ("Bash", {"command": f"test -e go || sleep {MARK}"}),
+        ("Read", {"file_path": "shared.txt", "limit": 1}),
+    ]
     path = scripted.cpt.script(f"return await {call(calls, ISOLATED)}")
     run = scripted.cpt.start("run", path, "--model", "anthropic:m", "--base-url", scripted.fake.url, "--allow", "Bash",
                              "--allow", "Edit", "--no-sandbox", ANTHROPIC_API_KEY="k")  # fmt: skip
-    while not subprocess.run(["pgrep", "-f", "sleep 7451"], capture_output=True, check=False).stdout:
+    while not subprocess.run(["pgrep", "-f", f"sleep {MARK}"], capture_output=True, check=False).stdout:
         assert run.poll() is None
     run.kill()
     run.communicate()
@@ -427,20 +436,38 @@ def edit(old: str, new: str, path: str = "shared.txt") -> tuple[str, dict[str, A
     return ("Edit", {"file_path": path, "old_string": old, "new_string": new})
 
 
-def test_fifty_agents_edit_one_file_in_worktrees_and_all_of_it_is_merged(scripted: Scripted, repository: Path) -> None:
-    prompts = json.dumps([json.dumps([edit(f"<{n}>", f"[{n}]")]) for n in range(50)])
+def test_fifty_agents_edit_one_file_at_once_what_passes_is_merged_and_the_rest_is_kept_and_named(
+    scripted: Scripted, repository: Path
+) -> None:
+    edits = [[edit(f"<{n}>", f"[{n}]")] for n in range(45)]
+    edits += [[edit("<0>", "{0}")], [edit("<1>\n", "")]]  # these two conflict with earlier ones,
+    edits += [[edit("<48>", "bad")], [edit("<49>", "bad")], []]  # these break the check, and one changes nothing
     body = f"""
-    const done = await parallel({prompts}.map((prompt, n) => () => agent(prompt, {{isolation: 'worktree',
-    label: `e${{n}}`}})))
-    return await counterpoint.merge(done)
+    const done = await parallel({json.dumps([json.dumps(each) for each in edits])}.map((prompt, n) =>
+      () => agent(prompt, {{isolation: 'worktree', label: `e${{n}}`}})))
+    return await counterpoint.merge(done, {{check: '! grep -q bad shared.txt', onConflict: 'keep'}})
     """
-    ended = scripted.run(body, "--allow", "Edit", "--concurrency", "25")
+    ended = scripted.run(body, "--allow", "Edit", "--allow", "Bash", "--no-sandbox", "--concurrency", "50")
     assert ended.code == 0, ended.err + ended.out
-    assert (ended.json["result"]["merged"], ended.json["result"]["kept"]) == (50, 0)
-    assert (repository / "shared.txt").read_text() == "".join(f"[{n}]\n\n\n\n\n" for n in range(50))
+    report = ended.json["result"]
+    assert (report["merged"], report["kept"]) == (45, 4)
+    statuses = {branch["label"]: branch["status"] for branch in report["branches"]}
+    assert list(statuses) == [f"e{n}" for n in range(50)]
+    assert set(list(statuses.values())[:45]) == {"merged"}
+    assert list(statuses.values())[45:] == ["conflict", "conflict", "check_failed", "check_failed", "unchanged"]
+    assert (repository / "shared.txt").read_text() == "".join(
+        f"{f'[{n}]' if n < 45 else f'<{n}>'}\n\n\n\n\n" for n in range(50)
+    )
     assert git(repository, "status", "--porcelain") == ""
-    assert git(repository, "branch", "--format=%(refname:short)") == "main"
-    assert list((scripted.cpt.state / "worktrees").rglob("shared.txt")) == []
+    kept = [branch["branch"] for branch in report["branches"][45:49]]
+    assert git(repository, "branch", "--format=%(refname:short)").split() == [*sorted(kept), "main"]
+    assert git(repository, "show", f"{kept[0]}:shared.txt").startswith("{0}")
+    assert "bad" in git(repository, "show", f"{kept[2]}:shared.txt")
+    assert report["branches"][45]["files"] == ["shared.txt"]
+    assert "+{0}" in report["branches"][45]["patch"]
+    (line,) = [line for line in ended.json["log"] if "kept on their branches" in line]
+    assert all(branch in line for branch in kept)
+    assert len(list((scripted.cpt.state / "worktrees").rglob("shared.txt"))) == 4
 
 
 MERGE = """
@@ -454,25 +481,6 @@ def five(options: str) -> str:
     """The second conflicts with the first, the third breaks the check, the fourth changes nothing."""
     calls = [[edit("<0>", "[0]")], [edit("<0>", "{0}")], [edit("<9>", "bad")], [], [edit("<20>", "[20]")]]
     return MERGE.format(prompts=json.dumps([json.dumps(each) for each in calls]), options=options)
-
-
-def test_what_conflicts_or_breaks_the_check_is_kept_on_its_branch_and_named(
-    scripted: Scripted, repository: Path
-) -> None:
-    ended = scripted.run(five("{check: '! grep -q bad shared.txt', onConflict: 'keep'}"), "--allow", "Edit",
-                         "--allow", "Bash", "--no-sandbox")  # fmt: skip
-    assert ended.code == 0, ended.err + ended.out
-    report = ended.json["result"]
-    statuses = [branch["status"] for branch in report["branches"]]
-    assert statuses == ["merged", "conflict", "check_failed", "unchanged", "merged"]
-    text = (repository / "shared.txt").read_text()
-    assert text.startswith("[0]\n")
-    assert "bad" not in text
-    assert "[20]" in text
-    kept = git(repository, "branch", "--format=%(refname:short)", "--list", "counterpoint/*").split()
-    assert kept == [report["branches"][1]["branch"], report["branches"][2]["branch"]]
-    assert git(repository, "show", f"{kept[0]}:shared.txt").startswith("{0}")
-    assert any("kept on their branches" in line for line in ended.json["log"])
 
 
 def test_an_agent_makes_conflicting_changes_again_on_top_of_what_is_merged(
@@ -567,12 +575,16 @@ def test_a_skill_is_listed_and_its_body_comes_when_it_is_asked_for(scripted: Scr
     (folder / "table.txt").write_text("x")
     (folder.parent / "broken").mkdir()
     (folder.parent / "broken/SKILL.md").write_text("no head")
+    (folder.parent / "paying").mkdir()
+    by_order = "---\nname: paying\ndescription: Pays.\ndisable-model-invocation: true\n---\nPay.\n"
+    (folder.parent / "paying/SKILL.md").write_text(by_order)
     ended = scripted.agent([("Skill", {"skill": "brewing"}), ("Skill", {"skill": "brewin"})])
     assert any("broken/SKILL.md" in line for line in ended.json["log"])
     shown = scripted.cpt("show", "@last", "a1", "--json").json
     (skill,) = [tool for tool in shown["tools"] if tool["name"] == "Skill"]
     assert "- brewing: How to brew." in skill["description"]
     assert "Boil" not in skill["description"]
+    assert "paying" not in skill["description"]
     results = json.dumps(shown["transcript"])
     assert "Boil water first." in results
     assert "table.txt" in results

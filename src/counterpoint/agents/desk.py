@@ -84,8 +84,9 @@ class Workshop:
         parts = [task.system, *(described(self.skills[name]) for name in task.skills if name in self.skills)]
         if task.instructed:
             parts.append(self.instructions.text)
-        if self.skills and _wants("Skill", task):
-            tools = [*tools, Skill(self.skills)]
+        free = {name: skill for name, skill in self.skills.items() if not skill.on_order}
+        if free and _wants("Skill", task):
+            tools = [*tools, Skill(free)]
         if self.recall and _wants("Memory", task):
             tools = [*tools, MemoryLookup(self.recall)]
         if search is not None and _wants("WebSearch", task):
@@ -118,7 +119,8 @@ class Workshop:
         here = msgspec.structs.replace(task, cwd=str(worktree.folder), system=f"{task.system}\n\n{note}".strip())
         writable = (repository.git_dir, *(repository.common_dir / name for name in ("objects", "refs", "logs")))
         try:
-            async with self._desk(here, observer.denied, writable) as desk:
+            async with self._desk(here, observer.denied, writable) as made:
+                desk = replace(made, cell=replace(made.cell, readable=worktree.links))
                 if worktree.fresh and task.worktree_setup:
                     await _set_up(task.worktree_setup, desk)
                 yield here, desk

@@ -43,13 +43,23 @@ class Room:
         self._ask = ask
         self._fixed = (len(system) + len(msgspec.json.encode(tools))) // BYTES_PER_TOKEN
         self._window = task.window
+        self._without_notes = False
 
     async def make(self) -> None:
-        """Shortens the conversation where it comes near the window. Raises ProviderError where the notes fail."""
+        """Shortens the conversation where it comes near the window. Raises ProviderError where the provider fails.
+
+        Where the model gives no notes it goes on as it is: whether it is too long is then for the provider to say.
+        """
         before = tokens(self._conversation.rows, self._fixed)
         window = self._window or self._conversation.last.window
-        if window and before >= window * FULL:
+        if not window or before < window * FULL or self._without_notes:
+            return
+        try:
             await self._shorten(int(window * ROOM), Compacted(before=before, cause="window"))
+        except ProviderError as error:
+            if error.kind != "too_long":
+                raise
+            self._without_notes = True
 
     async def make_after(self, refusal: ProviderError) -> None:
         """Shortens the conversation that the provider refuses for its length. Raises ProviderError where it cannot."""

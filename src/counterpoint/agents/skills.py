@@ -31,6 +31,8 @@ class SkillFile:
     description: str
     body: str
     folder: Path
+    on_order: bool = False
+    """No agent takes it by itself (``disable-model-invocation``): only agent types that name it have it."""
 
 
 def load_skills(cwd: Path, home: Path | None = None) -> tuple[dict[str, SkillFile], list[str]]:
@@ -57,7 +59,8 @@ def read_skill(path: Path) -> SkillFile:
     name, description = values.get("name") or path.parent.name, values.get("description") or ""
     if not isinstance(name, str) or not isinstance(description, str) or not description:
         raise FrontMatterError("a skill has a name and a description.")
-    return SkillFile(name[:64], description[:1024], body.strip(), path.parent)
+    on_order = str(values.get("disable-model-invocation", "")).lower() == "true"
+    return SkillFile(name[:64], description[:1024], body.strip(), path.parent, on_order)
 
 
 def _refuse_strayed(path: Path, project: Path | None) -> None:

@@ -25,6 +25,7 @@ from counterpoint.cli.options import Output, Session, asynchronous, common, sess
 from counterpoint.cli.permissions import in_force, permission_options
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
 from counterpoint.cli.receipts import me
+from counterpoint.cli.workflow_help import RunsWorkflow
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
@@ -38,7 +39,7 @@ DRAIN_S = 30.0
 """How long SIGTERM lets agents finish."""
 
 
-@click.command()
+@click.command(cls=RunsWorkflow)
 @click.argument("script")
 @click.option("--args", "args_", metavar="JSON|@FILE|-", help="What the script sees as `args`.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of agents that name none.")

@@ -2,6 +2,14 @@ export const meta = {
   name: 'survey',
   description: 'Say what each file of a folder is, with a quote that plain code has found in the file',
   whenToUse: 'A first look at a folder of documents or code. Made for small models: one short question per file.',
+  args: {
+    type: 'object',
+    properties: {
+      path: { type: 'string', default: '.', description: 'folder whose files are looked at' },
+      limit: { type: 'integer', minimum: 1, default: 20, description: 'files at most' },
+      chars: { type: 'integer', minimum: 100, default: 2000, description: 'of each file that an agent sees' },
+    },
+  },
   phases: [
     { title: 'List', detail: 'find the files, without a model' },
     { title: 'Read', detail: 'one agent per file' },
@@ -9,7 +17,7 @@ export const meta = {
   ],
 }
 
-// args: {path = '.', limit = 20, chars = 2000}; chars is how much of each file an agent sees.
+// args: see meta.args, or the folder as a text
 const options = typeof args === 'string' ? { path: args } : { ...args }
 const folder = options.path ?? '.'
 const limit = options.limit ?? 20
