@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,22 @@ async def test_in_an_imported_conversation_who_asks_is_a_person(tmp_path: Path) 
     ]  # fmt: skip
     assert [there.said[place].text for place in there.corrections] == ["No, I prefer tabs, always."]
     assert Author.USER not in {part.author for said in here.said for part in said.parts}
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+async def test_runs_in_worktrees_of_the_project_belong_to_it_and_a_repository_inside_does_not(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    tree, inner = tmp_path / "tree", place.project / "vendor"
+    for folder in (place.project, inner):
+        git(tmp_path, "init", "-q", str(folder))
+    git(place.project, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "--allow-empty", "-m", "1")
+    git(place.project, "worktree", "add", "-q", str(tree))
+    there = await place.lived("Fine.", said=["The port is 8080."], cwd=tree)
+    below = await place.lived("Fine.", said=["The host is lovelace."], cwd=place.project / "docs")
+    await place.lived("Fine.", said=["The port is 9090."], cwd=inner)
+    report = await place.dream(ScriptedModel(reader()))
+    assert set(report.sessions) == {there, below}
+    assert list(report.left_out.values()) == ["it belongs to another project"]

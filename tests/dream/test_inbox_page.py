@@ -34,6 +34,7 @@ def test_proposals_are_shown_with_their_quotes_and_a_word_decides_on_each(
 ) -> None:
     browser.open(server.url)
     browser.wait("document.querySelector('a[href=\"#/dreams\"]')")
+    server.url = server.next_address()
     browser.run("location.hash = '#/dreams'")
     browser.wait("document.querySelectorAll('.proposal').length === 4")
     shown = browser.run("return document.querySelector('.dreams').textContent")
@@ -59,7 +60,6 @@ def test_proposals_are_shown_with_their_quotes_and_a_word_decides_on_each(
 
 
 def test_only_memories_of_runs_of_this_store_can_be_meant(place: Place, server: Served) -> None:
-    server.url = server.next_address()
     server.login()
     (memory,) = [m for m in server.get("/api/dreams")["memories"] if m["folder"] == str(place.memory.folder)]
     proposal = memory["waiting"][0]

@@ -85,12 +85,16 @@ async def _select(store: Store, marks: Mapping[str, Mark], wish: Wish, folder: P
     wanted = [await store.find(text) for text in wish.sessions]
     known: Mapping[str, Mark] = {} if wanted else marks
     below = "" if wish.anywhere or wanted else str(await asyncio.to_thread(project_root, folder))
-    for row in await store.runs():
+    rows = await store.runs()
+    roots = await asyncio.to_thread(_roots, {row.cwd for row in rows if row.cwd}, below)
+    for row in rows:
         if wanted and row.run_id not in wanted:
             continue
         try:
             events = await store.reader(row.run_id).read()
-            reason = select.ineligible(_candidate(RunView.of(events)), known, now=now, since=wish.since, folder=below)
+            reason = select.ineligible(
+                _candidate(RunView.of(events), roots), known, now=now, since=wish.since, folder=below
+            )
             if reason:
                 left_out[row.run_id] = reason
             else:
@@ -102,9 +106,19 @@ async def _select(store: Store, marks: Mapping[str, Mark], wish: Wish, folder: P
     return selection
 
 
-def _candidate(view: RunView) -> Candidate:
+def _roots(folders: set[str], here: str) -> dict[str, str]:
+    """The project of each folder: worktrees of a repository belong to it, wherever they lie; a folder below `here`
+    does, unless it is in another repository."""
+    found = {folder: project_root(Path(folder)) for folder in folders}
+    return {
+        folder: here if here and root.is_relative_to(here) and not (root / ".git").exists() else str(root)
+        for folder, root in found.items()
+    }
+
+
+def _candidate(view: RunView, roots: Mapping[str, str]) -> Candidate:
     return Candidate(
-        view.run_id, view.name, view.script, view.cwd, view.status, view.last_seq, view.last_at,
+        view.run_id, view.name, view.script, roots.get(view.cwd, view.cwd), view.status, view.last_seq, view.last_at,
         private=bool(view.bounds.get("private")), fork=view.parent is not None, simulated=view.simulated,
     )  # fmt: skip
 
