@@ -119,12 +119,14 @@ class Hub:
             self._warn(f"The MCP server {name} could not be started; its tools are missing: {said[:2000]}")
             return []
         made = [self._made(name, client, each) for each in listed[:MAX_TOOLS]]
-        tools = {tool.spec.name: tool for tool in reversed(made) if tool is not None}  # of equal names the first
+        tools: dict[str, McpTool] = {}
+        for tool in filter(None, made):
+            tools.setdefault(tool.spec.name, tool)
         if len(listed) > MAX_TOOLS:
             self._warn(f"The MCP server {name} has more than {MAX_TOOLS} tools; the first {MAX_TOOLS} are used.")
         if len(tools) < sum(tool is not None for tool in made):
             self._warn(f"The MCP server {name} has several tools whose names are the same here; the first is used.")
-        return [*reversed(tools.values())]
+        return [*tools.values()]
 
     def _made(self, server: str, client: Client, tool: Any) -> McpTool | None:
         name = f"mcp__{server}__{_ODD.sub('_', tool.name)}"[:64]
