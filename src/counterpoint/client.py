@@ -260,10 +260,6 @@ class Client:
         """Whether a process executes the run now."""
         return await self._store.is_live(run_id)
 
-    def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
-        """The run's events from `after` on, as they come; ends with the attempt."""
-        return self._store.reader(run_id).follow(after)
-
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """The run's events behind `after`, as they come, until nobody executes it any more."""
         reader, give_up_at = self._store.reader(run_id), time.monotonic() + START_S

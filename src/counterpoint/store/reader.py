@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -94,15 +94,6 @@ class JournalReader(ABC):
     async def read(self, after: int = 0) -> list[Recorded]:
         """The events behind `after`, in order. Raises JournalFormatError or StoreError."""
         return await self._ask(lambda connection: read_events(connection, self._run_id, after))
-
-    async def follow(self, after: int = 0) -> AsyncIterator[Recorded]:
-        """The events behind `after`, as they come. It never ends by itself."""
-        with self.news() as news:
-            while True:
-                for recorded in await self.read(after):
-                    after = recorded.seq
-                    yield recorded
-                await news.wait()
 
     async def value(self, value: Value) -> bytes:
         """The JSON that a value of this run stands for."""
