@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import unicodedata
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -101,12 +102,37 @@ async def test_a_recorded_run_looks_as_it_did(program: Program, recording: str, 
         await window[1].press("right")
         await shows(window, "again a1" if size[0] > 100 else "Needs attention")
         seen = board(window[0]).plain
-    file = SCREENS / f"run-{size[0]}x{size[1]}.txt"
-    if os.environ.get("COUNTERPOINT_SCREENS") == "write":
-        await asyncio.to_thread(file.write_text, seen + "\n", "utf-8")
+        looks_as_it_did(f"run-{size[0]}x{size[1]}.txt", seen + "\n")
+        looks_as_it_did(f"run-{size[0]}x{size[1]}.svg", picture(window[0]))
+        for name, keys, shown in PICTURES:
+            await window[1].press(*keys)
+            await shows(window, shown)
+            looks_as_it_did(f"{name}-{size[0]}x{size[1]}.svg", picture(window[0]))
+            await window[1].press("escape")
 
-    assert seen.splitlines() == file.read_text("utf-8").splitlines()
     assert len(seen.splitlines()) <= size[1]
+
+
+PICTURES = (
+    ("timeline", ("w",), "Timeline"),
+    ("verdicts", ("v",), "Verdicts"),
+    ("agent", ("enter",), "transcript"),
+)
+"""Name, keys that lead there from the screen of the run, and what is then to be seen."""
+
+
+def looks_as_it_did(name: str, seen: str) -> None:
+    """Compares with the file of an earlier time; COUNTERPOINT_SCREENS=write replaces it."""
+    file = SCREENS / name
+    if os.environ.get("COUNTERPOINT_SCREENS") == "write":
+        file.write_text(seen, "utf-8")
+    assert seen == file.read_text("utf-8"), f"{name} looks otherwise; if it should: COUNTERPOINT_SCREENS=write"
+
+
+def picture(app: Top) -> str:
+    """The screen as an SVG that names no font of another host, and nothing of this very moment."""
+    drawn = re.sub(r"@font-face \{.*?\}\s*", "", app.export_screenshot(title="counterpoint"), flags=re.DOTALL)
+    return re.sub(r"terminal-\d+", "terminal", "\n".join(line.rstrip() for line in drawn.splitlines()) + "\n")
 
 
 async def test_hostile_texts_reach_no_terminal(program: Program, recording: str) -> None:
