@@ -67,7 +67,7 @@ async def opened(
     program: Program, run_id: str | None, size: tuple[int, int] = (120, 40), speed: float | None = None
 ) -> AsyncGenerator[Window]:
     async def start(arguments: list[str]) -> None:
-        raise AssertionError(arguments)
+        assert (await asyncio.to_thread(program, *arguments)).code == 0
 
     async with Store(program.state) as store:
         client = Client(store)
@@ -216,6 +216,42 @@ async def test_skipping_and_stopping_ask_twice_and_show_receipts(program: Progra
 
     assert [(r["verb"], r["by"]) for r in requests[:1]] == [("skip", "me@test")]
     assert requests[-1]["verb"] == "stop"
+
+
+async def test_several_agents_are_marked_and_asked_at_once(program: Program, live: str) -> None:
+    async with opened(program, live) as window:
+        await shows(window, "4 at work")
+        await window[1].press("right", "space", "space")
+        await shows(window, "2 marked")
+        await window[1].press("x", "x")
+        await shows(window, "skip: 2 done")
+        await window[1].press("*")
+        await shows(window, "4 marked")
+        await window[1].press("escape", "p")
+        await shows(window, "PAUSED")
+        await window[1].press("right", "R")
+        await until(window[1], lambda: not isinstance(window[0].screen, RunScreen))
+        await window[1].press(*"Other: ", "tab", *"sim:latency=50s", "enter")
+        await shows(window, "retry: done")
+    shown = program("show", live, "--json").json
+    agent = program("show", live, "a4", "--json").json
+
+    assert [(r["verb"], r["target"]) for r in shown["requests"]] == [
+        ("skip", "a1"), ("skip", "a2"), ("pause", None), ("retry", "a4"),
+    ]  # fmt: skip
+    assert (agent["prompt"], agent["model"]) == ("Other: Task 3", "sim:latency=50s")
+
+
+async def test_a_fork_from_a_held_replay_opens(program: Program) -> None:
+    parent = program.run("phase('One')\nreturn await agent('one')", name="forkable").json["run_id"]
+    async with opened(program, parent, speed=1000) as window:
+        await shows(window, "COMPLETED")
+        await window[1].press("F")
+        await shows(window, "a new run that reuses everything")
+        await window[1].press("F")
+        await shows(window, f"fork of {parent}")
+        await shows(window, "COMPLETED")
+        await shows(window, "↺1")
 
 
 async def test_leaving_stops_nothing(program: Program, live: str) -> None:

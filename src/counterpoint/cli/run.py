@@ -23,6 +23,7 @@ from counterpoint.cli.notices import noticing
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
 from counterpoint.cli.permissions import in_force, permission_options
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
+from counterpoint.cli.terminal import is_dumb
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
@@ -185,7 +186,7 @@ async def ready(models: Models, spec: str, output: Output) -> None:
 def _progress(output: Output, jsonl: bool, view: RunView) -> Progress:
     if output.quiet or jsonl or output.json:
         return Silent()
-    return Live(view, color=output.color) if sys.stderr.isatty() else Lines(view)
+    return Live(view, color=output.color) if sys.stderr.isatty() and not is_dumb() else Lines(view)
 
 
 def script_folder(script: str, folder: Path) -> Path:
