@@ -23,7 +23,7 @@ from typing import Literal
 from counterpoint.events import Usage
 from counterpoint.models.messages import Answer, AssistantTurn, Request, ToolCall, ToolTurn, UserTurn
 
-COMMANDS = 8
+COMMANDS = 6
 ATTENTION = 12_000
 CHARS_PER_TOKEN = 4
 
@@ -57,6 +57,8 @@ class Learner:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
+        self.tried: list[Tried] = []
+        """What the agent that asked last has run."""
 
     def cost(self, usage: Usage) -> float | None:
         """As a model at 1 and 5 dollars for a million tokens in and out."""
@@ -64,7 +66,8 @@ class Learner:
 
     async def request(self, request: Request) -> Answer:
         """The next command of the task, or its end."""
-        text, tried = _read(request)
+        text, self.tried = _read(request)
+        tried = self.tried
         task = _TASK.search(text)
         command = self._next(task, text, tried) if task else None
         said = "" if command else "I have done what I could."
@@ -111,7 +114,7 @@ class Learner:
         self, plain: str, verb: str, advice: str | None, mine: Sequence[Tried], lot: random.Random
     ) -> list[list[str]]:
         """What it will try, best first: each a command, or a remedy and the command."""
-        named = next((m[1].split(", ") for t in mine if (m := _NAMED.search(t.output))), [])
+        named = next((m[1].split(", ") for t in mine if (m := _NAMED.search(t.output))), list[str]())
         lot.shuffle(named)
         option = next((m[1] for t in mine if (m := re.search(rf"{verb}: (\w+) refused", t.output))), None)
         plans = [_plan(plain, advice)] if advice else []
@@ -137,7 +140,9 @@ def _advice(known: str, verb: str) -> str | None:
     """The option or the remedy that the text has for a verb."""
     if note := re.search(rf"For `bin/lab {verb}` pass (--\w+=\w+)", known):
         return note[1]
-    if note := re.search(rf"Before `bin/lab {verb}` run `bin/lab (\w+) store`", known):
+    if note := re.search(rf"run `bin/lab {verb} \w+ (--\w+=\w+)`", known):
+        return note[1]
+    if note := re.search(rf"Before `bin/lab {verb}(?: \w+)?` run `bin/lab (\w+) store`", known):
         return note[1]
     ok = list(re.finditer(rf"bin/lab {verb} \w+ (--\w+=\w+)[^\n]*\nok {verb}", known))
     if ok:

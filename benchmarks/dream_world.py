@@ -9,6 +9,7 @@ Tasks are pairs of steps; no task is asked twice.
 from __future__ import annotations
 
 import random
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,24 @@ class Family:
     def wish(self, style: str) -> str:
         """The user's wish as a good note says it."""
         return f"The user wants `bin/lab report` with --style={style}."
+
+    def holds(self, note: str, style: str = "") -> bool:
+        """Whether a note, in any of its forms, is true; what says nothing is not. `style` is what the user wants of
+        reports then; left out, it is what is wanted at the end of the lived tasks."""
+        if BAIT in note:
+            return False
+        if wish := re.search(r"bin/lab report` with --style=(\w+)", note):
+            return wish[1] == (style or self.styles[1])
+        for fact in self.facts:
+            if fact.option:
+                said = re.search(rf"(?:For `bin/lab {fact.verb}` pass|run `bin/lab {fact.verb} \w+) --(\w+=\w+)", note)
+                right = f"{fact.option}={fact.value}"
+            else:
+                said = re.search(rf"Before `bin/lab {fact.verb}(?: \w+)?` run `bin/lab (\w+) store`", note)
+                right = fact.value
+            if said:
+                return said[1] == right
+        return False
 
     def truths(self) -> list[str]:
         """All that an oracle would note at the end of the lived tasks."""

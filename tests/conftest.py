@@ -1,5 +1,27 @@
-"""For all tests: the programs that they start keep their bytecode, or each of them would compile everything anew."""
+"""For all tests: the programs that they start keep their bytecode, or each of them would compile everything anew.
+
+And a real PostgreSQL for those that ask for one, started with the first of them.
+"""
 
 import os
+from collections.abc import Generator
+
+import pytest
+from tests.fakes.postgres import Postgres, programs, running
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Generator[Postgres]:
+    """A server of this process's own. Without one installed its tests are left out, unless that is forbidden."""
+    if programs() is None and os.environ.get("COUNTERPOINT_POSTGRES") != "must":
+        pytest.skip("no PostgreSQL is installed: apt-get install postgresql")
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> str:
+    """The address of a new database."""
+    return postgres.new_database()

@@ -8,9 +8,9 @@ Everything goes through the same store as the command line, so a run that Python
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,15 +24,20 @@ from counterpoint.client import Client, load_script
 from counterpoint.events import Recorded, RunStatus
 from counterpoint.models.messages import Model
 from counterpoint.models.registry import Models
+from counterpoint.notebook import Progress
 from counterpoint.script import Script
 from counterpoint.script.find import find
 from counterpoint.script.parse import parse
 from counterpoint.settings import Settings
+from counterpoint.store.opening import store_at
 from counterpoint.store.runs import Store
+from counterpoint.tools.own import FunctionTool, own_tools
 from counterpoint.version import VERSION
 
 OnEvent = Callable[[Recorded], None]
 """Is called with each event once it is on disk."""
+Tools = Sequence[FunctionTool | Callable[..., Any]]
+"""Functions with annotations and a docstring, or `FunctionTool`s, that agents may call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +90,27 @@ async def run(
     cwd: str | Path | None = None,
     state: str | Path | None = None,
     on_event: OnEvent | None = None,
+    progress: bool = False,
     models: Mapping[str, Model] | None = None,
+    tools: Tools = (),
     **options: Any,
 ) -> Result:
     """Runs a workflow to its end in this event loop.
 
     `script` is a path, a saved name, or a `Workflow`. `args` is any JSON value; left out, the script's `args` is
     undefined. `model` is ``provider:name``, or a model of one's own (see `Model`); `models` are further ones that the
-    script may name. `budget` is one ceiling or several, as on the command line. `options` are settings by their names
-    (``concurrency=64``). Raises ScriptRefused, UsageError and StoreError; how the run itself ended is in the result.
+    script may name. `tools` are functions of one's own that agents may call, besides the tools that they have (see
+    `FunctionTool`). `budget` is one ceiling or several, as on the command line. `on_event` is called with each event
+    once it is on disk; with `progress` the run is shown live, in the notebook where there is one. `options` are
+    settings by their names (``concurrency=64``). Raises ScriptRefused, UsageError and StoreError; how the run itself
+    ended is in the result.
     """
+    own = own_tools(tools)
+    options["allow"] = (*options.get("allow", ()), *own)
     async with _open(model, budget, cwd, state, models, options) as here:
         text = await here.script(script)
-        run_id = await here.submit(text, args)
-        return await here.execute(run_id, daemon.Orders(), on_event)
+        run_id = await here.submit(text, args, own)
+        return await here.execute(run_id, daemon.Orders(tools=own), on_event, progress=progress)
 
 
 async def resume(
@@ -108,16 +120,29 @@ async def resume(
     reuse: Literal["calls", "prefix", "none"] = "calls",
     state: str | Path | None = None,
     on_event: OnEvent | None = None,
+    progress: bool = False,
+    model: Model | None = None,
     models: Mapping[str, Model] | None = None,
+    tools: Tools = (),
+    database: str | None = None,
 ) -> Result:
-    """Goes on with a run: recorded results are reused, everything else runs. `run_id` may be a prefix, or ``@last``."""
-    async with _open(None, (), None, state, models, {}) as here:
+    """Goes on with a run: recorded results are reused, everything else runs. `run_id` may be a prefix, or ``@last``.
+
+    A run that was begun with a model or tools of one's own needs them again: give `model`, `models` and `tools`.
+    """
+    own = own_tools(tools)
+    further = {**(models or {}), **({model.spec: model} if model is not None else {})}
+    kept = {"database": database}
+    async with _open(None, (), None, state, None, kept) as here:
         run_id = await here.client.find(run_id)
         view = await here.client.view(run_id)
         edited = await here.script(script) if script is not None else None
-        options = {"base_url": view.base_url} if view.base_url else {}
-        async with _open(view.model, (), view.cwd, state, models, options) as there:
-            return await there.execute(run_id, daemon.Orders(script=edited, reuse=reuse), on_event)
+        options = kept | ({"base_url": view.base_url} if view.base_url else {})
+        allowed: list[str] = view.bounds.get("allow", [])
+        new = [name for name in own if name not in allowed]
+        orders = daemon.Orders(script=edited, reuse=reuse, tools=own, bounds={"allow": [*allowed, *new]} if new else {})
+        async with _open(view.model, (), view.cwd, state, further, options) as there:
+            return await there.execute(run_id, orders, on_event, progress=progress)
 
 
 async def submit(
@@ -137,16 +162,18 @@ async def submit(
         return run_id
 
 
-async def watch(run_id: str, *, after: int = 0, state: str | Path | None = None) -> AsyncIterator[Recorded]:
+async def watch(
+    run_id: str, *, after: int = 0, state: str | Path | None = None, database: str | None = None
+) -> AsyncIterator[Recorded]:
     """The events of a run behind number `after`, as they come, to the end of the attempt. Any process may watch."""
-    async with _open(None, (), None, state, None, {}) as here:
+    async with _open(None, (), None, state, None, {"database": database}) as here:
         async for recorded in here.client.watch(await here.client.find(run_id), after):
             yield recorded
 
 
-async def result(run_id: str, *, state: str | Path | None = None) -> Result:
+async def result(run_id: str, *, state: str | Path | None = None, database: str | None = None) -> Result:
     """What is known of a run now."""
-    async with _open(None, (), None, state, None, {}) as here:
+    async with _open(None, (), None, state, None, {"database": database}) as here:
         return await here.result(await here.client.find(run_id))
 
 
@@ -164,15 +191,27 @@ class _Session:
         path = given if isinstance(given, Path) else find(given, self.cwd)
         return await load_script(path, portable=self.settings.portable)
 
-    async def submit(self, script: Script, args: Any) -> str:
+    async def submit(self, script: Script, args: Any, tools: Iterable[str] = ()) -> str:
         encoded = None if args is dataclasses.MISSING else msgspec.json.encode(args)
         return await self.client.submit(
-            script, settings=self.settings, models=self.models, cwd=self.cwd, args=encoded, version=VERSION
+            script,
+            settings=self.settings,
+            models=self.models,
+            cwd=self.cwd,
+            args=encoded,
+            version=VERSION,
+            tools=tools,
         )
 
-    async def execute(self, run_id: str, orders: daemon.Orders, on_event: OnEvent | None) -> Result:
-        listeners = (_each(on_event),) if on_event else ()
-        await daemon.execute(self.store, run_id, self.models, dataclasses.replace(orders, listeners=listeners))
+    async def execute(self, run_id: str, orders: daemon.Orders, on_event: OnEvent | None, *, progress: bool) -> Result:
+        listeners = [_each(on_event)] if on_event else []
+        with contextlib.ExitStack() as stack:
+            if progress:
+                shown = stack.enter_context(contextlib.closing(Progress(await self.client.view(run_id))))
+                listeners.append(shown.take)
+            await daemon.execute(
+                self.store, run_id, self.models, dataclasses.replace(orders, listeners=tuple(listeners))
+            )
         return await self.result(run_id)
 
     async def result(self, run_id: str) -> Result:
@@ -189,7 +228,7 @@ def _each(on_event: OnEvent) -> Callable[[list[Recorded]], None]:
     return listen
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _open(
     model: str | Model | None,
     budget: str | tuple[str, ...],
@@ -210,5 +249,5 @@ async def _open(
         "state": Path(state) if state is not None else None,
     }
     chosen = settings.load(cwd=folder, flags=flags)
-    async with Store(chosen.state) as store, Models(chosen, own=own) as registry:
+    async with store_at(chosen.state, chosen.database) as store, Models(chosen, own=own) as registry:
         yield _Session(chosen, store, Client(store), registry, folder)

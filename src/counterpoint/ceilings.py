@@ -22,6 +22,7 @@ _FORM = re.compile(
     (?:\s*/\s*(?P<scope>run|agent|day|phase)(?::(?P<phase>.+))?)?""",
     re.VERBOSE | re.IGNORECASE,
 )
+_SIZE = re.compile(r"(\d{1,9})\s*([km]?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,22 @@ def read_ceiling(text: str) -> Ceiling:
         return Ceiling(float(money), "usd", scope, match["phase"])  # pyright: ignore[reportArgumentType]  (the pattern's words)
     amount = int(float(match["tokens"]) * _UNITS[match["unit"].lower()])
     return Ceiling(amount, "tokens", scope, match["phase"])  # pyright: ignore[reportArgumentType]  (the same)
+
+
+def read_windows(texts: Iterable[str]) -> dict[str, int]:
+    """Model → tokens of its context, of texts like ``ollama:qwen3=32k``; a figure alone is that of all others, under
+    the empty name. Raises SettingsError."""
+    found: dict[str, int] = {}
+    for text in texts:
+        model, _, size = text.rpartition("=")
+        match = _SIZE.fullmatch(size.strip())
+        if match is None or not int(match[1]):
+            raise SettingsError(
+                f"context_windows has {text!r}, which says no number of tokens.",
+                hint="Write ollama:qwen3=32k, or 32k for every model.",
+            )
+        found[model.strip()] = int(match[1]) * _UNITS[match[2].lower()]
+    return found
 
 
 def ceilings_of(bounds: Mapping[str, Any]) -> list[Ceiling]:

@@ -40,9 +40,10 @@ from counterpoint.script import Script, find, parse
 from counterpoint.script.parse import Examination
 from counterpoint.settings import Settings
 from counterpoint.store.blobs import as_value
-from counterpoint.store.reader import Facts
+from counterpoint.store.reader import Facts, JournalReader
 from counterpoint.store.runs import RunRow, Store
 from counterpoint.tags import checked_tag, retagged
+from counterpoint.tools.answers import fitting
 from counterpoint.view import AgentView, RunView
 
 SCHEMA_VERSION = 1
@@ -88,9 +89,12 @@ class Client:
 
     async def submit(
         self, script: Script, *, settings: Settings, models: Models, cwd: Path, args: bytes | None = None, version: str,
-        tags: Iterable[str] = (),
+        tags: Iterable[str] = (), tools: Iterable[str] = (),
     ) -> str:  # fmt: skip
-        """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given."""
+        """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given.
+
+        `tools` are names of tools that whoever executes it brings along.
+        """
         model = models.get(models.default(settings.model))
         _refuse_unknown_price(model, settings)
         run_id = self._store.new_run_id()
@@ -109,6 +113,7 @@ class Client:
             base_url=settings.base_url,
             phases=_phases(script),
             tags=tuple(checked_tag(tag) for tag in tags),
+            tools=tuple(tools),
             simulated=model.simulated,
             bounds=_bounds(model, settings),
             version=await asyncio.to_thread(_made_with, version, priced=isinstance(model, ProviderModel)),
@@ -130,6 +135,7 @@ class Client:
         if not 1 <= seq <= len(history):
             raise UsageError(f"Run {run_id} has no event {seq}.", hint=f"It has the events 1 to {len(history)}.")
         first = (await self._store.origin(run_id)).created
+        refuse_imported(run_id, first.imported)
         view = RunView.of(history[:seq])
         model = await self._model_of_fork(view, otherwise.model)
         priced = "genai-prices/" in first.version if model is None else isinstance(model, ProviderModel)
@@ -205,8 +211,10 @@ class Client:
             found |= dict.fromkeys(tagged)
         return list(found)
 
-    async def refuse_live(self, run_id: str) -> None:
-        """Raises RunIsLiveError while a process executes the run."""
+    async def refuse_resume(self, run_id: str) -> None:
+        """Raises RunIsLiveError while a process executes the run, UsageError where it can never go on."""
+        created = (await self._store.origin(run_id)).created
+        refuse_imported(created.run_id, created.imported)
         if await self._store.is_live(run_id):
             raise RunIsLiveError(
                 f"Run {run_id} is being executed right now.", hint=f"Watch it with: counterpoint logs {run_id} -f"
@@ -252,23 +260,29 @@ class Client:
         """Whether a process executes the run now."""
         return await self._store.is_live(run_id)
 
-    def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
-        """The run's events from `after` on, as they come; ends with the attempt."""
-        return self._store.reader(run_id).follow(after)
-
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """The run's events behind `after`, as they come, until nobody executes it any more."""
         reader, give_up_at = self._store.reader(run_id), time.monotonic() + START_S
-        while True:
-            live = await self._store.is_live(run_id)
-            ended = False
-            for recorded in await reader.read(after):
-                after, ended = recorded.seq, isinstance(recorded.event, RunEnded)
-                yield recorded
-            if not live and (ended or time.monotonic() > give_up_at):
-                return
-            give_up_at = time.monotonic() + START_S if live else give_up_at
-            await asyncio.sleep(WATCH_S)
+        with self._store.news(run_id, WATCH_S) as news:
+            while True:
+                live = await self._store.is_live(run_id)
+                ended = False
+                for recorded in await reader.read(after):
+                    after, ended = recorded.seq, isinstance(recorded.event, RunEnded)
+                    yield recorded
+                if not live and (ended or time.monotonic() > give_up_at):
+                    return
+                give_up_at = time.monotonic() + START_S if live else give_up_at
+                await news.wait()
+
+    def reader(self, run_id: str) -> JournalReader:
+        """The run's journal, to look something up in it."""
+        return self._store.reader(run_id)
+
+    @property
+    def state(self) -> Path:
+        """The folder of the runs."""
+        return self._store.folder
 
     async def transcript(self, run_id: str, agent: str) -> list[Any]:
         """What was said between one agent and its model."""
@@ -280,10 +294,13 @@ class Client:
         return await self._store.requests.ask(run_id, verb, target, msgspec.json.encode(body), by)
 
     async def answer(self, run_id: str, gate: str, answer: Any, *, denied: bool, by: str) -> None:
-        """Records a person's answer for a run that nobody executes; a resume goes on with it."""
+        """Records a person's answer for a run that nobody executes; a resume goes on with it.
+
+        Raises UsageError where it is none of the options, or does not fit the schema.
+        """
         async with self._store.writing(run_id) as journal:
             view = RunView.of(journal.history)
-            value = None if denied else journal.value(msgspec.json.encode(answer))
+            value = None if denied else journal.value(msgspec.json.encode(fitting(view.gates[gate], answer)))
             recorded = journal.append(GateAnswered(gate, view.gates[gate].key, value, denied, by))
             await journal.durable(recorded.seq)
 
@@ -316,8 +333,9 @@ class Client:
             "model": view.model,
             "simulated": view.simulated,
             "script": view.script,
-            "journal": str(self._store.journal_path(view.run_id)),
+            "journal": self._store.place(view.run_id),
             "tags": list(view.tags),
+            "imported": view.imported or None,
             "parent": {"run_id": view.parent.run_id, "seq": view.parent.seq} if view.parent else None,
         }
         if view.open_gates():
@@ -366,12 +384,24 @@ class Client:
             "value": await self.value(view.run_id, agent.value),
             "raw": await self.value(view.run_id, agent.raw),
             "transcript": await self.transcript(view.run_id, agent.id),
+            "notes": agent.notes,
+            "cited": agent.cited,
+            "contradicted": agent.contradicted,
         }
         if agent.workspace is not None:
             made = agent.workspace
             document["workspace"] = {name: getattr(made, name) for name in WORKSPACE}
             document["workspace"]["patch"] = await self.value(view.run_id, made.patch)
         return document
+
+
+def refuse_imported(run_id: str, imported: str) -> None:
+    """Raises UsageError for a run of another system: its calls have no keys by which a result could be found."""
+    if imported:
+        raise UsageError(
+            f"Run {run_id} was imported from {imported}: it can be looked at, and not go on.",
+            hint=f"Run its script anew: counterpoint workflows save {run_id}, then counterpoint run NAME",
+        )
 
 
 def _bounds(model: Model, settings: Settings) -> dict[str, Any]:
@@ -414,6 +444,7 @@ def agent_row(agent: AgentView) -> dict[str, Any]:
         "line": agent.line,
         "workflow": agent.workflow,
         "doing": agent.doing,
+        **({"compactions": agent.compactions} if agent.compactions else {}),
     }
 
 

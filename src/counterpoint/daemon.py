@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,23 @@ import msgspec
 from counterpoint.agents.desk import Workshop
 from counterpoint.agents.instructions import load_instructions
 from counterpoint.agents.skills import load_skills
-from counterpoint.agents.types import load_types
-from counterpoint.errors import CounterpointError, HookError, ScriptRefused, StoreError, UsageError, first_error
+from counterpoint.agents.types import checked, load_types
+from counterpoint.client import refuse_imported
+from counterpoint.dream.watch import guard
+from counterpoint.errors import (
+    CounterpointError,
+    HookError,
+    MemoryStoreError,
+    ScriptRefused,
+    StoreError,
+    UsageError,
+    first_error,
+)
 from counterpoint.events import Recorded, RunEnded, RunStatus
+from counterpoint.memory.places import open_recall
+from counterpoint.memory.recall import Recall
+from counterpoint.memory.store import MemoryStore
+from counterpoint.memory.uses import use_of
 from counterpoint.models.registry import Models
 from counterpoint.runtime.calls import permissions_of
 from counterpoint.runtime.control import Control
@@ -36,13 +51,16 @@ from counterpoint.settings import Settings
 from counterpoint.store.journal import Journal
 from counterpoint.store.runs import Store
 from counterpoint.tools import jail, mcp
-from counterpoint.tools.mcp import Server, load_servers
+from counterpoint.tools.mcp_servers import Server, load_servers
+from counterpoint.tools.own import FunctionTool
 from counterpoint.tools.policy import Access, Policy
 from counterpoint.tools.websearch import service_of
+from counterpoint.tracing.live import traced
 from counterpoint.view import RunView
 from counterpoint.workers.local import LocalExecutor
 
 Listener = Callable[[list[Recorded]], None]
+AWAY = "The database of the runs was out of reach for {:.1f} s; nothing was lost, and the run goes on."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +78,8 @@ class Orders:
     """What this attempt changes of the run's bounds."""
     waits_for_people: bool = False
     waits_for_quota: bool = False
+    tools: Mapping[str, FunctionTool] = field(default_factory=dict[str, FunctionTool])
+    """Tools of the program that gives the orders, by their names."""
     listeners: tuple[Listener, ...] = ()
     """Each is called with the events as they become durable."""
     started: Callable[[Run], None] | None = None
@@ -104,6 +124,7 @@ async def rehearse_run(store: Store, run_id: str, models: Models, orders: Orders
     reader = store.reader(run_id)
     history = await reader.read()
     view = RunView.of(history)
+    refuse_imported(view.run_id, view.imported)
     types, _ = load_types(Path(view.cwd))
     script = orders.script or await recorded_script(reader.value, view)
     plan = Plan(script=script, edited=orders.script is not None, reuse=orders.reuse, forget=orders.forget,
@@ -115,11 +136,14 @@ async def _attempt(
     store: Store, journal: Journal, epoch: int, models: Models, orders: Orders, engine: ScriptProcess
 ) -> RunEnded:
     view = RunView.of(journal.history)
+    refuse_imported(view.run_id, view.imported)
     for listener in orders.listeners:
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
     workshop, servers, more = await asyncio.to_thread(_furnish, store, view, {**view.bounds, **orders.bounds})
+    types = {name: checked(kind, workshop.skills, servers) for name, kind in types.items()}
     left = await differing(view) if (view.attempt or view.parent) and orders.reuse != "none" else []
+    workshop.own = orders.tools
     plan = Plan(
         script=orders.script or await recorded_script(journal.read_value, view),
         edited=orders.script is not None,
@@ -128,8 +152,9 @@ async def _attempt(
         changes=orders.changes,
         bounds=orders.bounds,
         types=types,
-        warnings=(*warnings, *more, *([warning(left)] if left else [])),
+        warnings=(*warnings, *more, *([warning(left)] if left else []), *_without(view, orders)),
         instructions=tuple(workshop.instructions.sources),
+        recall=workshop.recall,
         unjailed=await _unjailed({**Settings().bounds(), **view.bounds, **orders.bounds}),
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
@@ -147,15 +172,33 @@ async def _attempt(
     if orders.started is not None:
         orders.started(run)
     models.watch(run)
+
+    def warn(text: str) -> None:
+        if not run.view.ended:
+            run.attempt.log(text, "warning")
+
+    journal.add_watcher(lambda seconds: warn(AWAY.format(seconds)))
+
     day = Day(store, run.budget, view.run_id, view.last_seq)
     await day.look()
     async with (
-        mcp.opened(servers, lambda text: run.attempt.log(text, "warning"), Path(view.cwd)) as workshop.hub,
-        _beside(Control(run, store.requests, view.run_id).serve()),
+        traced(run.attempt.bounds["trace"], journal.history, journal.read_value, warn) as followers,
+        mcp.opened(servers, warn, Path(view.cwd)) as workshop.hub,
+        _beside(Control(run, store, view.run_id).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
     ):
-        return await run.execute()
+        for follower in followers:
+            journal.add_listener(follower)
+        ended = await run.execute()
+    if workshop.recall and ended.status not in (RunStatus.PAUSED, RunStatus.WAITING):
+        await asyncio.to_thread(_record_uses, workshop.recall, run.view)
+    return ended
+
+
+def _without(view: RunView, orders: Orders) -> list[str]:
+    absent = [name for name in view.tools if name not in orders.tools]
+    return [f"Tools of the program that began this run are not here: {', '.join(absent)}."] if absent else []
 
 
 async def _unjailed(bounds: dict[str, Any]) -> bool:
@@ -176,6 +219,16 @@ def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Works
         skills=skills,
         search=service_of(bounds.get("search_url"), bounds.get("search_kind", ""), os.environ),
     )
+    if bounds.get("memory") and not (view.attempt and not view.memory):
+        workshop.recall, forgotten = open_recall(
+            cwd,
+            store.folder,
+            workflow=view.name,
+            tokens=bounds["memory_tokens"],
+            at=view.created_at,
+            pinned=_pinned(view),
+        )
+        wrong += forgotten
     servers, complaints = load_servers(cwd, os.environ)
     if servers and not bounds.get("trust_project"):
         rules = [*bounds.get("allow", ()), *bounds.get("ask", ())]
@@ -183,6 +236,26 @@ def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Works
             complaints.append(f".mcp.json: {', '.join(sorted(servers))} not started: --trust-project.")
         servers = {}
     return workshop, servers, [*wrong, *complaints]
+
+
+def _pinned(view: RunView) -> dict[str, str] | None:
+    """The versions of the memory that the run began with, by whose they are; None: it begins now."""
+    if not view.attempt:
+        return None
+    return {"foreign" if source["kind"] == "file" else source["scope"]: source["version"] for source in view.memory}
+
+
+def _record_uses(recall: Recall, view: RunView) -> None:
+    """Takes down how the notes fared, and has a version taken back after which runs go worse.
+
+    It is a fold of the journal, which can be made again where this fails.
+    """
+    for source in recall.sources:
+        if source.entries and not view.simulated:
+            with contextlib.suppress(MemoryStoreError):
+                store = MemoryStore(Path(source.path))
+                store.add_use(use_of(view, source.version, source.entries.keys()))
+                guard(store, time.time())
 
 
 async def recorded_script(read_value: ReadValue, view: RunView) -> Script:

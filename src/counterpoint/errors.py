@@ -10,6 +10,8 @@ CounterpointError
 │   ├── RunIsLiveError            another process is executing this run
 │   ├── SessionIsOpenError        another process holds this session with the lead
 │   ├── WorkflowNotFoundError     no saved workflow of this name; lists the known
+│   ├── DreamIsLiveError          another process dreams in this memory
+│   ├── ImportRefusedError        a file of another system is not what it should be; names file and line
 │   ├── UnknownMemoryError        no note, version or proposal of this name
 │   └── MemoryRefusedError        a note, or a change of notes, breaks a rule of the memory
 ├── StoreError                    the journal could not be read or written
@@ -18,6 +20,7 @@ CounterpointError
 │   └── JournalFormatError        written by a newer release, or damaged
 ├── MemoryStoreError              a memory could not be read or written, or is damaged
 │   └── MemoryConflictError       it has moved on since it was read; nothing is lost
+├── DreamFailedError              a run that a dream needs ended badly
 ├── ScriptFault                   the script, or the process that runs it, ended badly
 │   └── (name says which: ScriptTimeoutError, ScriptMemoryError, ScriptOutputError,
 │        ScriptCrashedError, DeadlockError, or what the script itself threw)
@@ -114,6 +117,19 @@ class WorkflowNotFoundError(UsageError):
     """No saved workflow, and no file, of this name."""
 
 
+class DreamIsLiveError(UsageError):
+    """Another process dreams in this memory right now."""
+
+
+class ImportRefusedError(UsageError):
+    """A file that another system has left is not what it should be; nothing was imported. `line` counts from 1."""
+
+    def __init__(self, path: object, line: int, why: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{path}{f':{line}' if line else ''}: {why}.", hint=hint)
+        self.path = path
+        self.line = line
+
+
 class UnknownMemoryError(UsageError):
     """No note, version or proposal of a memory, or more than one, has this name."""
 
@@ -128,6 +144,10 @@ class MemoryStoreError(CounterpointError):
 
 class MemoryConflictError(MemoryStoreError):
     """The memory has moved on since the version that a change was made of."""
+
+
+class DreamFailedError(CounterpointError):
+    """A run that a dream, or a trial of notes, needs did not come to its end."""
 
 
 class StoreError(CounterpointError):
@@ -186,6 +206,7 @@ ProviderErrorKind = Literal[
     "timeout",  # no byte for too long: retried
     "auth",  # 401, 403: the key is refused; never retried
     "rejected",  # any other 4xx: never retried
+    "too_long",  # the conversation is longer than the model's context: shortened once, else the agent ends
     "refusal",  # the model declined, or a content filter stopped it: never retried
 ]
 RETRYABLE: frozenset[str] = frozenset({"rate_limited", "overloaded", "unreachable", "dropped", "malformed", "timeout"})

@@ -151,6 +151,10 @@ class RunCreated(Event, frozen=True, tag="run_created"):
     version: str = ""
     """Counterpoint's, the script engine's and the price list's, as ``0.1.0 quickjs-ng/0.17 genai-prices/0.2.3``."""
     tags: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    """Names of the tools that the program which began the run gave to its agents: they are there only where it is."""
+    imported: str = ""
+    """Where another system had left it: it can be looked at, and not go on. Empty: it is our own."""
     parent: Parent | None = None
     """Of a fork: the events behind this one, up to the parent's number, are the parent's."""
 
@@ -282,6 +286,8 @@ class AgentStarted(Event, frozen=True, tag="agent_started"):
     attempt: int = 1
     taken_up: int = 0
     """Model answers of an earlier attempt that it goes on from."""
+    notes: list[str] = []
+    """Ids of the memory's notes that it is told."""
 
 
 class PromptSet(Event, frozen=True, tag="prompt_set"):
@@ -307,6 +313,13 @@ class InstructionsLoaded(Event, frozen=True, tag="instructions_loaded"):
     """``{path, sha256, bytes}``."""
 
 
+class MemoryOpened(Event, frozen=True, tag="memory_opened"):
+    """What the agents of this attempt remember. Every later attempt keeps to these versions."""
+
+    sources: list[dict[str, Any]]
+    """``{scope, kind, path, version, entries}``: stores, and folders of other programs (kind ``file``)."""
+
+
 class AgentTurned(Event, frozen=True, tag="agent_turned"):
     """One model request of a longer agent came back with tool calls or for repair. Its transcript has the text."""
 
@@ -314,6 +327,25 @@ class AgentTurned(Event, frozen=True, tag="agent_turned"):
     turn: int
     usage: Usage
     note: str = ""
+
+
+class AgentCompacted(Event, frozen=True, tag="agent_compacted"):
+    """The agent's conversation was too long for its model, which is sent less of it from now on: old results left out
+    or cut, older messages replaced by notes of its own. Its transcript keeps all, and has the notes."""
+
+    agent: str
+    cause: Literal["window", "provider"] = "window"
+    """It came near the model's window; or the provider refused it for its length."""
+    before: int = 0
+    """Tokens of the conversation: the provider's last count, and an estimate of what came since."""
+    after: int = 0
+    """An estimate."""
+    messages: int = 0
+    """Messages that are left out."""
+    results: int = 0
+    """Tool results that are left out or cut."""
+    usage: Usage = Usage()
+    """What the notes cost."""
 
 
 class ToolUsed(Event, frozen=True, tag="tool_used"):
@@ -377,6 +409,10 @@ class AgentFinished(Event, frozen=True, tag="agent_finished"):
     """Provider and model as answered."""
     seconds: float = 0.0
     turns: int = 1
+    cited: list[str] = []
+    """Notes of the memory that it named."""
+    contradicted: list[str] = []
+    """Notes that it called wrong."""
 
 
 class AgentReused(Event, frozen=True, tag="agent_reused"):
@@ -561,7 +597,9 @@ AnyEvent = (
     | PromptSet
     | AgentPrompted
     | InstructionsLoaded
+    | MemoryOpened
     | AgentTurned
+    | AgentCompacted
     | ToolUsed
     | ToolDenied
     | AgentRetried

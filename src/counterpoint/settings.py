@@ -7,6 +7,7 @@ the environment variable of a field is ``COUNTERPOINT_`` and its name in capital
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import os
 import tomllib
@@ -18,7 +19,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import platformdirs
 
-from counterpoint.ceilings import read_ceiling
+from counterpoint.ceilings import read_ceiling, read_windows
 from counterpoint.errors import SettingsError, nearest
 from counterpoint.text import at_commas
 
@@ -84,6 +85,9 @@ class Settings:
     """Times an agent is asked to mend its structured output."""
     max_turns: int = 50
     """Model requests of one agent."""
+    context_windows: tuple[str, ...] = ()
+    """Tokens of context that a model takes, where that is not known or other than known: ``ollama:qwen3=32k``; a figure
+    alone is for all models. Agents make room in time."""
     run_timeout_s: float | None = None
     """Time of the run in all, over its attempts. None: no cap."""
     agent_timeout_s: float = 3600.0
@@ -110,6 +114,12 @@ class Settings:
     """A command that is run in each new worktree first."""
     instructions: tuple[str, ...] = ("AGENTS.md", "CLAUDE.md")
     """Files that agents with tools are told, from the repository's root down to the run's folder."""
+    private: bool = False
+    """Dreams do not read the run."""
+    memory: bool = True
+    """Agents are told notes from earlier sessions, where there are any."""
+    memory_tokens: int = 1500
+    """How much of each prompt they may take."""
     trust_project: bool = False
     """Take the project's own allow rules (.claude/settings.json) and MCP servers (.mcp.json) as well."""
     sandbox: str = "auto"
@@ -119,7 +129,8 @@ class Settings:
     env: tuple[str, ...] = ()
     """Environment variables that commands of agents see besides the harmless ones."""
     search_url: str | None = None
-    """Address of the service that WebSearch asks; its key is in COUNTERPOINT_SEARCH_KEY. None: no WebSearch."""
+    """Address of the service that WebSearch asks; its key is in COUNTERPOINT_SEARCH_KEY. None: the provider of an
+    agent's model searches, if it can."""
     search_kind: str = "searxng"
     """In which form it is asked: ``searxng``, ``brave`` or ``tavily``."""
     unknown_agents: str = "reject"
@@ -133,6 +144,10 @@ class Settings:
 
     notify: str = ""
     """Whom to tell when a run needs somebody or is over: ``bell; desktop; command:…; https://…``."""
+
+    trace: str = "off"
+    """Send the run's trace to the OpenTelemetry collector of ``OTEL_…`` while it goes on: ``off``, ``on``, or with
+    prompts and answers ``content``."""
 
     origins: Mapping[str, str] = field(default_factory=dict[str, str], compare=False)
     """Field → where its value comes from; a field that is absent has its default."""
@@ -150,6 +165,7 @@ class Settings:
             "max_pending",
             "max_log_lines",
             "max_turns",
+            "memory_tokens",
         ):
             self._check_range(name, 1)
         for name in ("max_depth", "retries", "max_repairs"):
@@ -162,14 +178,19 @@ class Settings:
         self._check_range("budget_reserve", 0, 0.9)
         for text in self.budgets:
             read_ceiling(text)
+        read_windows(self.context_windows)
         if self.approve != "ask":
             read_ceiling(self.approve)
         if self.sandbox not in ("auto", "off"):
             raise SettingsError(f"sandbox is {self.sandbox!r}; it takes 'auto' or 'off'.")
+        if self.model is not None and not self.model.strip():
+            raise SettingsError("model is empty; name one, as anthropic:NAME, or leave it out.")
         if self.search_kind not in ("searxng", "brave", "tavily"):
             raise SettingsError(f"search_kind is {self.search_kind!r}; it takes 'searxng', 'brave' or 'tavily'.")
         if self.search_url and not self.search_url.startswith(("http://", "https://")):
             raise SettingsError("search_url is no address of a service; it starts with http:// or https://.")
+        if self.trace not in ("off", "on", "content"):
+            raise SettingsError(f"trace is {self.trace!r}; it takes 'off', 'on' or 'content'.")
         if self.on_stall not in ("end", "retry"):
             raise SettingsError(f"on_stall is {self.on_stall!r}; it takes 'end' or 'retry'.")
         if self.unknown_agents not in ("reject", "general"):
@@ -194,12 +215,14 @@ ADDING = frozenset({"allow", "ask", "deny"})
 BOUNDS = (
     "concurrency", "max_agents", "max_items", "max_depth", "budget_tokens", "budget_usd", "budgets", "budget_reserve",
     "allow_unknown_price", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending", "max_log_lines",
-    "retries", "max_wait_s", "max_repairs", "max_turns", "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
+    "retries", "max_wait_s", "max_repairs", "max_turns", "context_windows",
+    "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",
+    "memory", "memory_tokens", "private",
     "trust_project", "search_url", "search_kind",
-    "unknown_agents", "strict", "portable",
+    "unknown_agents", "strict", "portable", "trace",
 )  # fmt: skip
 SCRIPT_LIMITS = (
     "max_items", "max_depth", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending",
@@ -208,9 +231,11 @@ SCRIPT_LIMITS = (
 """The bounds that a script's own doings can break."""
 
 
+OTHERS = frozenset({"COUNTERPOINT_SEARCH_KEY", "COUNTERPOINT_MODELS"})
+"""Variables that are no settings: a key is never in a file, and the weights are for all projects."""
 WIDENING = (
     "allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind", "env",
-    "worktree_setup", "database",
+    "worktree_setup", "database", "trace",
 )  # fmt: skip
 """What a project's file may set only where the user trusts the project: what agents may do and see, what is run, and
 whom keys and journals go to.
@@ -253,6 +278,16 @@ def load(*, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[
     take(surroundings, "environment")
     take(given, "flag")
     return Settings(**values, origins=origins, withheld=withheld)
+
+
+def misspelt(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that was meant for a setting and has no effect."""
+    known = [name.upper() for name in _fields()]
+    ours = sorted(name for name in environ.keys() - OTHERS if name.startswith("COUNTERPOINT_"))
+    given = [name.removeprefix("COUNTERPOINT_") for name in ours]
+    close = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in given if name not in known}
+    sentence = "COUNTERPOINT_{} has no effect; did you mean COUNTERPOINT_{}?"
+    return [sentence.format(name, found[0]) for name, found in close.items() if found]
 
 
 def _users_file() -> Path | None:

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from counterpoint.agents.compact import Row
 from counterpoint.agents.loop import Observer
 from counterpoint.agents.merging import Branch, Check, Report, Source
 from counterpoint.agents.task import AgentResult, AgentTask
@@ -43,7 +44,6 @@ from counterpoint.lead.actors import Cast
 from counterpoint.lead.estimate import NO_PAST, Estimate, Past, Simulated, estimate, simulated
 from counterpoint.lead.scenarios import Scenario, scenarios
 from counterpoint.models.conform import Dice, conform
-from counterpoint.models.messages import Message
 from counterpoint.models.registry import Models
 from counterpoint.runtime.budget import Budget
 from counterpoint.runtime.run import Plan, Run
@@ -204,7 +204,7 @@ class _Stage:
     def announce(self, task: AgentTask) -> None:
         pass
 
-    async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
+    async def run(self, task: AgentTask, observer: Observer, history: list[Row]) -> AgentResult:
         done = self._cast.perform(task)
         self.models.add(task.model)
         if task.isolated:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import unicodedata
 
+NOTES_TAG = "memory-notes"
+"""The mark around notes from earlier sessions, behind an agent's task."""
 ACTING = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -15,6 +17,11 @@ def safe(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in ACTING else _escape(c) for c in text)
+
+
+def task_alone(prompt: str) -> str:
+    """What an agent reads first, without the notes behind its task."""
+    return prompt.partition(f"\n\n<{NOTES_TAG} id=")[0]
 
 
 def one_line(text: str, width: int = 100) -> str:

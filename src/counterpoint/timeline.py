@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from counterpoint.events import (
+    AgentCompacted,
     AgentFinished,
     AgentQueued,
     AgentRetried,
@@ -101,6 +102,8 @@ class Timeline:
                 lane = self._lane(agent)
                 lane.tools_open = len(note.split(", ")) if TOOL_NAMES.fullmatch(note) else 0
                 lane.turn_to("tool" if lane.tools_open else "model", at, note)
+            case AgentCompacted(agent=agent):
+                self._lane(agent).turn_to("model", at, "made room in its context")
             case ToolUsed(agent=agent) if agent in self.lanes:
                 self._tool_ended(self.lanes[agent], at)
             case AgentRetried(agent=agent, wait=wait, fault=fault):

@@ -11,6 +11,7 @@ from typing import Any
 
 from counterpoint.events import (
     NO_USAGE,
+    AgentCompacted,
     AgentFinished,
     AgentMarked,
     AgentPrompted,
@@ -29,6 +30,7 @@ from counterpoint.events import (
     GateOpened,
     InstructionsLoaded,
     LogWritten,
+    MemoryOpened,
     Outcome,
     Parent,
     PhaseEntered,
@@ -95,9 +97,15 @@ class AgentView:
     finished_at: float | None = None
     seconds: float = 0.0
     turns: int = 0
+    compactions: int = 0
+    """How often its conversation was shortened for its model."""
     tools: int = 0
     prompted: str = ""
     """Digest of its system prompt and tools, in `RunView.prompts`."""
+    notes: list[str] = field(default_factory=list[str])
+    """Notes of the memory that it was told."""
+    cited: list[str] = field(default_factory=list[str])
+    contradicted: list[str] = field(default_factory=list[str])
     workspace: WorkspaceClosed | None = None
     files: dict[str, str] = field(default_factory=dict[str, str])
     """Files of the shared tree that it changed, with the SHA-256 that it left them with."""
@@ -211,6 +219,8 @@ class RunView:
     prompts: dict[str, PromptSet] = field(default_factory=dict[str, PromptSet])
     instructions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     """Files that agents are told: path, sha256, bytes."""
+    memory: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    """What its agents remember: scope, kind, path, version, entries of each source."""
     held: dict[str, ProviderHeld] = field(default_factory=dict[str, ProviderHeld])
     reused: int = 0
     created_at: float = 0.0
@@ -218,6 +228,10 @@ class RunView:
     parent: Parent | None = None
     """What it was forked from."""
     tags: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    """Tools of the program that began it."""
+    imported: str = ""
+    """Where another system had left it."""
     started_at: float | None = None
     ended_at: float | None = None
     paused_until: float | None = None
@@ -342,7 +356,8 @@ def _run_created(view: RunView, event: RunCreated, at: float) -> None:
     for name in ("run_id", "name", "description", "script", "source", "args", "model", "base_url", "cwd", "seed"):
         setattr(view, name, getattr(event, name))
     view.simulated, view.version, view.bounds, view.created_at = event.simulated, event.version, dict(event.bounds), at
-    view.parent, view.tags = event.parent, event.tags
+    view.parent, view.tags, view.tools = event.parent, event.tags, event.tools
+    view.imported = event.imported
     for phase in event.phases:
         title = str(phase.get("title", ""))
         view.phases[title] = PhaseView(title, declared=True, detail=str(phase.get("detail") or ""))
@@ -455,7 +470,8 @@ def _agent_queued(view: RunView, event: AgentQueued, at: float) -> None:
 def _agent_started(view: RunView, event: AgentStarted, at: float) -> None:
     agent = view.agents[event.agent]
     agent.state, agent.attempt, agent.started_at, agent.last_at = "running", event.attempt, at, at
-    agent.turns = event.taken_up
+    agent.turns, agent.notes = event.taken_up, event.notes
+    agent.compactions = agent.compactions if event.taken_up else 0
     agent.paid, agent.running = agent.paid + agent.running, NO_USAGE
     agent.doing = ""
 
@@ -468,6 +484,13 @@ def _agent_turned(view: RunView, event: AgentTurned, at: float) -> None:
     agent = view.agents[event.agent]
     agent.running = agent.running + event.usage
     agent.turns, agent.doing, agent.last_at = event.turn, event.note, at
+
+
+def _agent_compacted(view: RunView, event: AgentCompacted, at: float) -> None:
+    agent = view.agents[event.agent]
+    agent.running = agent.running + event.usage
+    agent.compactions += 1
+    agent.doing, agent.last_at = f"made room: {event.before:,} to {event.after:,} tokens", at
 
 
 def _tool_used(view: RunView, event: ToolUsed, at: float) -> None:
@@ -499,6 +522,10 @@ def _instructions_loaded(view: RunView, event: InstructionsLoaded, at: float) ->
     view.instructions = event.files
 
 
+def _memory_opened(view: RunView, event: MemoryOpened, at: float) -> None:
+    view.memory = event.sources
+
+
 def _file_changed(view: RunView, event: FileChanged, at: float) -> None:
     for agent in view.agents.values():
         agent.files.pop(event.path, None)  # whoever wrote last answers for the file
@@ -521,6 +548,7 @@ def _agent_finished(view: RunView, event: AgentFinished, at: float) -> None:
     agent.value, agent.raw, agent.answered_by = event.value, event.raw, event.model
     agent.paid, agent.running = agent.paid + event.usage, NO_USAGE
     agent.finished_at, agent.seconds, agent.turns, agent.last_at = at, event.seconds, event.turns, at
+    agent.cited, agent.contradicted = event.cited, event.contradicted
 
 
 def _agent_reused(view: RunView, event: AgentReused, at: float) -> None:
@@ -585,6 +613,7 @@ _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     AgentStarted: _agent_started,
     AgentSlow: _agent_slow,
     AgentTurned: _agent_turned,
+    AgentCompacted: _agent_compacted,
     ToolUsed: _tool_used,
     ToolDenied: _tool_denied,
     FileChanged: _file_changed,
@@ -592,6 +621,7 @@ _HANDLERS: dict[type[AnyEvent], Callable[[RunView, Any, float], None]] = {
     PromptSet: _prompt_set,
     AgentPrompted: _agent_prompted,
     InstructionsLoaded: _instructions_loaded,
+    MemoryOpened: _memory_opened,
     AgentRetried: _agent_retried,
     AgentFinished: _agent_finished,
     AgentReused: _agent_reused,

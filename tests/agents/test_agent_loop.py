@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from counterpoint.agents import prompts
+from counterpoint.agents.compact import Compacted, Row
 from counterpoint.agents.loop import resume_point, run_agent
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.errors import HookError, ProviderError, StoreError
@@ -87,14 +88,19 @@ class Watcher:
     tools: list[tuple[str, str, bool]] = field(default_factory=list[tuple[str, str, bool]])
     faults: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
     denials: list[str] = field(default_factory=list[str])
+    kept_rows: int = 0
     rows: dict[int, bytes] = field(default_factory=dict[int, bytes])
+    marks: list[Compacted] = field(default_factory=list[Compacted])
 
     def waits(self, what: str) -> None:
         pass
 
     def turn(self, n: int, usage: Usage, note: str) -> None:
-        assert usage == COST
+        assert (usage.output_tokens, usage.requests) == (5, 1)
         self.turns.append((n, note))
+
+    def compacted(self, mark: Compacted) -> None:
+        self.marks.append(mark)
 
     def tool(self, name: str, summary: str, ok: bool, seconds: float) -> None:
         assert seconds >= 0
@@ -122,11 +128,14 @@ class Watcher:
         assert n not in self.rows
         self.rows[n] = body
 
+    async def kept(self) -> None:
+        self.kept_rows = len(self.rows)
+
     def steering(self) -> list[str]:
         messages, self.messages = self.messages, []
         return messages
 
-    def history(self, count: int | None = None) -> list[Message]:
+    def history(self, count: int | None = None) -> list[Row]:
         return resume_point([self.rows[n] for n in sorted(self.rows)][:count])
 
 
@@ -138,7 +147,7 @@ class Bench:
     watcher: Watcher = field(default_factory=Watcher)
 
     async def __call__(
-        self, model: Scripted, *, tools: Sequence[Tool] | None = None, history: Sequence[Message] = (), **task: Any
+        self, model: Scripted, *, tools: Sequence[Tool] | None = None, history: Sequence[Row] = (), **task: Any
     ) -> AgentResult:
         full = AgentTask(id="a1", key="k1", prompt=task.pop("prompt", "Do it."), cwd=str(self.root), **task)
         given = select(None) if tools is None else tools
@@ -606,17 +615,17 @@ async def test_an_agent_beyond_its_time_is_timed_out(agent: Bench) -> None:
 
 async def test_progress_puts_a_stall_off(agent: Bench) -> None:
     async def soon() -> Answer:
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.25)
         return called(("LS", {}))
 
-    ended = await agent(Scripted(soon, soon, soon, said("done")), stall_s=0.15)
+    ended = await agent(Scripted(soon, soon, soon, soon, soon, said("done")), stall_s=1.0)
     assert value(ended) == "done"
 
 
 async def test_waiting_for_a_retry_is_no_stall(agent: Bench) -> None:
     async def send(request: Request, on_retry: Callable[[Fault, float], None]) -> Answer:
-        on_retry(Fault("ProviderError", "busy", kind="rate_limited"), 0.2)
-        await asyncio.sleep(0.2)
+        on_retry(Fault("ProviderError", "busy", kind="rate_limited"), 30)
+        await asyncio.sleep(0.3)
         return said("done")
 
     task = AgentTask(id="a1", prompt="Do it.", stall_s=0.1)
@@ -722,3 +731,11 @@ async def test_tool_errors_are_not_fenced_but_results_are(agent: Bench) -> None:
     model = Scripted(called(("Note", {})), said("done"))
     await agent(model, tools=[Failing()])
     assert results(model.requests[1]) == ["Try b.txt."]
+
+
+async def test_what_may_change_something_is_done_only_when_the_call_is_on_disk(agent: Bench) -> None:
+    await agent(Scripted(called(("Read", {"file_path": "a.txt"})), said("done")))
+    assert agent.watcher.kept_rows == 0
+    again = Bench(agent.root)
+    await again(Scripted(called(("Write", {"file_path": "a.txt", "content": "x"})), said("done")))
+    assert again.watcher.kept_rows == 2

@@ -109,11 +109,14 @@ def names() -> set[str]:
 
 def test_the_public_names_are_these():
     assert names() == {
-        "Answer", "CounterpointError", "Model", "Outcome", "ProviderError", "Recorded", "Request", "Result",
-        "RunIsLiveError", "RunStatus", "RunView", "ScriptRefused", "StoreError", "ToolCall", "Usage", "UsageError",
+        "Answer", "AssistantTurn", "CounterpointError", "FunctionTool", "Model", "Outcome", "ProviderError", "Recorded",
+        "Request", "Result",
+        "RunIsLiveError", "RunStatus", "RunView", "ScriptRefused", "StoreError", "ToolCall", "ToolTurn", "Usage",
+        "UsageError", "UserTurn",
         "Workflow", "result", "resume", "run", "submit", "watch",
     }  # fmt: skip
     assert all(hasattr(counterpoint, name) for name in names())
+    assert len(names()) <= 30
 
 
 def test_importing_the_package_loads_nothing_else():

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.warm import Started, start
+
+Process = Started | subprocess.Popen[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,15 @@ class Program:
         path.write_text(text, encoding="utf-8")
         return str(path)
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environment: str) -> Process:
+        """Starts it: see `tests.warm`; where `before` or Python's own variables are given, from nothing."""
+        whole = {**self.environment, **environment}
+        if not self.before and not any(name.startswith(("PYTHON", "LC_", "LANG")) for name in environment):
+            return start(arguments, self.folder, whole)
         return subprocess.Popen(
             [*self.before, sys.executable, "-m", "counterpoint", *arguments],
             cwd=self.folder,
-            env={**self.environment, **environment},
+            env=whole,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -71,7 +78,7 @@ class Program:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-        return Ended(process.returncode, out, err)
+        return Ended(process.wait(), out, err)
 
     def run(self, text: str, *arguments: str, name: str = "flow") -> Ended:
         """Runs a script's text with `sim` and gives the JSON document."""

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Iterator
 
 import pytest
 from tests.e2e.conftest import Program
-from tests.fakes.replies import Asked, Reply, Says, Waits
+from tests.fakes.replies import Asked, Reply, Says, Stops, Waits
 from tests.fakes.server import Fake
+from tests.warm import start_on
 
 FLOW = """export const meta = { name: 'hundred', description: 'Asks many agents', phases: [{ title: 'Ask' }] }
 phase('Ask')
@@ -26,22 +32,22 @@ class Talking:
 
     def __init__(self, cpt: Program, fake: Fake, *arguments: str) -> None:
         model = ("--model", "anthropic:m", "--base-url", fake.url)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "counterpoint", "chat", *model, *arguments],
-            cwd=cpt.folder, env={**cpt.environment, "ANTHROPIC_API_KEY": "k", "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        whole = {**cpt.environment, "ANTHROPIC_API_KEY": "k", "PYTHONUNBUFFERED": "1"}
+        read, typed = os.pipe()
+        said, said_end = os.pipe()
+        self.process = start_on((read, said_end, said_end), ["chat", *model, *arguments], cpt.folder, whole)
+        for theirs in (read, said_end):
+            os.close(theirs)
+        self._typed = os.fdopen(typed, "w", 1, encoding="utf-8")
+        self._said = os.fdopen(said, encoding="utf-8")
         self.heard: list[str] = []
 
     def type(self, line: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        self._typed.write(line + "\n")
 
     def until(self, words: str) -> str:
         """Reads up to the line that has these words."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in self._said:
             self.heard.append(line)
             if words in line:
                 return line
@@ -58,15 +64,13 @@ class Talking:
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                pipe.close()
+        with contextlib.suppress(BrokenPipeError):  # what was typed last, and nobody reads any more
+            self._typed.close()
+        self._said.close()
 
     def leave(self) -> str:
         self.type("/quit")
-        assert self.process.stdout is not None
-        assert self.process.stdin is not None
-        rest = self.process.stdout.read()
+        rest = self._said.read()
         assert self.process.wait(60) == 0, "".join(self.heard) + rest
         return rest
 
@@ -255,3 +259,108 @@ def test_unknown_commands_and_long_messages(cpt: Program, fake: Fake, talk: Talk
     chat.leave()
     assert "first\\nsecond" in last(lead.heard[0])
     assert "one \\ntwo" in last(lead.heard[1])
+
+
+STORY = "Once there was a line.\nThen there was another one.\nThe end."
+
+
+def said(lead: Lead, n: int) -> list[str]:
+    """Who said what in the n-th request that the lead got, in few words."""
+    return [f"{m['role']}: {json.dumps(m['content'])}" for m in lead.heard[n].body["messages"]]
+
+
+def test_an_answer_is_read_while_it_is_written_and_half_of_one_is_marked(cpt: Program, fake: Fake, talk: Talk):
+    lead = Lead(fake)
+    gate = asyncio.Event()
+    lead.replies = [Stops(Says(STORY), 13, until=gate, breaks=True), Says(STORY), Stops(Says(STORY), 13, breaks=True)]
+    chat = talk()
+    chat.type("Tell me a story.")
+    chat.until("Once there was a line.")
+    fake.release(gate)
+    chat.until("[broken off: this is no answer]")
+    chat.until("The end.")
+    cpt.environment["COUNTERPOINT_RETRIES"] = "0"
+    chat.leave()
+    again = talk("--reopen", "@last")
+    again.type("Another one.")
+    again.until("[broken off: this is no answer]")
+    assert "broke the connection off" in again.until("error: ")
+    again.type("Are you there?")
+    again.until("Answer 4.")
+    again.leave()
+    before, _, failed, last_one = said(lead, 3)[-4:]
+    assert "The end." in before
+    assert "I was cut off" in failed
+    assert "Are you there?" in last_one
+    assert sum("Once there was" in one for one in said(lead, 3)) == 1
+
+
+class Screen:
+    """A chat in a terminal of its own."""
+
+    def __init__(self, cpt: Program, fake: Fake) -> None:
+        self._ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (40, 100))
+        model = ("--model", "anthropic:m", "--base-url", fake.url)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "counterpoint", "chat", *model], cwd=cpt.folder, stdin=theirs, stdout=theirs,
+            stderr=theirs, start_new_session=True,
+            env={**cpt.environment, "ANTHROPIC_API_KEY": "k", "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"},
+        )  # fmt: skip
+        os.close(theirs)
+        self.shown = ""
+
+    def type(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    def until(self, words: str) -> str:
+        """Reads until these words were shown; the result is what was shown up to them since the last time."""
+        while words not in self.shown:
+            try:
+                piece = os.read(self._ours, 65536)
+            except OSError:
+                raise AssertionError(f"{words!r} never came:\n{self.shown}") from None
+            self.shown += re.sub(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])|\r", "", piece.decode("utf-8", "replace"))
+        before, _, self.shown = self.shown.partition(words)
+        return before
+
+    def leave(self) -> None:
+        self.type("\x04")
+        self.until("go on with: counterpoint chat --reopen")
+        assert self.process.wait(60) == 0
+        os.close(self._ours)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of its own")
+def test_at_a_terminal_lines_are_edited_kept_and_brought_back(cpt: Program, fake: Fake):
+    flow(cpt)
+    lead = Lead(fake)
+    lead.replies = [Stops(Says(STORY), 13, until=asyncio.Event())]
+    screen = Screen(cpt, fake)
+    try:
+        screen.until("\n>")
+        screen.type("Tell me a story.\r")
+        screen.until("Once there was a line.")
+        screen.type("\x03")
+        screen.until("[broken off: this is no answer]")
+        screen.type("one\ntwo\r")
+        screen.until("Answer 2.")
+        screen.type("/hund\t2 +500k\r")
+        assert "at most: +500k" in screen.until("Run it?")
+        screen.type("n\r")
+        screen.until("Not started")
+        screen.leave()
+        assert "one\\ntwo" in last(lead.heard[1])
+        again = Screen(cpt, fake)
+        again.until("\n>")
+        again.type("\x1b[A\x1b[A\r")
+        again.until("Answer 3.")
+        again.leave()
+        assert "one\\ntwo" in last(lead.heard[2])
+    finally:
+        screen.process.kill()
+        screen.process.wait()
+    kept = next((cpt.state / "history").iterdir())
+    assert kept.stat().st_mode & 0o077 == 0
+    assert "+/hundred 2 +500k" in kept.read_text("utf-8")
+    assert "+n\n" not in kept.read_text("utf-8")

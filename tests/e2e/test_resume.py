@@ -1,15 +1,14 @@
 """Nothing that was paid for is paid again."""
 
 import json
-import subprocess
 from collections import Counter
 
-from tests.e2e.conftest import Program
+from tests.e2e.conftest import Process, Program
 
 FAN = "return (await parallel(Array.from({length: 200}, (_, i) => () => agent(`task ${i}`)))).map((t) => t.length)"
 
 
-def kill_after(process: subprocess.Popen[str], ends: int) -> None:
+def kill_after(process: Process, ends: int) -> None:
     """Kills a run with --jsonl when so many of its agents have ended."""
     assert process.stdout is not None
     for line in process.stdout:

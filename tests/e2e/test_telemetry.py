@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from collections.abc import Generator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from tests.e2e.conftest import Program
+from tests.fakes.collector import collector
 from tests.fakes.replies import Says
 from tests.fakes.server import Fake
 
-from counterpoint.cli.telemetry import send
+from counterpoint.tracing.collector import send
 
 TOKEN = "ghp_" + "a1B2c3D4e5F6g7H8i9J0" * 2
 KEY = "planted-secret-4711-of-the-environment"
@@ -33,36 +27,6 @@ def spans_of(data: str) -> list[ReadableSpan]:
     kept = InMemorySpanExporter()
     assert send(data.encode(), kept) > 0
     return list(kept.get_finished_spans())
-
-
-@contextmanager
-def collector(status: int = 200) -> Generator[tuple[str, list[Any]]]:
-    """A collector that keeps the spans which it is sent."""
-    got: list[Any] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            if self.headers["content-encoding"] == "gzip":
-                body = gzip.decompress(body)
-            request = ExportTraceServiceRequest.FromString(body)
-            got.extend(s for r in request.resource_spans for scope in r.scope_spans for s in scope.spans)
-            self.send_response(status)
-            self.send_header("content-length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", got
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_a_trace_of_a_hundred_agents_arrives_whole(cpt: Program):
@@ -80,10 +44,10 @@ def test_a_trace_of_a_hundred_agents_arrives_whole(cpt: Program):
     assert len({span.name for span in agents}) == 100
     assert "Part 7 of" not in exported.out
 
-    with collector() as (url, got):
-        sent = cpt("export", "@last", "--otlp", "--send", OTEL_EXPORTER_OTLP_ENDPOINT=url)
+    with collector() as got:
+        sent = cpt("export", "@last", "--otlp", "--send", OTEL_EXPORTER_OTLP_ENDPOINT=got.url)
     assert sent.code == 0, sent.err
-    assert {span.span_id.hex() for span in got} == {f"{number:016x}" for number in contexts}
+    assert {span.span_id.hex() for span in got.spans} == {f"{number:016x}" for number in contexts}
 
 
 def test_spans_speak_by_the_conventions_and_say_what_failed(cpt: Program):
@@ -135,8 +99,8 @@ def test_no_content_is_in_a_trace_unless_asked_and_no_secret_is_in_any_export(cp
 
 def test_a_collector_that_refuses_is_said(cpt: Program):
     cpt.run("return agent('a')")
-    with collector(400) as (url, _):
-        refused = cpt("export", "@last", "--otlp", "--send", OTEL_EXPORTER_OTLP_ENDPOINT=url)
+    with collector(400) as got:
+        refused = cpt("export", "@last", "--otlp", "--send", OTEL_EXPORTER_OTLP_ENDPOINT=got.url)
     assert refused.code == 2
     assert "has not taken the trace" in refused.err
     assert cpt("export", "@last", "--html", "--send").code == 2

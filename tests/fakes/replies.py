@@ -31,7 +31,7 @@ class Asked:
         """Names of the tools, in any of the protocols."""
         listed = self.body.get("tools") or self.body.get("toolConfig", {}).get("tools", [])
         named = [tool.get("function") or tool.get("toolSpec") or tool for tool in listed]
-        return [one["name"] for tool in named for one in tool.get("functionDeclarations", [tool])]
+        return [one["name"] for tool in named for one in tool.get("functionDeclarations", [tool]) if "name" in one]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class Says:
     """Input (cached included), cached, output; None: it does not count."""
     model: str = ""
     """Empty: the one that was asked for."""
+    found: Sequence[tuple[str, str]] = ()
+    """Address and title of pages: the provider has searched the web, and the text refers to the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,17 @@ class Breaks:
 
 
 @dataclass(frozen=True, slots=True)
+class Stops:
+    """A stream that says so many events of an answer, and then: waits for `until`, sends `tail`, and ends or breaks."""
+
+    says: Says
+    events: int
+    until: asyncio.Event | None = None
+    tail: bytes = b""
+    breaks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Waits:
     """Does nothing until `until` is set (`Fake.release`); then that. A client that goes away ends the wait."""
 
@@ -93,4 +106,4 @@ class Waits:
     then: Reply
 
 
-Reply: TypeAlias = Says | Gives | Fails | Sends | Breaks | Waits
+Reply: TypeAlias = Says | Gives | Fails | Sends | Breaks | Stops | Waits

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 import time
 from collections import deque
@@ -20,7 +21,7 @@ from typing import Any
 
 from aiohttp import web
 from tests.fakes import protocols
-from tests.fakes.replies import Asked, Breaks, Fails, Gives, Reply, Says, Sends, Waits
+from tests.fakes.replies import Asked, Breaks, Fails, Gives, Reply, Says, Sends, Stops, Waits
 
 Encode = Callable[[Says, Asked], dict[str, Any]]
 EncodeError = Callable[[Fails], dict[str, Any]]
@@ -31,6 +32,7 @@ PATHS: list[tuple[str, Encode, EncodeError]] = [
     ("/chat/completions", protocols.chat, protocols.openai_error),
     ("/responses", protocols.responses, protocols.openai_error),
     (":generateContent", protocols.google, protocols.google_error),
+    (":streamGenerateContent", protocols.google, protocols.google_error),
     ("/converse", protocols.converse, protocols.converse_error),
 ]
 
@@ -42,6 +44,8 @@ class Fake:
         """`unknown`: ends of paths that this server does not know."""
         self.asked: list[Asked] = []
         self.otherwise: Callable[[Asked], Reply] = lambda _: Says("Fine.")
+        self.loaded: list[dict[str, Any]] = []
+        """Models that Ollama says it has loaded."""
         self.arrived = threading.Semaphore(0)
         """Released for each request."""
         self.abandoned = threading.Semaphore(0)
@@ -96,6 +100,8 @@ class Fake:
         headers = {name.lower(): value for name, value in request.headers.items()}
         if request.path == "/token":  # where Google's clients get theirs
             return web.json_response({"access_token": "ya29.token", "expires_in": 3600, "token_type": "Bearer"})
+        if request.path == "/api/ps":  # what Ollama has loaded
+            return web.json_response({"models": self.loaded})
         asked = Asked(request.path, headers, json.loads(raw) if raw else None, time.monotonic())
         spoken = next((entry for entry in PATHS if request.path.endswith(entry[0])), None)
         if spoken is None or request.path.endswith(self._unknown):
@@ -118,7 +124,9 @@ class Fake:
                 return await self._reply(request, asked, then, encode, encode_error)
             case Gives():
                 return await self._reply(request, asked, protocols.in_form(reply, asked), encode, encode_error)
-            case Says() if asked.body.get("stream"):
+            case Says() if protocols.streams(asked):
+                return await self._stream(request, asked, Stops(reply, sys.maxsize))
+            case Stops():
                 return await self._stream(request, asked, reply)
             case Says():
                 return web.json_response(encode(reply, asked))
@@ -131,21 +139,23 @@ class Fake:
             case Breaks():
                 return await self._break(request, asked, reply, encode)
 
-    async def _stream(self, request: web.Request, asked: Asked, says: Says) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, asked: Asked, stops: Stops) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        for name, data in protocols.anthropic_events(says, asked):
-            await response.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
+        for event in protocols.events(stops.says, asked)[: stops.events]:
+            await response.write(event)
+        if stops.until is not None:
+            await stops.until.wait()
+        await response.write(stops.tail)
+        if stops.breaks and request.transport is not None:
+            request.transport.abort()
         return response
 
     async def _break(self, request: web.Request, asked: Asked, breaks: Breaks, encode: Encode) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "application/json"})
-        if breaks.midway and asked.body.get("stream"):
-            response = web.StreamResponse(headers={"content-type": "text/event-stream"})
-            await response.prepare(request)
-            for name, data in list(protocols.anthropic_events(Says("It breaks off here."), asked))[:4]:
-                await response.write(f"event: {name}\ndata: {json.dumps(data)}\n\n".encode())
-        elif breaks.midway:
+        if breaks.midway and protocols.streams(asked):
+            return await self._stream(request, asked, Stops(Says("It breaks off here."), 4, breaks=True))
+        if breaks.midway:
             await response.prepare(request)
             await response.write(json.dumps(encode(Says("It breaks off here."), asked)).encode()[:40])
         if request.transport is not None:

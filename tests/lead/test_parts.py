@@ -13,7 +13,8 @@ from counterpoint.lead import prompts
 from counterpoint.lead.author import script_in
 from counterpoint.lead.notice import notice, returned
 from counterpoint.lead.record import Record
-from counterpoint.lead.session import Typed, typed, whole
+from counterpoint.lead.session import Typed, typed
+from counterpoint.lead.talk import whole
 from counterpoint.lead.triage import offers
 from counterpoint.models.messages import AssistantTurn, ToolCall, ToolTurn, UserTurn
 from counterpoint.script.find import Saved

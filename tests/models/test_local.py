@@ -73,6 +73,17 @@ async def test_an_answer_says_what_it_consumed_and_who_gave_it(model: LocalModel
     assert (answer.usage.requests, answer.usage.usd, model.cost(answer.usage)) == (1, 0.0, 0.0)
 
 
+async def test_an_answer_is_told_as_it_is_written(model: LocalModel) -> None:
+    pieces: list[str] = []
+
+    answer = await model.request(
+        Request("You are brief.", [UserTurn("Tell of the sea.")], max_tokens=40, told=pieces.append)
+    )
+
+    assert "".join(pieces) == answer.text
+    assert len(list(filter(None, pieces))) > 1
+
+
 async def test_an_answer_fits_its_schema(model: LocalModel) -> None:
     answer = await model.request(asking("Describe a sailor as JSON.", PERSON, 200))
 
@@ -107,7 +118,7 @@ async def test_a_prompt_that_is_too_long_is_rejected_with_its_length(model: Loca
     with pytest.raises(ProviderError, match=r"The prompt has 9,\d+ tokens, and local:smollm2 takes 8,192") as refused:
         await model.request(asking("word " * 9000))
 
-    assert refused.value.kind == "rejected"
+    assert refused.value.kind == "too_long"
 
 
 async def test_a_text_cannot_pose_as_another_turn(model: LocalModel) -> None:

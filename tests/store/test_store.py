@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,21 @@ from msgspec import Raw
 from counterpoint.errors import JournalFormatError, LeaseLostError, RunIsLiveError, StoreError, UnknownRunError
 from counterpoint.events import LogWritten, RunCreated, RunEnded, RunStarted, RunStatus, Value
 from counterpoint.store.blobs import INLINE, as_value
+from counterpoint.store.opening import store_at
 from counterpoint.store.reader import Facts
 from counterpoint.store.runs import Store
+
+At = Callable[[str], Store]
+"""A store, as a machine or a process of its own has it that is named."""
+
+
+@pytest.fixture(params=["files", "postgresql"])
+def at(request: pytest.FixtureRequest, tmp_path: Path) -> At:
+    """The same store for everybody, in each of its two forms."""
+    if request.param == "files":
+        return lambda _: Store(tmp_path)
+    url = request.getfixturevalue("database")
+    return lambda machine: store_at(tmp_path / machine, url)
 
 
 def created(run_id: str, name: str = "flow") -> RunCreated:
@@ -27,6 +41,10 @@ async def a_run(store: Store, name: str = "flow") -> str:
     return run_id
 
 
+def path_of(folder: Path, run_id: str) -> Path:
+    return folder / "runs" / run_id / "journal.db"
+
+
 def listing(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*"))
 
@@ -35,11 +53,11 @@ def texts(events: list[object]) -> list[str]:
     return [event.text for event in events if isinstance(event, LogWritten)]
 
 
-async def test_a_run_is_there_whole_with_the_large_values_of_its_first_event(tmp_path: Path):
+async def test_a_run_is_there_whole_with_the_large_values_of_its_first_event(at: At):
     large = b'"' + b"x" * INLINE + b'"'
     value = as_value(large)
     assert value.blob
-    async with Store(tmp_path) as store:
+    async with at("here") as store:
         run_id = store.new_run_id()
         event = RunCreated(run_id, "flow", "a test", "flow.js", value, 7, "sim", "/tmp")
         await store.create_run(event, {value.blob: large})
@@ -58,8 +76,8 @@ async def test_a_run_that_cannot_be_recorded_leaves_nothing(tmp_path: Path):
         assert listing(tmp_path) == before
 
 
-async def test_what_is_durable_can_be_read_by_others_in_order_and_at_once(tmp_path: Path):
-    async with Store(tmp_path) as store, Store(tmp_path) as others:
+async def test_what_is_durable_can_be_read_by_others_in_order_and_at_once(at: At):
+    async with at("here") as store, at("there") as others:
         run_id = await a_run(store)
         told: list[int] = []
         async with store.writing(run_id) as journal:
@@ -98,8 +116,8 @@ async def test_a_large_value_is_on_disk_before_the_event_that_names_it(tmp_path:
         assert [path.name for path in path.parent.iterdir() if path.suffix] == []
 
 
-async def test_a_run_has_one_writer(tmp_path: Path):
-    async with Store(tmp_path) as store, Store(tmp_path) as other:
+async def test_a_run_has_one_writer(at: At):
+    async with at("here") as store, at("there") as other:
         run_id = await a_run(store)
         async with store.writing(run_id):
             assert await other.is_live(run_id)
@@ -149,8 +167,8 @@ async def test_a_closed_run_is_one_file(tmp_path: Path):
         run_id = await a_run(store)
         async with store.writing(run_id) as journal:
             journal.append(LogWritten("x"))
-            assert {path.name for path in journal.path.parent.iterdir()} > {"journal.db", "journal.db-wal"}
-        assert [path.name for path in journal.path.parent.iterdir()] == ["journal.db"]
+            assert {path.name for path in (tmp_path / "runs" / run_id).iterdir()} > {"journal.db", "journal.db-wal"}
+        assert [path.name for path in (tmp_path / "runs" / run_id).iterdir()] == ["journal.db"]
 
 
 async def test_a_journal_whose_writer_died_while_closing_it_can_be_read_and_written(tmp_path: Path):
@@ -160,9 +178,11 @@ async def test_a_journal_whose_writer_died_while_closing_it_can_be_read_and_writ
             for n in range(200):
                 journal.append(LogWritten(f"{n} {'x' * 500}"))
         before = await store.reader(run_id).read()
-        leave_hot(journal.path)
+        leave_hot(path_of(tmp_path, run_id))
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
-            sqlite3.connect(f"file:{journal.path}?mode=ro", uri=True).execute("SELECT 1 FROM events").fetchone()
+            sqlite3.connect(f"file:{path_of(tmp_path, run_id)}?mode=ro", uri=True).execute(
+                "SELECT 1 FROM events"
+            ).fetchone()
         assert await store.reader(run_id).read() == before
         assert store.reader(run_id).facts().status is RunStatus.RUNNING
         async with store.writing(run_id) as journal:
@@ -201,8 +221,8 @@ async def test_copied_folders_are_taken_in_and_a_broken_one_is_shown_as_such(tmp
         assert isinstance(facts[runs[5]], JournalFormatError)
 
 
-async def test_a_run_is_found_by_its_id_a_unique_prefix_or_as_the_last(tmp_path: Path):
-    async with Store(tmp_path) as store:
+async def test_a_run_is_found_by_its_id_a_unique_prefix_or_as_the_last(at: At):
+    async with at("here") as store:
         with pytest.raises(UnknownRunError, match="There is no run in"):
             await store.find("@last")
         for run_id in ("wf_aa11", "wf_aa12", "wf_b"):
@@ -217,8 +237,8 @@ async def test_a_run_is_found_by_its_id_a_unique_prefix_or_as_the_last(tmp_path:
                 await store.find(text)
 
 
-async def test_many_writers_of_the_index_all_get_through(tmp_path: Path):
-    stores = [Store(tmp_path) for _ in range(12)]
+async def test_many_writers_of_the_index_all_get_through(at: At):
+    stores = [at("here") for _ in range(12)]
 
     async def work(store: Store) -> list[str]:
         async with store:
@@ -232,6 +252,6 @@ async def test_many_writers_of_the_index_all_get_through(tmp_path: Path):
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work(store)) for store in stores]
     made = {run_id for task in tasks for run_id in task.result()}
-    async with Store(tmp_path) as store:
+    async with at("here") as store:
         assert {row.run_id for row in await store.runs()} == made
         assert [len(await store.requests.pending(run_id, 0)) for run_id in made] == [1] * 36

@@ -7,7 +7,6 @@ import http.server
 import json
 import os
 import pty
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import Program
+from tests.warm import start_on
 
 ASKS = "await counterpoint.checkpoint('Shall we?', {default: true}); await agent('x', {label: 'the one'}); return 1"
 
@@ -50,11 +50,9 @@ def hook() -> Iterator[tuple[str, list[Any]]]:
 def on_a_terminal(cpt: Program, *arguments: str, **environment: str) -> str:
     """All that the program writes to a terminal that answers nothing."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "counterpoint", *arguments],
-        cwd=cpt.folder, env={**cpt.environment, "TERM": "xterm-256color", **environment},
-        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
-    )  # fmt: skip
+    whole = {**cpt.environment, "TERM": "xterm-256color", **environment}
+    with Path(os.devnull).open("rb") as nothing:
+        process = start_on((nothing.fileno(), theirs, theirs), arguments, cpt.folder, whole)
     os.close(theirs)
     said = b""
     try:
@@ -80,6 +78,55 @@ def test_a_terminal_shows_phases_slow_agents_and_troubles_and_ends_clean(cpt: Pr
     assert "partial:" in seen
     assert "Traceback" not in seen
     assert seen.count("\x1b[?25l") == seen.count("\x1b[?25h")
+
+
+ASKS_THREE = """
+const agents = parallel([1, 2].map((n) => () => agent(`look ${n}`)))
+const way = await counterpoint.checkpoint('Which \\u001b[31mway?', { options: ['left', 'right'] })
+const many = await counterpoint.checkpoint('How many?', { schema: { type: 'integer' } })
+const sure = await counterpoint.checkpoint('Sure?').catch((error) => error.name)
+await agents
+return { way, many, sure }
+"""
+
+
+def test_questions_are_answered_where_the_run_goes_on_and_a_wrong_answer_asks_again(cpt: Program) -> None:
+    ours, theirs = pty.openpty()
+    arguments = ("run", cpt.script(ASKS_THREE), "--model", "sim:latency=50ms")
+    whole = {**cpt.environment, "TERM": "xterm-256color"}
+    process = start_on((theirs, theirs, theirs), arguments, cpt.folder, whole)
+    os.close(theirs)
+    seen = everything = ""
+    for shown, typed in [
+        ("2  right", "3\r"),
+        ("Type a number from 1 to 2", "xyz\x7f\x7f\x7f2\r"),
+        ("JSON, or deny", '"many"\r'),
+        ("does not fit the schema", "42\r"),
+        ("y(es), or n(o)", "no\r"),
+        ("run wf_", ""),
+    ]:
+        read, seen = _until(ours, shown, seen)
+        everything += read
+        os.write(ours, typed.encode())
+    everything += _until(ours, None, seen)[0]
+
+    assert process.wait(timeout=30) == 0
+    assert cpt("result", "@last").json == {"way": "right", "many": 42, "sure": "DeniedError"}
+    assert "\x1b[31mway" not in everything
+    os.close(ours)
+
+
+def _until(terminal: int, text: str | None, seen: str) -> tuple[str, str]:
+    """Reads on until the text is there (without one: to the end); gives all before its end, and what came after."""
+    while text is None or text not in seen:
+        try:
+            seen += os.read(terminal, 65536).decode("utf-8", "replace")
+        except OSError:
+            if text is None:
+                return seen, ""
+            raise AssertionError(f"{text!r} never came: {seen[-2000:]}") from None
+    end = seen.index(text) + len(text)
+    return seen[:end], seen[end:]
 
 
 def test_the_bell_rings_when_somebody_is_asked_and_when_it_is_over(cpt: Program) -> None:

@@ -7,13 +7,12 @@ import http.client
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.e2e.conftest import Program
+from tests.e2e.conftest import Process, Program
 from tests.web.browser import CHROMIUM, DRIVER, Browser
 
 
@@ -22,7 +21,7 @@ class Served:
     """A `counterpoint serve` process and the session of whoever opened its address first."""
 
     program: Program
-    process: subprocess.Popen[str]
+    process: Process
     url: str
     cookie: str = ""
     port: int = field(init=False)

@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
+from counterpoint.agents.compact import Compacted, Row, sent
 from counterpoint.agents.observer import Observer
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.transcript import M, row
-from counterpoint.events import NO_USAGE, Fault, Outcome
+from counterpoint.events import NO_USAGE, Fault, Outcome, Usage
 from counterpoint.models.messages import Answer, AssistantTurn, Message
 
 _encode = msgspec.json.Encoder().encode
@@ -23,7 +24,8 @@ class Conversation:
     def __init__(self, task: AgentTask, observer: Observer) -> None:
         self._task = task
         self._observer = observer
-        self.messages: list[Message] = []
+        self.rows: list[Row] = []
+        """Its messages, and where it was shortened for the model."""
         self.turns = 0
         """Answers of the model."""
         self.last = _NOTHING
@@ -32,24 +34,44 @@ class Conversation:
         """What the model said last, for the case that this is not the value."""
         self._usage = NO_USAGE
 
-    def take_up(self, history: Sequence[Message]) -> None:
-        """Starts from the messages of an earlier attempt."""
-        self.messages = list(history)
+    @property
+    def messages(self) -> list[Message]:
+        """What the model is sent of it."""
+        return sent(self.rows)
+
+    def take_up(self, history: Sequence[Row]) -> None:
+        """Starts from the rows of an earlier attempt."""
+        self.rows = list(history)
         self.turns = sum(isinstance(message, AssistantTurn) for message in history)
 
     def say(self, message: M) -> M:
         """Adds a message; the result is it as it is kept."""
         kept, body = row(message)
-        self._observer.transcript(len(self.messages), body)
-        self.messages.append(kept)
+        self._observer.transcript(len(self.rows), body)
+        self.rows.append(kept)
         return kept
 
     def hear(self, answer: Answer) -> AssistantTurn:
         """Adds what the model answered."""
         self.last = answer
         self.turns += 1
-        self._usage = answer.usage if self._usage is NO_USAGE else self._usage + answer.usage
+        self._count(answer.usage)
         return self.say(AssistantTurn(answer.text, answer.calls, answer.opaque, answer.usage))
+
+    def shorten(self, mark: Compacted) -> None:
+        """From now on the model is sent less; what it was sent so far stays in the transcript."""
+        if mark.usage is not None:
+            self._count(mark.usage)
+        self._observer.compacted(mark)
+        self.say(mark)
+
+    def pay(self, usage: Usage, note: str) -> None:
+        """Counts a request that is no part of the conversation."""
+        self._count(usage)
+        self._observer.turn(self.turns, usage, note)
+
+    def _count(self, usage: Usage) -> None:
+        self._usage = usage if self._usage is NO_USAGE else self._usage + usage
 
     @property
     def turns_left(self) -> int:

@@ -22,12 +22,16 @@ from counterpoint.agents.skills import Skill, SkillFile, described
 from counterpoint.agents.task import AgentTask
 from counterpoint.agents.workspace import close_worktree, open_worktree
 from counterpoint.errors import DeniedError, HookError
+from counterpoint.memory.recall import Recall
 from counterpoint.tools import jail, shells
 from counterpoint.tools.base import Tool, ToolContext
 from counterpoint.tools.guard import Ask, AskUnjailed, Denied, Guard, patiently
 from counterpoint.tools.jail import Cell
 from counterpoint.tools.mcp import Hub
+from counterpoint.tools.memory import MemoryLookup
+from counterpoint.tools.own import FunctionTool
 from counterpoint.tools.policy import Permissions, Policy
+from counterpoint.tools.toolsearch import on_demand
 from counterpoint.tools.websearch import NOT_HERE, Service, WebSearch
 
 
@@ -49,33 +53,52 @@ class Workshop:
     """What project and user tell agents that have tools."""
     skills: dict[str, SkillFile] = field(default_factory=dict[str, SkillFile])
 
+    recall: Recall | None = None
+    """What agents can look up of earlier sessions."""
     hub: Hub | None = None
     """MCP servers."""
     search: Service | None = None
     """Whom WebSearch asks."""
+    own: Mapping[str, FunctionTool] = field(default_factory=dict[str, FunctionTool])
+    """Tools that the run's program has given, by their names."""
 
     async def find(self, name: str) -> Tool | None:
-        """A tool that is made here, for the script: WebSearch, or one of an MCP server."""
+        """A tool that is made here, for the script: one of the program's own, WebSearch, or one of an MCP server."""
+        if name in self.own:
+            return self.own[name]
         if name == "WebSearch" and self.search is not None:
             return WebSearch(self.search)
         return await self.hub.find(name) if self.hub is not None else None
 
-    async def furnished(self, task: AgentTask, tools: list[Tool]) -> tuple[AgentTask, list[Tool]]:
-        """The task with what it is told besides, and its tools with those that are made here."""
+    async def furnished(
+        self, task: AgentTask, tools: list[Tool], search: Tool | None = None
+    ) -> tuple[AgentTask, list[Tool]]:
+        """The task with what it is told besides, and its tools with those that are made here.
+
+        `search` is the web search of its model's provider; the service of the settings goes before it.
+        """
+        if self.search is not None:
+            search = WebSearch(self.search)
         if not tools and not task.tools:
             return task, tools
         parts = [task.system, *(described(self.skills[name]) for name in task.skills if name in self.skills)]
         if task.instructed:
             parts.append(self.instructions.text)
-        if self.skills and _wants("Skill", task):
-            tools = [*tools, Skill(self.skills)]
-        if self.search is not None and _wants("WebSearch", task):
-            tools = [*tools, WebSearch(self.search)]
-        elif self.search is None and any(name.partition("(")[0].strip() == "WebSearch" for name in task.tools or ()):
+        free = {name: skill for name, skill in self.skills.items() if not skill.on_order}
+        if free and _wants("Skill", task):
+            tools = [*tools, Skill(free)]
+        if self.recall and _wants("Memory", task):
+            tools = [*tools, MemoryLookup(self.recall)]
+        if search is not None and _wants("WebSearch", task):
+            tools = [*tools, search]
+        elif search is None and any(name.partition("(")[0].strip() == "WebSearch" for name in task.tools or ()):
             parts.append(NOT_HERE)
+        policy = Policy.of(task.permissions)
+        tools = [*tools, *(tool for name, tool in self.own.items() if _wants(name, task) and policy.may(tool.access))]
         if self.hub is not None:
-            served = await self.hub.tools(Policy.of(task.permissions), task.servers)
-            tools = [*tools, *(tool for tool in served if _wants_server(tool.spec.name, task))]
+            served = await self.hub.tools(policy, task.servers)
+            served = [tool for tool in served if _wants_server(tool.spec.name, task)]
+            tools = [*tools, *on_demand(served, task.tools or ())]
         return msgspec.structs.replace(task, system="\n\n".join(filter(None, parts))), tools
 
     @contextlib.asynccontextmanager
@@ -96,7 +119,8 @@ class Workshop:
         here = msgspec.structs.replace(task, cwd=str(worktree.folder), system=f"{task.system}\n\n{note}".strip())
         writable = (repository.git_dir, *(repository.common_dir / name for name in ("objects", "refs", "logs")))
         try:
-            async with self._desk(here, observer.denied, writable) as desk:
+            async with self._desk(here, observer.denied, writable) as made:
+                desk = replace(made, cell=replace(made.cell, readable=worktree.links))
                 if worktree.fresh and task.worktree_setup:
                     await _set_up(task.worktree_setup, desk)
                 yield here, desk
@@ -127,7 +151,14 @@ class Workshop:
         cell = Cell(cwd, network=network, hidden=self.hidden, more_writable=git if guard.policy.names_git else ())
         environment = jail.environment(self.environ, tuple(env))
         async with shells.opened(kind, environment, jailed=sandbox != "off") as opened:
-            yield ToolContext(cwd, agent, guard=guard, cell=cell, shells=opened, blind=blind)
+            yield ToolContext(
+                cwd, agent, more_roots=self._skill_folders, guard=guard, cell=cell, shells=opened, blind=blind
+            )
+
+    @property
+    def _skill_folders(self) -> tuple[Path, ...]:
+        """What goes with skills can be read wherever it lies."""
+        return tuple(skill.folder for skill in self.skills.values())
 
 
 def _wants(name: str, task: AgentTask) -> bool:

@@ -17,9 +17,11 @@ import msgspec
 
 from counterpoint.agents import ends, output, prompts
 from counterpoint.agents.calls import Caller
+from counterpoint.agents.compact import Row
 from counterpoint.agents.conversation import Conversation
 from counterpoint.agents.deadline import Deadline
 from counterpoint.agents.observer import Observer, OnRetry, Send
+from counterpoint.agents.room import Room
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.transcript import resume_point, unfinished
 from counterpoint.errors import CounterpointError, HookError, ProviderError
@@ -27,7 +29,6 @@ from counterpoint.events import Fault, Outcome
 from counterpoint.models.messages import (
     Answer,
     AssistantTurn,
-    Message,
     Model,
     Request,
     ToolCall,
@@ -38,6 +39,8 @@ from counterpoint.models.messages import (
 from counterpoint.tools.base import Tool, ToolContext
 from counterpoint.tools.registry import offers
 
+ROOMS = 2
+"""Times that room is made for one request which the provider refuses for its length."""
 __all__ = ["Observer", "OnRetry", "Send", "resume_point", "run_agent"]
 
 
@@ -47,7 +50,7 @@ async def run_agent(
     send: Send,
     tools: Sequence[Tool],
     observer: Observer,
-    history: Sequence[Message] = (),
+    history: Sequence[Row] = (),
     context: ToolContext | None = None,
 ) -> AgentResult:
     """Carries the task out. `history` is the conversation of an earlier attempt at the same prompt, to go on from.
@@ -55,7 +58,7 @@ async def run_agent(
     `context` is what its tools work with; without one they can read below the task's folder.
     """
     agent = _Agent(task, model, send, tools if model.tools else (), observer, context)
-    if history and history[0] == UserTurn(task.prompt):
+    if history and isinstance(history[0], UserTurn) and prompts.is_told(history[0].text, task.prompt):
         agent.take_up(history)
     return await agent.run()
 
@@ -82,6 +85,7 @@ class _Agent:
         if self._form == "tool" and task.schema is not None:
             self._specs.append(output.output_tool(task.schema))
         self._conversation = Conversation(task, observer)
+        self._room = Room(task, self._conversation, self._system, self._specs, self._noted)
         self._deadline = Deadline(task.timeout_s, task.stall_s)
         self._caller: Caller | None = None
         self._resumed = False
@@ -92,7 +96,7 @@ class _Agent:
         self._misfit = ""
         """What is wrong with the structured output that it gave last."""
 
-    def take_up(self, history: Sequence[Message]) -> None:
+    def take_up(self, history: Sequence[Row]) -> None:
         self._conversation.take_up(history)
         self._begun = unfinished(history)
 
@@ -122,11 +126,11 @@ class _Agent:
 
     async def _begin(self) -> AgentResult | None:
         """The prompt; or what an earlier attempt left: calls without results, or the answer that ends it."""
-        messages = self._conversation.messages
-        if not messages:
-            self._conversation.say(UserTurn(self._task.prompt))
+        rows = self._conversation.rows
+        if not rows:
+            self._conversation.say(UserTurn(prompts.told(self._task.prompt, self._task.notes)))
             return None
-        last = messages[-1]
+        last = rows[-1]
         if not isinstance(last, AssistantTurn):
             return None
         self._resumed = True
@@ -145,10 +149,25 @@ class _Agent:
         return await self._heed(turn)
 
     async def _ask(self) -> Answer:
+        """The model's answer to the conversation, which is shortened where it is too long for the model."""
+        await self._room.make()
+        for _ in range(ROOMS):
+            try:
+                return await self._sent(self._request())
+            except ProviderError as error:
+                if error.kind != "too_long":
+                    raise
+                await self._room.make_after(error)
+        try:
+            return await self._sent(self._request())
+        except ProviderError as error:
+            raise self._room.still_too_long(error) if error.kind == "too_long" else error from error
+
+    def _request(self) -> Request:
         task, form = self._task, self._form
-        request = Request(
+        return Request(
             system=self._system,
-            messages=[*self._conversation.messages],
+            messages=self._conversation.messages,
             tools=self._specs,
             schema=task.schema if form == "json" else None,
             must_call=form == "tool" and (len(self._specs) == 1 or self._repairs > 0),
@@ -157,6 +176,15 @@ class _Agent:
             label=task.label,
             heard=self._deadline.progress,
         )
+
+    async def _noted(self, request: Request) -> Answer:
+        """What the model notes of a conversation that is too long for it."""
+        self._waits_for("the model, for notes of its conversation")
+        answer = await self._sent(msgspec.structs.replace(request, heard=self._deadline.progress))
+        self._waits_for("the model")
+        return answer
+
+    async def _sent(self, request: Request) -> Answer:
         try:
             return await self._send(request, self._retried)
         except CounterpointError:
@@ -291,8 +319,10 @@ class _Agent:
             return []
         if self._caller is None:
             context = self._context or ToolContext(Path(self._task.cwd), self._task.id)
-            context = dataclasses.replace(context, alive=self._deadline.progress)
+            context = dataclasses.replace(context, alive=self._deadline.progress, paid=self._conversation.pay)
             self._caller = Caller(self._tools, context, self._task.key, self._tool_ended)
+        if not self._caller.only_read(calls):
+            await self._observer.kept()
         self._waits_for(f"the tool {', '.join(call.name for call in calls)}")
         return await self._caller.run(calls, interrupted=self._resumed)
 

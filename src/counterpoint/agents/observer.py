@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from counterpoint.agents.compact import Compacted
 from counterpoint.events import Fault, Usage, Workspace
 from counterpoint.models.messages import Answer, Request, ToolSpec
 from counterpoint.tools.base import FileChange
@@ -16,7 +17,7 @@ Send = Callable[[Request, OnRetry], Awaitable[Answer]]
 
 
 class Observer(Protocol):
-    """Who is told what the agent does while it does it. Nothing here may block."""
+    """Who is told what the agent does while it does it. Nothing here may block; only `kept` may wait."""
 
     def waits(self, what: str) -> None:
         """Something happened, and now the agent waits for that: the model, a tool, the budget."""
@@ -24,6 +25,10 @@ class Observer(Protocol):
 
     def turn(self, n: int, usage: Usage, note: str) -> None:
         """The n-th model request was answered, and the agent goes on; `usage` is of that request alone."""
+        ...
+
+    def compacted(self, mark: Compacted) -> None:
+        """Its conversation was too long for its model, which is sent less of it from now on."""
         ...
 
     def tool(self, name: str, summary: str, ok: bool, seconds: float) -> None: ...
@@ -50,6 +55,10 @@ class Observer(Protocol):
 
     def transcript(self, n: int, body: bytes) -> None:
         """Message n of the conversation, from 0, as JSON."""
+        ...
+
+    async def kept(self) -> None:
+        """Returns when all that was told is on disk, so that a crash from then on cannot make it happen twice."""
         ...
 
     def steering(self) -> list[str]:

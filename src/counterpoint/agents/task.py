@@ -43,6 +43,9 @@ class AgentTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The folder whose files its tools reach, and nothing outside of it."""
     instructed: bool = True
     """It gets the instructions of project and user (AGENTS.md, CLAUDE.md), where it has tools."""
+    notes: str = ""
+    """Notes from earlier sessions, between marks: told behind the prompt."""
+    note_ids: list[str] = field(default_factory=list[str])
     skills: list[str] = field(default_factory=list[str])
     """Skills whose bodies it gets from the start."""
     servers: list[str] | None = None
@@ -59,6 +62,8 @@ class AgentTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Those that it gets a link to."""
     worktree_setup: str = ""
     """A command that is run in a new worktree first."""
+    window: int = 0
+    """Tokens of its model's context; 0: unknown."""
     max_turns: int = 50
     """Model requests."""
     max_repairs: int = 2

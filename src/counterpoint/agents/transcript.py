@@ -8,13 +8,14 @@ from typing import TypeVar
 
 import msgspec
 
+from counterpoint.agents.compact import Compacted, Row
 from counterpoint.agents.prompts import CONTINUE
-from counterpoint.models.messages import NOTHING, AssistantTurn, Message, ToolCall, ToolTurn, UserTurn
+from counterpoint.models.messages import NOTHING, AssistantTurn, ToolCall, ToolTurn, UserTurn
 
-M = TypeVar("M", UserTurn, AssistantTurn, ToolTurn)
+M = TypeVar("M", UserTurn, AssistantTurn, ToolTurn, Compacted)
 
 _encode = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(Message)
+_decoder = msgspec.json.Decoder(Row)
 
 
 def row(message: M) -> tuple[M, bytes]:
@@ -46,9 +47,9 @@ def _encodable(message: M) -> M:
     return msgspec.structs.replace(kept, opaque=opaque) if opaque is not NOTHING else kept
 
 
-def resume_point(rows: Iterable[bytes]) -> list[Message]:
+def resume_point(rows: Iterable[bytes]) -> list[Row]:
     """The conversation that transcript rows hold, as far as it is whole: the `history` for `run_agent`."""
-    messages: list[Message] = []
+    messages: list[Row] = []
     for body in rows:
         try:
             message = _decoder.decode(body)
@@ -72,13 +73,13 @@ def latest(rows: Iterable[tuple[int, bytes]]) -> list[bytes]:
     return newest
 
 
-def pending(messages: Sequence[Message]) -> bool:
+def pending(messages: Sequence[Row]) -> bool:
     """Whether the conversation ends with tool calls that have no results yet."""
     last = messages[-1] if messages else None
     return isinstance(last, AssistantTurn) and bool(last.calls)
 
 
-def unfinished(messages: Sequence[Message]) -> str:
+def unfinished(messages: Sequence[Row]) -> str:
     """The first part of an answer that was cut and is being continued."""
     asked = [n for n, message in enumerate(messages) if isinstance(message, UserTurn)]
     before = messages[asked[-1] - 1] if asked and messages[asked[-1]] == UserTurn(CONTINUE) else None

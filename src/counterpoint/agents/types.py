@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -12,6 +13,7 @@ import platformdirs
 
 from counterpoint.agents.frontmatter import FrontMatterError, Values, split
 from counterpoint.errors import HookError, nearest
+from counterpoint.memory.recall import Wants
 from counterpoint.models.messages import Effort
 from counterpoint.text import at_commas
 
@@ -19,9 +21,12 @@ READ_ONLY = ("Read", "Grep", "Glob", "LS")
 MAX_FILE_BYTES = 256 * 1024
 HONOURED = frozenset({
     "name", "description", "tools", "disallowedtools", "model", "maxturns", "effort", "color", "skills", "mcpservers",
-    "isolation", "permissionmode", "omitclaudemd", "background",
+    "isolation", "permissionmode", "omitclaudemd", "background", "memory",
 })  # fmt: skip
 """Keys that have an effect, or need none: every agent runs beside the script."""
+SPELLED = {"permissionmode": "permissionMode", "initialprompt": "initialPrompt", "mcpservers": "mcpServers"}
+"""Keys as people know them, where that is not in small letters."""
+_SERVER = re.compile(r"[\w.-]+")
 FOLDERS = (Path(".counterpoint/agents"), Path(".claude/agents"))
 
 
@@ -43,6 +48,8 @@ class AgentType:
     """Skills that its agents know from the start."""
     servers: list[str] | None = None
     """MCP servers whose tools its agents may have; None: all."""
+    memory: Wants | None = None
+    """Whose notes about this type its agents get; None: all."""
     isolated: bool = False
     """Its agents work in worktrees."""
     read_only: bool = False
@@ -136,6 +143,13 @@ def _folders(cwd: Path, home: Path) -> Iterable[Path]:
     yield Path(os.environ.get("CLAUDE_CONFIG_DIR") or home / ".claude") / "agents"
 
 
+def checked(kind: AgentType, skills: Iterable[str], servers: Iterable[str]) -> AgentType:
+    """The type with a word on each skill and server that it names and that is not here."""
+    absent = [f"skills {name}{nearest(name, skills).removesuffix('.')}" for name in kind.skills if name not in skills]
+    absent += [f"mcpServers {name}" for name in kind.servers or () if name not in servers]
+    return replace(kind, unsupported=(*kind.unsupported, *absent)) if absent else kind
+
+
 def read_type(path: Path) -> AgentType:
     """The definition in one file. Raises FrontMatterError with what is wrong."""
     values, body = split(_text(path))
@@ -151,12 +165,19 @@ def read_type(path: Path) -> AgentType:
         max_turns=_count(values, "maxturns"),
         instructed=(_one(values, "omitclaudemd") or "").lower() != "true",
         skills=tuple(_names(values, "skills") or ()),
-        servers=_names(values, "mcpservers"),
+        servers=_servers(values),
+        memory=_memory(values),
         isolated=_isolation(values),
         read_only=_one(values, "permissionmode") == "plan",
         source=str(path),
         unsupported=_unsupported(values),
     )
+
+
+def _servers(values: Values) -> list[str] | None:
+    """Names of servers; one that a definition describes itself is none that the user has allowed."""
+    given = _names(values, "mcpservers")
+    return given if given is None else [name for name in given if _SERVER.fullmatch(name)]
 
 
 def _isolation(values: Values) -> bool:
@@ -166,11 +187,26 @@ def _isolation(values: Values) -> bool:
     return given == "worktree"
 
 
+def _memory(values: Values) -> Wants | None:
+    given = _one(values, "memory")
+    known: tuple[Wants, ...] = get_args(Wants)
+    for wants in known:
+        if wants == given:
+            return wants
+    if given is not None:
+        raise FrontMatterError(f"memory is {given!r}; it takes {', '.join(known)}.")
+    return None
+
+
 def _unsupported(values: Values) -> tuple[str, ...]:
     """Keys without effect; and a mode that would give more than the run's rules, which no definition can."""
     mode = _one(values, "permissionmode")
-    more = {f"permissionmode {mode}"} if mode not in (None, "plan", "default") else set[str]()
-    return tuple(sorted((set(values) - HONOURED) | more))
+    without = {SPELLED.get(key, key) for key in values if key not in HONOURED}
+    if mode not in (None, "plan", "default"):
+        without.add(f"permissionMode {mode}")
+    if len(_servers(values) or ()) < len(_names(values, "mcpservers") or ()):
+        without.add("mcpServers described inline")
+    return tuple(sorted(without))
 
 
 def _text(path: Path) -> str:

@@ -125,7 +125,12 @@ async def _ask_terminal(question: str) -> str:
 
 async def _edited(office: Office, proposal: Proposal) -> Proposal:
     """What the user makes of the script; as it was, where that is refused or nothing was changed."""
-    text = await asyncio.to_thread(click.edit, proposal.script.source, extension=".js")
+    try:
+        async with office.apart():
+            text = await asyncio.to_thread(click.edit, proposal.script.source, extension=".js")
+    except click.ClickException as error:
+        click.echo(f"The editor failed: {error.format_message()}", err=True)
+        return proposal
     if text is None or text == proposal.script.source:
         click.echo("Nothing was changed.", err=True)
         return proposal

@@ -96,12 +96,17 @@ def check_args(script: Script, args: bytes | None) -> bytes | None:
         return args  # a schema that is none is the script's mistake, and says nothing of the arguments
     if wrong:
         message = f"The arguments of {script.meta.name} do not fit: {'; '.join(wrong[:5])}."
-        raise UsageError(message, hint=_takes(schema.get("properties")))
+        raise UsageError(message, hint=_takes(properties(schema)))
     return args
 
 
-def _takes(given: Any) -> str | None:
-    properties = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
-    described: dict[str, Any] = {name: rules for name, rules in properties.items() if isinstance(rules, dict)}
+def properties(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The members that a schema of arguments describes."""
+    given = schema.get("properties")
+    described: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    return {name: rules for name, rules in described.items() if isinstance(rules, dict)}
+
+
+def _takes(described: dict[str, dict[str, Any]]) -> str | None:
     parts = [f"{name} ({rules.get('description') or rules.get('type', 'any')})" for name, rules in described.items()]
     return safe(f"It takes: {', '.join(parts)}.") if parts else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from counterpoint.background import execute_apart
@@ -37,7 +38,8 @@ class Background:
     here: Office
     ask: Ask | None
     """Asks the person at the terminal; None: nobody is there."""
-    plans: dict[str, Script] = field(default_factory=dict[str, Script])
+    plans: dict[str, Path] = field(default_factory=dict[str, Path])
+    """The scripts that were written in this session."""
     runs: list[str] = field(default_factory=list[str])
     """All runs of the session, in the order in which they were started."""
     open: set[str] = field(default_factory=set[str])
@@ -49,7 +51,8 @@ class Background:
         entries = here.record.entries()
         started = [str(entry.body["run_id"]) for entry in entries if entry.kind == "run"]
         told = {str(entry.body["run_id"]) for entry in entries if entry.kind == "told"}
-        return cls(here, ask, runs=started, open=set(started) - told)
+        plans = {str(entry.body["name"]): Path(entry.body["path"]) for entry in entries if entry.kind == "planned"}
+        return cls(here, ask, plans, started, set(started) - told)
 
     # --- what is started
 
@@ -60,12 +63,13 @@ class Background:
         if script is None or estimate is None:
             raise AuthorError([attempt])
         name = f"plan-{len(self.plans) + 1}"
-        self.plans[name] = script
+        self.plans[name] = Path(script.path)
+        self.here.record.add("planned", name=name, path=script.path)
         shape = shape_of(script.source, script.meta)
         return f"{name} is ready to be started.\n{rendered(script, self.here.model, shape, estimate)}"
 
     async def start(self, what: str, args: str) -> str:
-        script = self.plans.get(what) or await load_script(find(what, self.here.folder, names_only=True))
+        script = await load_script(self.plans.get(what) or find(what, self.here.folder, names_only=True))
         return await self.propose(script, read_decided_args(args), "the lead proposes it")
 
     async def propose(self, script: Script, args: bytes | None, why: str) -> str:

@@ -1,55 +1,66 @@
 """``chat``: a conversation with the lead that stays free while runs go on in processes of their own.
 
-Three things go on side by side: a thread reads what is typed, a task carries the conversation on, one turn after the
-other, and a task looks after the runs. Slash commands are answered at once, whatever the lead is doing.
+Three things go on side by side: what is typed is read (`terminal`), a task carries the conversation on, one turn after
+the other, and a task looks after the runs. Slash commands are answered at once, whatever the lead is doing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import importlib
 import json
 import sys
-import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
-from counterpoint.ceilings import read_budgets
+from counterpoint.ceilings import ceilings_of, read_budgets
 from counterpoint.cli.background import Background
 from counterpoint.cli.leading import Office, office
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.permissions import permission_options
 from counterpoint.cli.run import ready
+from counterpoint.cli.terminal import Console, Typing, console, history_of
 from counterpoint.client import load_script
-from counterpoint.errors import CounterpointError
+from counterpoint.errors import CounterpointError, WorkflowNotFoundError, nearest
+from counterpoint.events import Fault
 from counterpoint.lead.notice import footer
 from counterpoint.lead.prompts import prompt
 from counterpoint.lead.record import Record
-from counterpoint.lead.session import Typed, hands, typed, whole
-from counterpoint.lead.talk import Talk
+from counterpoint.lead.session import Typed, hands, typed
+from counterpoint.lead.talk import Talk, whole
 from counterpoint.lead.triage import plans, shelf
 from counterpoint.models.catalog import PROVIDERS
-from counterpoint.script.find import find
-from counterpoint.text import one_line, safe
+from counterpoint.script.find import find, listing
+from counterpoint.text import duration, one_line, safe
 
 LOOK_S = 0.5
 """How often runs are looked after."""
-HELP = """\
-/runs               the runs of this session
-/status [RUN]       how a run stands
-/result RUN         what it returned
-/steer RUN TEXT     say something to its agents
-/stop RUN           stop it
-/plan TASK          write a workflow, run nothing
-/NAME ARGS          start a saved workflow: /review src
-/budget +500k +$5   ceilings for what is started from now on (also as first or last words of a message)
-/quit               leave; runs go on
-A line that ends with \\ goes on in the next; \"\"\" begins and ends a longer text."""
+COMMANDS = {
+    "runs": ("", "the runs of this session"),
+    "status": ("[RUN]", "how a run stands"),
+    "result": ("[RUN] [FROM]", "what it returned, from that character on"),
+    "steer": ("RUN TEXT", "say something to its agents"),
+    "stop": ("[RUN]", "stop it"),
+    "plan": ("TASK", "write a workflow, run nothing"),
+    "workflows": ("", "the saved ones: /NAME ARGS starts one, as in /review src"),
+    "budget": ("[+500k] [+$5]", "for what is started from now on; a message may end so too"),
+    "help": ("", "this"),
+    "quit": ("", "leave; runs go on"),
+}
+"""The words behind a slash, with what each takes and does."""
+KEYS = """\
+A message goes on in the next line after a \\ at its end, or between \"\"\" and \"\"\".
+Alt-Enter, Control-J   a new line
+Up, Down               what was typed in this folder before
+Tab                    completes a command
+Control-C              stops the lead; runs go on
+Control-D              leaves"""
 
 
 @click.command()
@@ -101,6 +112,8 @@ class Chat:
     """A question that the next typed line answers."""
     one_question: asyncio.Lock = field(default_factory=asyncio.Lock)
     """The lead and a slash command may both want a yes."""
+    turn: asyncio.Task[None] | None = None
+    """The lead at work."""
     background: Background = field(init=False)
     talk: Talk = field(init=False)
 
@@ -114,25 +127,33 @@ class Chat:
             said = prompt("chat").fill(cwd=str(here.folder), workflows=shelf(here.saved))
         self.talk = Talk(here.line, said, here.folder, own, record=here.record.message, watch=here.watch)
         self.talk.messages = whole(here.record.messages())
+        here.line.on_retry = self._asked_again
+        here.set_bounds(read_budgets(_ceilings(here.record)))
 
     async def run(self) -> None:
         """Until the user leaves."""
         self._greet()
-        lines = _lines()
-        await asyncio.to_thread(_import_provider, self.here.line.model.spec)
+        here = self.here
+        typing = Typing(self._words, self._waits_for_answer, self._interrupt, self._status)
+        with console(typing, history_of(here.here.settings.state, here.folder)) as screen:
+            self.talk.voice, here.apart = screen, screen.apart
+            await asyncio.to_thread(_import_provider, here.line.model.spec)
+            await self._go_on(screen)
+        if self.background.open:
+            self.here.output.say(f"still under way: {', '.join(sorted(self.background.open))}")
+        self.here.output.say(f"go on with: counterpoint chat --reopen {self.here.record.id}")
+
+    async def _go_on(self, screen: Console) -> None:
         async with asyncio.TaskGroup() as group:
-            talking = group.create_task(self._converse())
+            talking = group.create_task(self._converse(group))
             looking = group.create_task(self._look_after_runs())
             with contextlib.suppress(EOFError):
                 while True:
-                    await self._take(await lines(), group)
+                    await self._take(await screen.message(), group)
             looking.cancel()
             self._leave_questions()
             await self.turns.put(None)
             await talking
-        if self.background.open:
-            self.here.output.say(f"still under way: {', '.join(sorted(self.background.open))}")
-        self.here.output.say(f"go on with: counterpoint chat --reopen {self.here.record.id}")
 
     def _greet(self) -> None:
         here = self.here
@@ -148,6 +169,7 @@ class Chat:
     async def _take(self, line: str, group: asyncio.TaskGroup) -> None:
         if self.asking is not None and not self.asking.done():
             self.asking.set_result(line)
+            await asyncio.sleep(0)  # the answer is heard before the next line is read
             return
         meant = typed(line)
         if meant.command in ("quit", "exit"):
@@ -173,14 +195,20 @@ class Chat:
                     await self.turns.put(text)
                 return ""
             case "help":
-                return HELP
+                return "\n".join(
+                    [*(f"/{f'{word} {takes}':21} {does}" for word, (takes, does) in COMMANDS.items()), KEYS]
+                )
             case "budget":
-                self._set_budget(tuple(text.split()))
-                return ""
+                if text:
+                    self._set_budget(tuple(text.split()))
+                return "" if text or meant.budget else self._bounds()
+            case "workflows":
+                return shelf(listing(self.here.folder))
             case "runs" | "status":
                 return await runs.status(text)
             case "result":
-                return await runs.result(text or "@last", 0)
+                run, _, start = text.partition(" ")
+                return await runs.result(run or "@last", int(start) if start.strip().isdecimal() else 0)
             case "steer":
                 run, _, words = text.partition(" ")
                 return await runs.steer(run, words, "")
@@ -188,16 +216,60 @@ class Chat:
                 return await runs.stop(text or "@last")
             case "plan":
                 return await runs.plan(text)
-            case name if name in runs.plans:
-                return await runs.propose(runs.plans[name], _typed_args(text), f"you typed /{name}")
             case name:
-                script = await load_script(find(name, self.here.folder, names_only=True))
+                script = await load_script(self._script_of(name))
                 return await runs.propose(script, _typed_args(text), f"you typed /{name}")
+
+    def _script_of(self, name: str) -> Path:
+        """The script that is started by ``/name``. Raises WorkflowNotFoundError with the nearest of all words."""
+        if name in self.background.plans:
+            return self.background.plans[name]
+        try:
+            return find(name, self.here.folder, names_only=True)
+        except WorkflowNotFoundError as error:
+            words = self._words()
+            raise WorkflowNotFoundError(
+                f"There is no command and no workflow {name!r}{nearest(name, words)}", hint=error.hint
+            ) from None
 
     def _set_budget(self, words: tuple[str, ...]) -> None:
         self.here.set_bounds(read_budgets(words))
         self.here.record.add("budget", ceilings=list(words))
         self.here.output.say(f"each run from now on has at most: {', '.join(words)}")
+
+    def _bounds(self) -> str:
+        bounds = dataclasses.asdict(self.here.here.settings)
+        held = ", ".join(map(str, ceilings_of(bounds)))
+        return f"each run has at most: {held}" if held else "No ceiling is set. For example: /budget +500k +$5"
+
+    # --- what the input line shows
+
+    def _words(self) -> dict[str, str]:
+        """What can be typed behind a slash."""
+        saved = {saved.name: saved.description for saved in self.here.saved}
+        plans = dict.fromkeys(self.background.plans, "the plan that was written in this session")
+        return saved | plans | {word: does for word, (_, does) in COMMANDS.items()}
+
+    def _waits_for_answer(self) -> bool:
+        return self.asking is not None and not self.asking.done()
+
+    def _interrupt(self) -> bool:
+        """Stops the lead in the midst of what it does. Runs go on."""
+        if self.turn is None or self.turn.done():
+            return False
+        if self._waits_for_answer():
+            self._answer_no()
+        self.turn.cancel()
+        return True
+
+    def _status(self) -> str:
+        waits = "waits for your answer" if self._waits_for_answer() else "is at work"
+        at_work = [f"the lead {waits} (Control-C stops it)"] if self.turn is not None else []
+        runs = len(self.background.open)
+        return "; ".join(at_work + [f"{runs} {'run' if runs == 1 else 'runs'} under way"] * bool(runs))
+
+    def _asked_again(self, fault: Fault, wait_s: float) -> None:
+        self.here.watch(f"asks again in {duration(wait_s)}: {fault.message}")
 
     async def _ask(self, question: str) -> str:
         """Asks the user something in the midst of it all; the next line is the answer."""
@@ -209,17 +281,26 @@ class Chat:
     def _leave_questions(self) -> None:
         """Nobody is there any more: what was asked is answered with no."""
         self.background.ask = None
+        self._answer_no()
+
+    def _answer_no(self) -> None:
         if self.asking is not None and not self.asking.done():
             self.asking.set_result("n")
 
     # --- the lead, and the runs
 
-    async def _converse(self) -> None:
+    async def _converse(self, group: asyncio.TaskGroup) -> None:
         while (text := await self.turns.get()) is not None:
-            await self._reported(self._turn(text))
+            self.turn = group.create_task(self._reported(self._turn(text)))
+            await asyncio.wait([self.turn])
+            self.turn = None
 
     async def _turn(self, text: str) -> str:
-        click.echo(safe(await self.talk.say(text)))
+        try:
+            await self.talk.say(text)
+        except BaseException:
+            self.talk.go_on()
+            raise
         return ""
 
     async def _look_after_runs(self) -> None:
@@ -231,6 +312,11 @@ class Chat:
         for view, said in await self.background.ended():
             self.here.output.say(f"\n{footer(view)}")
             await self.turns.put(said)
+
+
+def _ceilings(record: Record) -> list[str]:
+    """The ceilings that were set in the session so far; of each kind the last one counts."""
+    return [str(word) for entry in record.entries() if entry.kind == "budget" for word in entry.body["ceilings"]]
 
 
 def _import_provider(spec: str) -> None:
@@ -253,54 +339,3 @@ def _typed_args(text: str) -> bytes | None:
     except ValueError:
         value = text
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-
-
-def _lines() -> Callable[[], Awaitable[str]]:
-    """Reads messages in a thread that does not keep the program from ending; EOFError where no more come."""
-    loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[str | None] = asyncio.Queue()
-
-    def give(line: str | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
-            loop.call_soon_threadsafe(queue.put_nowait, line)
-
-    def read() -> None:
-        try:
-            while True:
-                give(_message())
-        except EOFError:
-            give(None)
-
-    threading.Thread(target=read, daemon=True).start()
-
-    async def line() -> str:
-        found = await queue.get()
-        if found is None:
-            raise EOFError
-        return found
-
-    return line
-
-
-def _message() -> str:
-    """One message, which may have several lines. Raises EOFError."""
-    line = _line("> ")
-    if line.strip().startswith('"""'):
-        parts = [line.strip()[3:]]
-        while not parts[-1].rstrip().endswith('"""'):
-            parts.append(_line("… "))
-        return "\n".join(parts).rstrip().removesuffix('"""')
-    while line.endswith("\\"):
-        line = line[:-1] + "\n" + _line("… ")
-    return line
-
-
-def _line(sign: str) -> str:
-    if not sys.stdin.isatty():
-        line = sys.stdin.readline()
-        if not line:
-            raise EOFError
-        return line.rstrip("\n")
-    with contextlib.suppress(ImportError):  # Windows has none
-        importlib.import_module("readline")  # gives `input` its history and editing
-    return input(sign)

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from counterpoint.background import execute_apart
+from counterpoint.cli.abilities import takes_screens
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.cli.serve import serve_page
-from counterpoint.cli.terminal import takes_screens
 from counterpoint.cli.top import watch
 from counterpoint.client import load_script
 from counterpoint.models.registry import Models

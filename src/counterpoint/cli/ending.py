@@ -71,6 +71,8 @@ def _print_bad(output: Output, view: RunView) -> None:
         for gate in view.open_gates():
             output.say(f"  {gate.id}: {safe(gate.question)}")
         output.say(f"answer with: counterpoint approve {view.run_id} GATE, then: counterpoint resume {view.run_id}")
+    elif view.imported:
+        output.say(f"imported from {safe(view.imported)}: it cannot go on")
     elif view.status in RESUMABLE:
         what = "these alone run again" if bad else "what is recorded is not asked again"
         output.say(f"{what}: counterpoint resume {view.run_id}")

@@ -69,7 +69,7 @@ async def _data(here: Session, run_id: str, form: str, *, content: bool) -> byte
 
             return trace(await here.client.events(run_id))
         case "otlp":
-            from counterpoint.web.otlp import spans
+            from counterpoint.tracing.spans import spans
 
             return spans(await here.client.events(run_id), await _content(here, run_id) if content else None)
         case "sarif":
@@ -89,7 +89,7 @@ async def _content(here: Session, run_id: str) -> dict[str, tuple[Any, Any]]:
 
 def _send(data: bytes) -> int:
     try:
-        from counterpoint.cli.telemetry import send
+        from counterpoint.tracing.collector import send
     except ImportError:
         raise UsageError("--send needs the SDK of OpenTelemetry.", hint="pip install 'counterpoint[otel]'") from None
     return send(data)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ class Office:
     line: Line
     record: Record
     saved: Sequence[Saved] = field(default=())
-    attempts: int = 0
+    apart: Callable[[], AbstractAsyncContextManager[None]] = contextlib.nullcontext
+    """While its body goes on, another program has the terminal."""
 
     @property
     def model(self) -> str:
@@ -72,8 +74,8 @@ class Office:
 
     async def place(self, text: str) -> str:
         """Keeps a script's text in the session, and gives its path."""
-        self.attempts += 1
-        return str(await self.record.file(f"script-{self.attempts}.js", text))
+        number = 1 + len(list(self.record.folder.glob("script-*.js")))
+        return str(await self.record.file(f"script-{number}.js", text))
 
     def keep(self, attempt: Attempt) -> None:
         """Keeps what became of an attempt."""

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "result": ("result", "Print what a run returned."),
     "cost": ("cost", "Show what runs consumed."),
     "export": ("export", "Write a run in another form."),
+    "import": ("imports", "Take over past runs and settings of Claude Code."),
     "stop": ("control", "Stop a run."),
     "pause": ("control", "Let a run start no more agents."),
     "skip": ("control", "Skip one agent: the script gets null."),
@@ -46,12 +47,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "workflows": ("workflows", "Saved workflows."),
     "agents": ("agents", "Agent types."),
     "models": ("models", "Models and where they come from."),
+    "memory": ("memory", "Notes that agents are told."),
+    "dream": ("dream", "Learn from past runs: notes with checked evidence."),
     "init": ("init", "Set a repository up: settings and a first workflow."),
     "doctor": ("doctor", "Look at what this machine has of what runs need."),
     "gc": ("collect", "Delete old runs and worktrees that nobody needs."),
     "config": ("config", "Settings, each with its origin."),
     "execute": ("run", ""),
 }
+PYTHON = {"import": "imports"}
+"""Commands whose names cannot be names in Python."""
 HIDDEN = frozenset({"execute"})
 
 
@@ -68,7 +73,7 @@ class Commands(click.Group):
         module = importlib.import_module(f"counterpoint.cli.{COMMANDS[cmd_name][0]}")
         gc.freeze()
         gc.enable()
-        return getattr(module, cmd_name)
+        return getattr(module, PYTHON.get(cmd_name, cmd_name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

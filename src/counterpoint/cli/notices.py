@@ -27,7 +27,16 @@ from msgspec import Struct, to_builtins
 
 from counterpoint import attention
 from counterpoint.errors import UsageError
-from counterpoint.events import AgentFinished, AgentTurned, GateOpened, Recorded, RunEnded, RunPaused, RunStatus
+from counterpoint.events import (
+    AgentCompacted,
+    AgentFinished,
+    AgentTurned,
+    GateOpened,
+    Recorded,
+    RunEnded,
+    RunPaused,
+    RunStatus,
+)
 from counterpoint.settings import Settings
 from counterpoint.text import one_line, safe
 from counterpoint.view import RunView
@@ -101,7 +110,7 @@ class Notices:
                 good, of = self._view.coverage()
                 kind = "done" if status in GOOD else "failed"
                 yield kind, f"{status.value}: {good} of {of} agents ok. {message}".strip()
-            case AgentFinished() | AgentTurned() if not self._near_ceiling:
+            case AgentFinished() | AgentTurned() | AgentCompacted() if not self._near_ceiling:
                 for need in attention.needs(self._view, time.time()) if self._has_ceiling() else ():
                     if need.kind == "budget":
                         self._near_ceiling = True

@@ -16,9 +16,10 @@ import click
 
 from counterpoint import settings
 from counterpoint.client import Client
-from counterpoint.errors import SettingsError, first_error
+from counterpoint.errors import first_error
 from counterpoint.models.registry import Models
 from counterpoint.settings import Settings
+from counterpoint.store.opening import store_at
 from counterpoint.store.runs import Store
 from counterpoint.view import RunView
 
@@ -90,12 +91,7 @@ class Session:
 async def session(state: Path | None, cwd: Path | None = None, **flags: Any) -> AsyncGenerator[Session]:
     """Opens the store that the settings name."""
     chosen = settings.load(cwd=cwd or Path.cwd(), flags={"state": state, **flags})
-    if chosen.database:
-        raise SettingsError(
-            f"database is set ({chosen.origins.get('database')}), and this release keeps runs in files only.",
-            hint="Unset it; where the files are, --state or COUNTERPOINT_STATE says.",
-        )
-    async with Store(chosen.state) as store:
+    async with store_at(chosen.state, chosen.database) as store:
         yield Session(chosen, store, Client(store))
 
 

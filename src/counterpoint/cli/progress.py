@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import click
 
 from counterpoint import attention
+from counterpoint.cli.answering import Answering
 from counterpoint.events import (
     AgentFinished,
     AgentRetried,
@@ -17,6 +18,7 @@ from counterpoint.events import (
     Outcome,
     PhaseEntered,
     Recorded,
+    RequestDone,
     RunContinued,
     RunPaused,
     ScriptErrorRaised,
@@ -99,13 +101,17 @@ class Lines:
 
 
 class Live:
-    """A tree that is painted anew, at most some times a second, on a terminal. `view` is the run so far."""
+    """A tree that is painted anew, at most some times a second, on a terminal. `view` is the run so far.
 
-    def __init__(self, view: RunView, *, color: bool) -> None:
+    `keyboard` answers the run's questions, where there is one.
+    """
+
+    def __init__(self, view: RunView, *, color: bool, keyboard: Answering | None) -> None:
         from rich.console import Console
         from rich.live import Live as RichLive
 
         self._view = view
+        self._keyboard = keyboard
         self._console = Console(stderr=True, no_color=not color, highlight=False)
         self._live = RichLive(console=self._console, auto_refresh=False, get_renderable=self._paint, transient=True)
         self._live.start()
@@ -122,9 +128,15 @@ class Live:
                     self._print(f"script error: line {fault.line}: {fault.name}: {safe(fault.message)}")
                 case GateOpened(gate=gate, question=question):
                     self._print(f"a person is asked ({gate}): {safe(question)}")
-                    self._print(f"  counterpoint approve {self._view.run_id} {gate}")
+                    self._print(f"  from elsewhere: counterpoint approve {self._view.run_id} {gate}")
+                case RequestDone(ok=False, message=message):
+                    self._print(f"refused: {safe(message)}")
+                    if self._keyboard is not None:
+                        self._keyboard.ask_again(message)
                 case _:
                     pass
+        if self._keyboard is not None:
+            self._keyboard.ask(self._view.open_gates())
 
     def close(self) -> None:
         self._next.cancel()
@@ -155,7 +167,8 @@ class Live:
         lines = [Text(f"! {attention.line(need, now, width - 2)}", "red") for need in troubles[:TROUBLES]]
         if len(troubles) > TROUBLES:
             lines.append(Text(f"  and {len(troubles) - TROUBLES} more: counterpoint top {self._view.run_id}", "red"))
-        return Group(table, *lines, Text(headline(self._view)))
+        asked = [Text(line, "bold") for line in self._keyboard.lines()] if self._keyboard is not None else []
+        return Group(table, *lines, Text(headline(self._view)), *asked)
 
 
 def phase_lines(view: RunView) -> list[tuple[str, str, str]]:

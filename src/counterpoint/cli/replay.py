@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from counterpoint.cli.abilities import takes_screens
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.serve import serve_page
-from counterpoint.cli.terminal import takes_screens
 from counterpoint.cli.top import watch
 from counterpoint.errors import UsageError
 

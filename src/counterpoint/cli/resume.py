@@ -56,7 +56,7 @@ async def resume(
         view = await here.client.view(run_id)
         if view.status is RunStatus.PAUSED and await here.client.is_live(run_id):
             return await ask(here, run_id, "continue", None, output)
-        await here.client.refuse_live(run_id)
+        await here.client.refuse_resume(run_id)
         edited = await load_script(script, portable=bool(view.bounds.get("portable"))) if script else None
         bounds = _bounds(budget, max_agents=max_agents, concurrency=concurrency, run_timeout_s=max_time)
         async with session_of(state, view, **rules) as there, Models(there.settings) as models:

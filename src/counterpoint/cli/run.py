@@ -17,13 +17,16 @@ import msgspec
 from counterpoint import daemon
 from counterpoint.background import Given, execute_apart
 from counterpoint.ceilings import read_budgets
+from counterpoint.cli.abilities import is_dumb
+from counterpoint.cli.answering import Answering, Decision, answering
 from counterpoint.cli.arguments import Duration, check_args, read_args
 from counterpoint.cli.ending import print_result, print_summary
 from counterpoint.cli.notices import noticing
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
 from counterpoint.cli.permissions import in_force, permission_options
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
-from counterpoint.cli.terminal import is_dumb
+from counterpoint.cli.receipts import me
+from counterpoint.cli.workflow_help import RunsWorkflow
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
@@ -37,7 +40,7 @@ DRAIN_S = 30.0
 """How long SIGTERM lets agents finish."""
 
 
-@click.command()
+@click.command(cls=RunsWorkflow)
 @click.argument("script")
 @click.option("--args", "args_", metavar="JSON|@FILE|-", help="What the script sees as `args`.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of agents that name none.")
@@ -57,6 +60,7 @@ DRAIN_S = 30.0
 @click.option("--allow-unknown-price", is_flag=True, help="Start under a budget in money without knowing the price.")
 @permission_options
 @click.option("--wait", is_flag=True, help="Stay through long waits for a quota instead of ending as paused.")
+@click.option("--private", is_flag=True, default=None, help="Dreams do not read the run.")
 @click.option("--strict", is_flag=True, help="An error of the script in a thunk ends the run.")
 @click.option("--portable", is_flag=True, help="Refuse what Claude Code would refuse.")
 @click.option("--unknown-agents", type=click.Choice(["reject", "general"]), help="What an unknown agentType does.")
@@ -138,7 +142,6 @@ async def carry_out(
     orders: daemon.Orders | None = None,
 ) -> RunEnded:
     """Executes a run in this process and shows how it goes."""
-    progress = _progress(output, jsonl, await here.client.view(run_id))
     people = output.input and sys.stdin.isatty() and sys.stderr.isatty()
     last = 0
 
@@ -153,16 +156,21 @@ async def carry_out(
 
     if jsonl:
         write(await here.client.events(run_id))
-    ordered = dataclasses.replace(
-        orders or daemon.Orders(),
-        waits_for_people=people,
-        listeners=(write,) if jsonl else (progress.take,),
-        started=_obey_signals,
-    )
-    with contextlib.closing(progress):
-        async with noticing(here.settings, await here.client.view(run_id)) as told:
-            with_notices = dataclasses.replace(ordered, listeners=(*ordered.listeners, *told))
-            return await daemon.execute(here.store, run_id, models, with_notices)
+
+    async def decide(decision: Decision) -> None:
+        body = {} if decision.denied else {"answer": decision.answer}
+        await here.client.ask(run_id, "deny" if decision.denied else "approve", decision.gate, by=me(), **body)
+
+    async with answering(decide) as keyboard, noticing(here.settings, await here.client.view(run_id)) as told:
+        progress = _progress(output, jsonl, await here.client.view(run_id), keyboard if people else None)
+        ordered = dataclasses.replace(
+            orders or daemon.Orders(),
+            waits_for_people=people,
+            listeners=(write if jsonl else progress.take, *told),
+            started=_obey_signals,
+        )
+        with contextlib.closing(progress):
+            return await daemon.execute(here.store, run_id, models, ordered)
 
 
 async def _show_end(here: Session, run_id: str, output: Output, *, jsonl: bool) -> None:
@@ -183,10 +191,12 @@ async def ready(models: Models, spec: str, output: Output) -> None:
         await fetch_for(name, output)
 
 
-def _progress(output: Output, jsonl: bool, view: RunView) -> Progress:
+def _progress(output: Output, jsonl: bool, view: RunView, keyboard: Answering | None) -> Progress:
     if output.quiet or jsonl or output.json:
         return Silent()
-    return Live(view, color=output.color) if sys.stderr.isatty() and not is_dumb() else Lines(view)
+    if not sys.stderr.isatty() or is_dumb():
+        return Lines(view)
+    return Live(view, color=output.color, keyboard=keyboard)
 
 
 def script_folder(script: str, folder: Path) -> Path:

@@ -81,7 +81,7 @@ async def _show_agent(here: Session, view: RunView, text: str, output: Output) -
         output.document(document)
         return
     click.echo(f"{agent.id}  {safe(agent.label)}  {document['outcome'] or agent.state}  {document['model']}")
-    for name in ("options", "fault", "usage"):
+    for name in ("options", "fault", "usage", "notes", "cited", "contradicted"):
         if document[name]:
             click.echo(f"{name}: {safe(json.dumps(document[name], ensure_ascii=False))}")
     if document["system"] is not None:
@@ -94,7 +94,7 @@ async def _show_agent(here: Session, view: RunView, text: str, output: Output) -
 
 
 def _message(message: dict[str, Any]) -> str:
-    parts = [str(message.get("text", ""))]
+    parts = [str(message.get("note", "")), str(message.get("text", ""))]
     parts += [
         f"{call['name']}({json.dumps(call.get('input'), ensure_ascii=False)})" for call in message.get("calls", [])
     ]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
+from counterpoint.cli.abilities import shows_colour, speaks_unicode, takes_screens
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.cli.processes import starter
 from counterpoint.cli.receipts import me
-from counterpoint.cli.terminal import shows_colour, speaks_unicode, takes_screens
 from counterpoint.errors import UsageError
 
 PLAIN_HEIGHT = 40

@@ -105,6 +105,24 @@ async def _text_of(given: str, state: Path | None) -> tuple[str, str]:
     return await asyncio.to_thread(read, path), shown_path(path)
 
 
+@workflows.command("export")
+@click.argument("script", metavar="SCRIPT|RUN|NAME")
+@click.option("--to", "folder", type=click.Path(path_type=Path), default=Path(".claude/workflows"), show_default=True)
+@click.option("--force", is_flag=True, help="Replace what is there.")
+@common
+@asynchronous
+async def export(script: str, folder: Path, force: bool, output: Output, state: Path | None) -> int:
+    """Write a workflow to where Claude Code finds it, if nothing in it is ours alone.
+
+    It is checked as `check --portable` does, and refused with all that Claude Code would not run.
+    """
+    text, path = await _text_of(script, state)
+    (examination,) = await examine([text], portable=True)
+    accepted = accept(examination, path)
+    _tell_saved(save(accepted.source, accepted.meta.name, Path.cwd() / folder, replace=force), accepted, output)
+    return 0
+
+
 @workflows.command("new")
 @click.argument("name")
 @click.option("--user", is_flag=True, help="For you in every project, instead of for this project.")
@@ -119,7 +137,10 @@ def new(name: str, output: Output, state: Path | None, user: bool) -> int:
 
 def _saved(script: Script, *, user: bool, force: bool, output: Output) -> None:
     folder = user_folder() if user else project_folder(Path.cwd())
-    path = save(script.source, script.meta.name, folder, replace=force)
+    _tell_saved(save(script.source, script.meta.name, folder, replace=force), script, output)
+
+
+def _tell_saved(path: Path, script: Script, output: Output) -> None:
     if output.json:
         output.document({"name": script.meta.name, "path": str(path)})
     else:

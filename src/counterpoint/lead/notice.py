@@ -63,8 +63,8 @@ def footer(view: RunView) -> str:
     good, of = view.coverage()
     usage = view.usage()
     said = (
-        f"{view.shown_status().value}: {good} of {of} agents ok, {count(usage.output_tokens)} tokens out, "
-        f"{money(usage.usd)}, {duration(view.duration_s())}"
+        f"{one_line(view.name, 60)} {view.shown_status().value}: {good} of {of} agents ok, "
+        f"{count(usage.output_tokens)} tokens out, {money(usage.usd)}, {duration(view.duration_s())}"
     )
     label = " (simulated: no language model answered)" if view.simulated else ""
     return "\n".join([f"{said}{label}; counterpoint show {view.run_id}", *bad(view)])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from counterpoint.lead.talk import Hand
-from counterpoint.models.messages import AssistantTurn, Message, ToolResult, ToolSpec, ToolTurn, UserTurn
+from counterpoint.models.messages import ToolSpec
 
 
 class Runs(Protocol):
@@ -112,7 +112,7 @@ class Typed:
 
 
 _COMMAND = re.compile(r"/([A-Za-z][\w:-]*)(?:\s+(.*))?", re.DOTALL)
-_BUDGET = re.compile(r"\+\$?\d+(?:\.\d+)?[kKmM]?")
+_BUDGET = re.compile(r"\+(?:\$\d+(?:\.\d+)?|\d+(?:\.\d+)?[kKmM]|\d{4,})")
 
 
 def typed(line: str) -> Typed:
@@ -121,27 +121,12 @@ def typed(line: str) -> Typed:
     ``+500k`` and ``+$5`` are directives only as the first or last words of what a person types, so that text that is
     pasted into the middle, like everything that comes from files and runs, sets nothing.
     """
-    stripped = line.strip()
-    found = _COMMAND.fullmatch(stripped)
-    if found:
-        return Typed((found[2] or "").strip(), found[1])
-    words = stripped.split(" ")
+    words = line.strip().split(" ")
     budget: list[str] = []
     while words and _BUDGET.fullmatch(words[0]):
         budget.append(words.pop(0))
     while words and _BUDGET.fullmatch(words[-1]):
         budget.append(words.pop())
-    return Typed(" ".join(words), "", tuple(budget))
-
-
-def whole(messages: Sequence[Message]) -> list[Message]:
-    """A conversation that a crash may have cut, so that it can go on: calls without results get some."""
-    kept = list(messages)
-    last = kept[-1] if kept else None
-    if isinstance(last, AssistantTurn) and last.calls:
-        lost = "The session ended before this was done; whether it took effect is unknown."
-        kept.append(ToolTurn([ToolResult(call.id, call.name, lost, True) for call in last.calls]))
-        last = kept[-1]
-    if isinstance(last, (UserTurn, ToolTurn)):
-        kept.append(AssistantTurn("(The session ended before I answered.)"))
-    return kept
+    text = " ".join(words).strip()
+    found = _COMMAND.fullmatch(text)
+    return Typed((found[2] or "").strip(), found[1], tuple(budget)) if found else Typed(text, "", tuple(budget))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -40,12 +40,29 @@ MAX_TURNS = 24
 LARGE = 400_000
 """Bytes of a conversation from which on old tool results are left out, but for those of the last RECENT messages."""
 RECENT = 8
+BROKEN = "broken off: this is no answer"
 MAX_HAND = 12_000
 """Characters of what one of the lead's own tools says."""
 
 
 class LeadError(CounterpointError):
     """The lead's model could not do its part."""
+
+
+class Voice(Protocol):
+    """Who hears what the lead says while it says it."""
+
+    def piece(self, text: str) -> None:
+        """A piece of what it says; all of it at once, from a model that cannot stream."""
+        ...
+
+    def whole(self) -> None:
+        """What was heard since the last time is all of it."""
+        ...
+
+    def void(self, why: str) -> None:
+        """What was heard since the last time is not to be taken for an answer."""
+        ...
 
 
 @dataclass(slots=True)
@@ -61,8 +78,37 @@ class Line:
 
     async def ask(self, request: Request) -> Answer:
         """One request. Raises ProviderError."""
+        return await self._send(request, self.on_retry)
+
+    async def ask_aloud(self, request: Request, voice: Voice) -> Answer:
+        """The same, its text heard as it arrives. Whatever ends it before its end makes that void."""
+        heard = False
+
+        def told(text: str) -> None:
+            nonlocal heard
+            heard = True
+            voice.piece(text)
+
+        def again(fault: Fault, wait: float) -> None:
+            nonlocal heard
+            if heard:
+                voice.void(BROKEN)
+            heard = False
+            self.on_retry(fault, wait)
+
+        try:
+            answer = await self._send(msgspec.structs.replace(request, told=told), again)
+        except BaseException:
+            if heard:
+                voice.void(BROKEN)
+            raise
+        if answer.text and not heard:
+            voice.piece(answer.text)
+        return answer
+
+    async def _send(self, request: Request, on_retry: Callable[[Fault, float], None]) -> Answer:
         answer = await self.limiter.send(
-            self.model, request, retries=self.retries, max_wait_s=self.max_wait_s, on_retry=self.on_retry
+            self.model, request, retries=self.retries, max_wait_s=self.max_wait_s, on_retry=on_retry
         )
         self.usage = self.usage + answer.usage
         return answer
@@ -91,6 +137,8 @@ class Talk:
     """Gets each message the moment it is said."""
     watch: Callable[[str], None] = lambda what: None
     """Is told, in a few words, what the lead does."""
+    voice: Voice | None = None
+    """Hears what the lead says outside of decisions."""
 
     async def say(self, text: str) -> str:
         """Says something and gives the answer. Raises ProviderError, LeadError."""
@@ -138,20 +186,23 @@ class Talk:
         specs = [tool.spec for tool in self._tools()] + [hand.spec for hand in self.hands.values()]
         if schema is not None and form == "tool":
             specs.append(output.output_tool(schema))
-        answer = await self.line.ask(
-            Request(
-                system=self.system,
-                messages=[*self.messages],
-                tools=specs if model.tools else [],
-                schema=schema if form == "json" else None,
-                must_call=form == "tool" and len(specs) == 1,
-                identity=f"lead\0{len(self.messages)}",
-            )
+        request = Request(
+            system=self.system,
+            messages=[*self.messages],
+            tools=specs if model.tools else [],
+            schema=schema if form == "json" else None,
+            must_call=form == "tool" and len(specs) == 1,
+            identity=f"lead\0{len(self.messages)}",
         )
+        voice = self.voice if schema is None else None
+        answer = await (self.line.ask(request) if voice is None else self.line.ask_aloud(request, voice))
+        turn = AssistantTurn(answer.text, answer.calls, answer.opaque, answer.usage)
+        if answer.stop != "refusal":
+            self._add(turn)
+        if voice is not None and answer.text:
+            _end(voice, answer)
         if answer.stop == "refusal":
             raise LeadError(f"The lead's model declined: {answer.text[:300]}")
-        turn = AssistantTurn(answer.text, answer.calls, answer.opaque, answer.usage)
-        self._add(turn)
         return turn
 
     @property
@@ -159,6 +210,11 @@ class Talk:
         """Tokens of the conversation, as its last request counted them."""
         turns = [message for message in self.messages if isinstance(message, AssistantTurn) and message.usage]
         return turns[-1].usage.input_tokens if turns and turns[-1].usage else 0
+
+    def go_on(self) -> None:
+        """Closes what was cut off (by an error, or by the user), so that more can be said."""
+        for message in whole(self.messages)[len(self.messages) :]:
+            self._add(message)
 
     def _add(self, message: Message) -> None:
         self.messages.append(message)
@@ -201,6 +257,29 @@ class Talk:
             hint = f" ({error.hint})" if error.hint else ""
             return ToolResult(call.id, call.name, f"{error.message}{hint}"[:MAX_HAND], True)
         return ToolResult(call.id, call.name, said[:MAX_HAND])
+
+
+def _end(voice: Voice, answer: Answer) -> None:
+    match answer.stop:
+        case "refusal":
+            voice.void("the model declined")
+        case "length":
+            voice.void("cut at the model's limit: this is not the whole answer")
+        case _:
+            voice.whole()
+
+
+def whole(messages: Sequence[Message]) -> list[Message]:
+    """A conversation that a crash may have cut, so that it can go on: calls without results get some."""
+    kept = list(messages)
+    last = kept[-1] if kept else None
+    if isinstance(last, AssistantTurn) and last.calls:
+        lost = "This was cut off; whether it took effect is unknown."
+        kept.append(ToolTurn([ToolResult(call.id, call.name, lost, True) for call in last.calls]))
+        last = kept[-1]
+    if isinstance(last, (UserTurn, ToolTurn)):
+        kept.append(AssistantTurn("(I was cut off before I answered.)"))
+    return kept
 
 
 def _judge(

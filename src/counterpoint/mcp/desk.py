@@ -200,7 +200,7 @@ class Desk:
         until = time.monotonic() + RECEIPT_S
         while time.monotonic() < until and await self.client.is_live(run_id):  # noqa: ASYNC110 (another process's lease)
             await asyncio.sleep(STEP_S / 4)
-        await self.client.refuse_live(run_id)
+        await self.client.refuse_resume(run_id)
 
     async def ask(self, run_id: str, verb: str, target: str | None, **body: Any) -> dict[str, Any]:
         """Leaves a request and waits a little for its receipt."""

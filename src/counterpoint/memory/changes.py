@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from counterpoint.memory.entries import Entry, Evidence, canonical, digest
 
@@ -47,15 +47,15 @@ class Proposal(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     """``p-…``: see `new_proposal_id`."""
     op: Op
-    target: list[str] = field(default_factory=list[str])
+    target: list[str] = []
     """Ids of the notes that it changes."""
     new: Entry | None = None
     why: str = ""
     would_disprove: str = ""
     """What would show that it is wrong."""
     risk: Literal[0, 1, 2, 3] = 2
-    evidence: list[Evidence] = field(default_factory=list[Evidence])
-    verdicts: list[Verdict] = field(default_factory=list[Verdict])
+    evidence: list[Evidence] = []
+    verdicts: list[Verdict] = []
     state: ProposalState = "open"
     dream_id: str = ""
     at: float = 0.0

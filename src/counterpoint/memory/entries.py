@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from counterpoint.errors import MemoryRefusedError
 
@@ -120,10 +120,10 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     trigger: str = ""
     """When it applies."""
     polarity: Polarity = "neutral"
-    evidence: list[Evidence] = field(default_factory=list[Evidence])
+    evidence: list[Evidence] = []
     support_sessions: int = 0
     """Independent sessions that support it."""
-    counter_evidence: list[Evidence] = field(default_factory=list[Evidence])
+    counter_evidence: list[Evidence] = []
     confidence: Confidence = "medium"
     valid_from: float = 0.0
     valid_to: float | None = None
@@ -132,7 +132,7 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     check: Check | None = None
     supersedes: str | None = None
     """The note that it took the place of."""
-    links: list[str] = field(default_factory=list[str])
+    links: list[str] = []
     status: Status = Status.ACTIVE
     replaced_by: str | None = None
     """Of a tombstone: the note that took its place."""
@@ -144,6 +144,10 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def active(self) -> bool:
         return self.status is Status.ACTIVE
+
+    def holds(self, at: float) -> bool:
+        """Whether it is in force, and meant for that time."""
+        return self.active and (self.valid_to is None or at < self.valid_to)
 
     @property
     def user_stated(self) -> bool:

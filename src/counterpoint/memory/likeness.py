@@ -75,24 +75,20 @@ class Ranking:
 
     def __init__(self, texts: Mapping[str, Sequence[str]]) -> None:
         """`texts` has the words of each, see `words`."""
-        self._counts = {name: Counter(text) for name, text in texts.items()}
-        self._lengths = {name: len(text) for name, text in texts.items()}
-        self._usual = max(1.0, sum(self._lengths.values()) / len(self._lengths)) if self._lengths else 1.0
-        self._in = Counter(word for counts in self._counts.values() for word in counts)
+        self._total = len(texts)
+        usual = max(1.0, sum(map(len, texts.values())) / max(1, len(texts)))
+        self._postings: dict[str, list[tuple[str, float]]] = {}
+        for name, text in texts.items():
+            norm = K1 * (1 - B + B * len(text) / usual)
+            for word, times in Counter(text).items():
+                self._postings.setdefault(word, []).append((name, times * (K1 + 1) / (times + norm)))
 
     def scores(self, query: str) -> dict[str, float]:
         """Score of each text that shares a word with the query, above 0."""
-        asked = set(words(query)) & self._in.keys()
-        total = len(self._counts)
-        weight = {word: math.log(1 + (total - self._in[word] + 0.5) / (self._in[word] + 0.5)) for word in sorted(asked)}
         scores: dict[str, float] = {}
-        for name, counts in self._counts.items():
-            norm = K1 * (1 - B + B * self._lengths[name] / self._usual)
-            score = sum(
-                value * counts[word] * (K1 + 1) / (counts[word] + norm)
-                for word, value in weight.items()
-                if word in counts
-            )
-            if score > 0:
-                scores[name] = score
+        for word in sorted(set(words(query)) & self._postings.keys()):
+            posting = self._postings[word]
+            weight = math.log(1 + (self._total - len(posting) + 0.5) / (len(posting) + 0.5))
+            for name, part in posting:
+                scores[name] = scores.get(name, 0.0) + weight * part
         return scores

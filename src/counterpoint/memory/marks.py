@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-TAG = "memory-notes"
-_OPENING = re.compile(rf'<{TAG} id="([0-9a-f]{{10}})"[^>\n]{{0,100}}>')
-_CLOSING = re.compile(rf'</{TAG} id="([0-9a-f]{{10}})">')
+from counterpoint.text import NOTES_TAG
+
+_OPENING = re.compile(rf'<{NOTES_TAG} id="([0-9a-f]{{10}})"[^>\n]{{0,100}}>')
+_CLOSING = re.compile(rf'</{NOTES_TAG} id="([0-9a-f]{{10}})">')
 _WORDS = re.compile(r"[^\W_]+")
 FEWEST_WORDS = 3
 """Of a note that is looked for word by word: shorter ones stand in texts by chance."""
 
+_ID = re.compile(r"^- \[(m-[0-9a-f]{12})\]", re.MULTILINE)
 Span = tuple[int, int]
 
 
@@ -24,7 +26,7 @@ def marked(content: str, salt: str) -> str:
     """The content between marks whose number nobody can foresee who wrote it, so that it cannot end them itself."""
     seed = f"{salt}\0{content}".encode("utf-8", "replace")
     mark = hashlib.blake2b(seed, digest_size=5).hexdigest()
-    return f'<{TAG} id="{mark}">\n{content}\n</{TAG} id="{mark}">'
+    return f'<{NOTES_TAG} id="{mark}">\n{content}\n</{NOTES_TAG} id="{mark}">'
 
 
 def without_notes(text: str) -> str:
@@ -37,6 +39,11 @@ def without_notes(text: str) -> str:
     return "".join([*kept, text[place:]]) if kept else text
 
 
+def noted(text: str) -> list[str]:
+    """Ids of the notes that are told between marks."""
+    return [name for start, end in _blocks(text) for name in _ID.findall(text[start:end])]
+
+
 def recalled(text: str, notes: Iterable[str]) -> list[Span]:
     """Where a text repeats what its author was told: marked blocks, and these notes word by word. In order, merged."""
     spans = _blocks(text)
@@ -46,11 +53,6 @@ def recalled(text: str, notes: Iterable[str]) -> list[Span]:
             pattern = re.compile(r"[\W_]+".join(map(re.escape, words)), re.IGNORECASE)
             spans += [found.span() for found in pattern.finditer(text)]
     return _merged(spans)
-
-
-def overlaps(span: Span, spans: Sequence[Span]) -> bool:
-    """Whether a span touches any of these."""
-    return any(span[0] < end and start < span[1] for start, end in spans)
 
 
 def _blocks(text: str) -> list[Span]:

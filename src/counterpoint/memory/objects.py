@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from counterpoint.errors import MemoryStoreError
 from counterpoint.memory import files
-from counterpoint.memory.entries import Entry, Kind, Status, canonical, digest
+from counterpoint.memory.entries import Entry, Kind, Status, digest
 
 T = TypeVar("T")
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -120,8 +120,3 @@ class Objects:
 def stated(text: str) -> bytes:
     """A person's own words as an object."""
     return text.encode("utf-8", "replace")
-
-
-def encoded(entry: Entry) -> bytes:
-    """A note as an object."""
-    return canonical(entry)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from counterpoint.errors import MemoryStoreError, UnknownMemoryError
@@ -50,8 +51,13 @@ def _main_checkout(worktree: Path) -> Path:
 
 
 def project_store(cwd: Path) -> MemoryStore:
-    """The memory of the project that a folder lies in."""
-    return MemoryStore(project_root(cwd) / ".counterpoint" / "memory")
+    """The memory of the project that a folder lies in. Raises MemoryStoreError where a link leads out of the project:
+    another project's notes are not for this one."""
+    root = project_root(cwd)
+    folder = root / ".counterpoint" / "memory"
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise MemoryStoreError(f"{folder} leads out of the project, to {folder.resolve()}.", hint="Remove the link.")
+    return MemoryStore(folder)
 
 
 def user_store(state: Path) -> MemoryStore:
@@ -71,21 +77,25 @@ def open_recall(
     *,
     workflow: str,
     tokens: int,
+    at: float,
     pinned: dict[str, str] | None = None,
     home: Path | None = None,
 ) -> tuple[Recall, list[str]]:
     """What a run in `cwd` remembers, and what is wrong with it, as sentences.
 
-    `pinned` are the versions by owner that the run began with; None: it begins now. A memory that cannot be read is one
-    that says nothing: the run goes on without it, and is told.
+    `at` is when the run began; `pinned` are the versions by owner that it began with, None: it begins now. A memory
+    that cannot be read is one that says nothing: the run goes on without it, and is told.
     """
     sources: list[Source] = []
     wrong: list[str] = []
     known: list[Use] = []
     root = project_root(cwd)
-    stores: list[tuple[Owner, MemoryStore]] = [("user", user_store(state)), ("project", project_store(root))]
-    for owner, store in stores:
+    stores: list[tuple[Owner, Callable[[], MemoryStore]]] = [
+        ("user", lambda: user_store(state)), ("project", lambda: project_store(root)),
+    ]  # fmt: skip
+    for owner, opened in stores:
         try:
+            store = opened()
             version = store.head() if pinned is None else pinned.get(owner)
             if version is not None:
                 sources.append(Source(owner, str(store.folder), version, store.entries(version)))
@@ -95,7 +105,7 @@ def open_recall(
     foreign = _foreign(foreign_folder(root, home)) if pinned is None or "foreign" in pinned else None
     if foreign is not None:
         sources.append(foreign)
-    return Recall(sources, tokens=tokens, known=utilities(known), workflow=workflow), wrong
+    return Recall(sources, tokens=tokens, known=utilities(known), workflow=workflow, at=at), wrong
 
 
 def _foreign(folder: Path) -> Source | None:

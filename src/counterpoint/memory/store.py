@@ -23,11 +23,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from counterpoint.errors import MemoryConflictError, UnknownMemoryError
+from counterpoint.errors import MemoryConflictError, MemoryRefusedError, UnknownMemoryError
 from counterpoint.memory import files
 from counterpoint.memory.changes import Counts, Proposal
 from counterpoint.memory.entries import Entry, canonical, check_entry
-from counterpoint.memory.objects import HASH, Objects, encoded, stated
+from counterpoint.memory.objects import HASH, Objects, stated
 from counterpoint.memory.render import render
 from counterpoint.memory.versions import Move, Tree, Use, Version, tree_id
 
@@ -69,9 +69,17 @@ class MemoryStore:
         """What is said of a version. Raises UnknownMemoryError, MemoryStoreError."""
         return self._kept(version_id).version
 
+    def versions(self) -> list[str]:
+        """Ids of all versions that there are."""
+        return sorted(path.stem for path in (self.folder / "versions").glob("*.json") if HASH.fullmatch(path.stem))
+
     def tree(self, version_id: str | None) -> Tree:
         """The notes of a version by their hashes; of None, nothing."""
         return {} if version_id is None else self._kept(version_id).tree
+
+    def has(self, version_id: str) -> bool:
+        """Whether this store has that version."""
+        return HASH.fullmatch(version_id) is not None and self._version_path(version_id).is_file()
 
     def entries(self, version_id: str | None) -> dict[str, Entry]:
         """The notes of a version, tombstones included, by id and in the order of ids."""
@@ -85,7 +93,7 @@ class MemoryStore:
         back = re.fullmatch(r"(?:HEAD|@)(?:~(\d{1,6}))?", text)
         if back is not None:
             return self._earlier(int(back[1] or 0), text)
-        known = self._version_ids()
+        known = self.versions()
         found = [name for name in known if re.fullmatch(r"[0-9a-f]{6,64}", text) and name.startswith(text)]
         if len(found) != 1:
             raise UnknownMemoryError(
@@ -130,6 +138,7 @@ class MemoryStore:
         The same notes give the same id; the record of who made them first stays. Notes that are as they were in
         `parent` keep their objects. Raises MemoryRefusedError for a note that breaks a rule.
         """
+        self._refuse_links()
         old = self.tree(parent)
         tree: Tree = {}
         for name, entry in sorted(entries.items()):
@@ -138,18 +147,32 @@ class MemoryStore:
                 tree[name] = earlier
                 continue
             check_entry(entry)
-            tree[name] = self.objects.put(encoded(entry))
+            tree[name] = self.objects.put(canonical(entry))
         version = Version(
             id=tree_id(tree), parents=[parent] if parent else [], dream_id=dream_id, actor=actor, at=at, note=note,
             counts=counts or Counts(active=sum(entry.active for entry in entries.values())),
         )  # fmt: skip
         path = self._version_path(version.id)
+        self.keep_private()
         if not path.exists():
             files.write(path, canonical(_Kept(version, tree)))
         return self.version(version.id)
 
+    def _refuse_links(self) -> None:
+        for name in ("objects", "versions", "rendered", "rendered/topics", "inbox", "dreams"):
+            if (self.folder / name).is_symlink():
+                raise self.objects.damaged(name, "it is a link to elsewhere")
+
+    def keep_private(self) -> None:
+        """A new memory stays out of its project's repository, and out of agents' worktrees: until a person takes this
+        file away, to share it. Blocking."""
+        if not (self.folder / "versions").exists():
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            files.write(self.folder / ".gitignore", b"*\n")
+
     def state(self, text: str) -> str:
         """Keeps a person's own words, for the note that they are the evidence of; gives their SHA-256."""
+        self._refuse_links()
         return self.objects.put(stated(text))
 
     def evaluate(self, version_id: str, result: dict[str, Any]) -> Version:
@@ -162,9 +185,10 @@ class MemoryStore:
     def publish(self, version_id: str, expected: str | None, move: Move) -> Move:
         """Puts a version in force, if the one in force is still `expected`. Raises MemoryConflictError.
 
-        Of `move`, kind, actor, time, dream and note are kept.
+        Of `move`, kind, actor, time, dream and note are kept. But for a rollback, every note of the version in force is
+        in the new one, be it as a tombstone: raises MemoryRefusedError where one would vanish.
         """
-        self._kept(version_id)
+        tree = self.tree(version_id)
         with self.locked():
             head = self.head()
             if head != expected:
@@ -173,6 +197,9 @@ class MemoryStore:
                     f"was made of {short(expected)}.",
                     hint="Nothing is lost: make the change again from the version in force.",
                 )
+            lost = sorted(self.tree(head).keys() - tree.keys())
+            if lost and move.kind != "rollback":
+                raise MemoryRefusedError(f"{len(lost)} notes would vanish without a trace, {lost[0]} among them.")
             return self._move(msgspec.structs.replace(move, before=head, after=version_id))
 
     def erased(self, head: str, tree: Tree, *, by: str, at: float, note: str) -> None:
@@ -186,8 +213,10 @@ class MemoryStore:
 
     @contextlib.contextmanager
     def locked(self) -> Generator[None]:
-        """Nobody else writes to the store for the length of the body."""
+        """Nobody else writes to the store for the length of the body. Raises MemoryStoreError, also for a store with
+        links in it: whoever made them would have us write elsewhere."""
         with files.locked(self.folder / "lock"):
+            self._refuse_links()
             yield
 
     def render(self) -> list[Path]:
@@ -202,10 +231,10 @@ class MemoryStore:
         wanted = {folder / name: text.encode() for name, text in render(entries).items()}
         wanted[self.folder / "entries.jsonl"] = b"".join(canonical(entry) + b"\n" for entry in entries.values())
         for path, data in wanted.items():
-            if not path.is_file() or path.is_symlink() or path.read_bytes() != data:
+            if path.is_symlink() or files.read(path) != data:
                 files.write(path, data, durable=False)
         for path in (folder / "topics").glob("*.md"):
-            if path not in wanted:
+            if path not in wanted and not path.is_dir():
                 path.unlink()
         return sorted(wanted)
 
@@ -247,6 +276,7 @@ class MemoryStore:
 
     def put_proposal(self, proposal: Proposal) -> None:
         """Adds a proposal to the inbox, or replaces it."""
+        self._refuse_links()
         files.write(self._proposal_path(proposal.id), canonical(proposal))
 
     def drop_proposal(self, proposal_id: str) -> None:
@@ -270,9 +300,6 @@ class MemoryStore:
         if tree_id(kept.tree) != version_id or kept.version.id != version_id:
             raise self.objects.damaged(f"versions/{version_id[:12]}…", "its content has changed")
         return kept
-
-    def _version_ids(self) -> list[str]:
-        return sorted(path.stem for path in (self.folder / "versions").glob("*.json") if HASH.fullmatch(path.stem))
 
     def _earlier(self, steps: int, text: str) -> str:
         """Where HEAD was that many moves ago."""

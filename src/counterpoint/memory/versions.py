@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from counterpoint.memory.changes import Counts
 from counterpoint.memory.entries import canonical, digest
@@ -22,7 +22,7 @@ class Version(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One state of a store. Its id names its content, so equal states are one version, however they came about."""
 
     id: str
-    parents: list[str] = field(default_factory=list[str])
+    parents: list[str] = []
     dream_id: str = ""
     actor: str = ""
     """``dream``, ``user`` or ``import``."""
@@ -50,8 +50,8 @@ class Use(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     run_id: str
     version: str
-    loaded: list[str] = field(default_factory=list[str])
-    cited: list[str] = field(default_factory=list[str])
-    contradicted: list[str] = field(default_factory=list[str])
+    loaded: list[str] = []
+    cited: list[str] = []
+    contradicted: list[str] = []
     outcome: Literal["success", "failure", "unknown"] = "unknown"
     at: float = 0.0

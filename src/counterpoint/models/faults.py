@@ -13,6 +13,7 @@ from pydantic_ai.exceptions import (
     ModelAPIError,
     ModelAuthenticationError,
     ModelConnectionError,
+    ModelContextWindowExceededError,
     ModelHTTPError,
     ModelNotFoundError,
     ModelQuotaExceededError,
@@ -33,6 +34,13 @@ SHORTEST_KEY = 8
 """Characters; what is shorter is a placeholder, and would be found in ordinary words."""
 BUSY = (408, 409)
 """Statuses below 500 that speak of the moment, not of the request."""
+TOO_LARGE = 413
+_TOO_LONG = re.compile(
+    r"exceeds? (?:the )?(?:\w+ )?context|greater than the context|maximum prompt length"
+    r"|context (?:size|length|window|limit)[^.]{0,60} exceed",
+    re.IGNORECASE,
+)
+"""How servers say that a conversation is too long whose errors pydantic-ai does not know."""
 _KEYS = re.compile(r"\b(?:sk|gsk|xai)[-_][\w.*-]{6,}|\bBearer [\w.*-]{6,}|\bAIza[\w-]{10,}")
 
 
@@ -57,6 +65,8 @@ class Faults:
     def _of_status(self, error: ModelHTTPError) -> ProviderError:
         status = error.status_code
         kind = _kind(error)
+        if kind == "rejected" and (status == TOO_LARGE or (status < 500 and _TOO_LONG.search(self._words(error)))):
+            kind = "too_long"
         if kind == "rejected" and (status >= 500 or status in BUSY):
             kind = "overloaded"
         hint = self._hint(kind) or self._rejection_hint(error)
@@ -78,6 +88,7 @@ class Faults:
             "overloaded": f"{self._place} is overloaded or failing",
             "malformed": f"{self._place} sent an answer that cannot be read",
             "refusal": f"{self._place} declined",
+            "too_long": f"{self._place} finds the conversation too long",
         }.get(kind, f"{self._place} rejected the request" if kind == "rejected" else f"{self._place} failed")
         return ProviderError(kind, f"{lead} ({self.clean(words)}).", status=status, retry_after=retry_after, hint=hint)
 
@@ -140,6 +151,8 @@ def _kind(error: BaseException) -> ProviderErrorKind:
             return "auth"
         case ContentFilterError():
             return "refusal"
+        case ModelContextWindowExceededError():
+            return "too_long"
         case ModelHTTPError() | ModelRequestRejectedError() | UserError():
             return "rejected"
         case _:

@@ -36,6 +36,7 @@ LINE = 1 << 20
 """Bytes of one answer as the child sends it."""
 
 Heard = Callable[[], None]
+Told = Callable[[str], None]
 
 
 class LocalModel:
@@ -65,7 +66,7 @@ class LocalModel:
         self._waiting.append(heard)
         try:
             async with self._turn:
-                said = await self._ask(_order(request))
+                said = await self._ask(_order(request), request.told or _nobody)
         finally:
             self._waiting.remove(heard)
         usage = Usage(said.input, 0, said.output, 1, 0.0)
@@ -77,25 +78,25 @@ class LocalModel:
         if engine is not None:
             await engine.close()
 
-    async def _ask(self, order: dict[str, Any]) -> _Said:
+    async def _ask(self, order: dict[str, Any], told: Told) -> _Said:
         try:
             engine = self._engine = self._engine or await self._start()
-            said = await engine.ask(order, self._beat)
+            said = await engine.ask(order, self._beat, told)
         except BaseException:
             await self.close()
             raise
-        return said if said.refused is None else await self._refused(order, said)
+        return said if said.refused is None else await self._refused(order, told, said)
 
-    async def _refused(self, order: dict[str, Any], said: _Said) -> _Said:
+    async def _refused(self, order: dict[str, Any], told: Told, said: _Said) -> _Said:
         """Asks again with a plainer grammar where the schema was too much for one, which the agent then checks."""
         if said.tokens:
             raise ProviderError(
-                "rejected",
+                "too_long",
                 f"The prompt has {said.tokens:,} tokens, and {self.spec} takes {CONTEXT:,}, its answer included.",
                 hint="Give each agent less text, or use a model with a longer context.",
             )
         if order.get("response_format", {}).get("type") == "json_schema":
-            return await self._ask({**order, "response_format": {"type": "json_object"}})
+            return await self._ask({**order, "response_format": {"type": "json_object"}}, told)
         raise ProviderError("rejected", f"{self.spec} cannot answer this request: {(said.refused or '')[:500]}")
 
     async def _start(self) -> Engine:
@@ -113,7 +114,7 @@ class LocalModel:
 
 
 class _Said(msgspec.Struct):
-    """A line of the child. Neither `ready` nor `beat` nor `refused`: it is an answer."""
+    """A line of the child. Neither `ready` nor `beat` (with the text since the last) nor `refused`: it is an answer."""
 
     ready: bool = False
     beat: bool = False
@@ -155,15 +156,19 @@ class Engine:
             raise
         return engine
 
-    async def ask(self, order: dict[str, Any], beat: Heard) -> _Said:
+    async def ask(self, order: dict[str, Any], beat: Heard, told: Told) -> _Said:
         """One answer. Whoever cancels this must close the engine."""
         assert self._process.stdin is not None, "the child was started with pipes"  # noqa: S101  (for the type checker; it cannot fail)
         with contextlib.suppress(ConnectionError):  # its end is found out in reading
             self._process.stdin.write(msgspec.json.encode(order) + b"\n")
             await self._process.stdin.drain()
+        length = 0
         while (said := await self._line("The process of the local model ended unexpectedly")).beat:
             beat()
+            told(said.text)
+            length += len(said.text)
         beat()
+        told(said.text[length:])
         return said
 
     async def close(self) -> None:
@@ -226,7 +231,8 @@ def _order(request: Request) -> dict[str, Any]:
     """The request as llama.cpp takes it. The same request has the same answer: nothing is sampled or remembered."""
     system = request.system
     order: dict[str, Any] = {
-        "max_tokens": min(request.max_tokens or LONGEST, LONGEST), "temperature": 0, "seed": 0, "cache_prompt": False
+        "max_tokens": min(request.max_tokens or LONGEST, LONGEST), "temperature": 0, "seed": 0, "cache_prompt": False,
+        "tell": request.told is not None,
     }  # fmt: skip
     if request.schema is not None:
         system += f"\n\nThe schema: {msgspec.json.encode(request.schema).decode()}"
@@ -251,4 +257,8 @@ def _plain(text: str) -> str:
 
 
 def _nothing() -> None:
+    pass
+
+
+def _nobody(text: str) -> None:
     pass

@@ -2,8 +2,9 @@
 
     python -I -S -B local_child.py FOLDER-OF-THE-ENGINE MODEL-FILE CONTEXT THREADS
 
-Its first line says that the model is there. Then it answers one line with one line, and between them, at most once a
-second, says that it is at work. Native code may write to stdout, call `exit` or crash here without harm to anyone.
+Its first line says that the model is there. Then it answers one line with one line, and between them says that it is at
+work, with the text since the last time: at most once a second, or where somebody listens (`tell`), ten times. Native
+code may write to stdout, call `exit` or crash here without harm to anyone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO
 
 Line = dict[str, Any]
 BEAT_S = 1.0
+TELL_S = 0.1
 BATCH = 256
 """Tokens of a prompt that are read between two signs of life."""
 
@@ -65,7 +67,7 @@ def load(model: str, context: int, threads: int) -> Any:
 
 def answer(engine: Any, request: Line, out: BinaryIO) -> Line:
     """What the model says to one request, or why it says nothing."""
-    heard = Heard(out)
+    heard = Heard(out, TELL_S if request.pop("tell", False) else BEAT_S)
     try:
         engine.handle_chat_completions({**request, "stream": True, "return_progress": True,
                                         "stream_options": {"include_usage": True}}, heard.take)  # fmt: skip
@@ -77,10 +79,13 @@ def answer(engine: Any, request: Line, out: BinaryIO) -> Line:
 class Heard:
     """One answer as it arrives."""
 
-    def __init__(self, out: BinaryIO) -> None:
+    def __init__(self, out: BinaryIO, every_s: float) -> None:
         self._out = out
+        self._every_s = every_s
         self._beat = time.monotonic()
         self._text: list[str] = []
+        self._told = 0
+        """How many pieces of the text were in a beat."""
         self._stop = ""
         self._usage: Line = {}
         self._error: Line = {}
@@ -92,10 +97,11 @@ class Heard:
         for choice in chunk.get("choices", ()):
             self._text.append(choice["delta"].get("content") or "")
             self._stop = choice["finish_reason"] or self._stop
-        if time.monotonic() - self._beat >= BEAT_S:
+        if time.monotonic() - self._beat >= self._every_s:
             self._beat = time.monotonic()
             try:
-                write(self._out, {"beat": True})
+                write(self._out, {"beat": True, "text": "".join(self._text[self._told :])})
+                self._told = len(self._text)
             except OSError:
                 os._exit(0)
         return False

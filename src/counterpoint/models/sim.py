@@ -21,6 +21,7 @@ from counterpoint.errors import ProviderError, UnknownModelError, nearest
 from counterpoint.events import Usage
 from counterpoint.models.conform import Dice, conform
 from counterpoint.models.messages import Answer, Request, UserTurn
+from counterpoint.text import task_alone
 
 CHARS_PER_TOKEN = 4
 MARK = "[simulated]"
@@ -62,7 +63,7 @@ class SimModel:
     async def request(self, request: Request) -> Answer:
         """Answers as the class says. Raises ProviderError where a fault is due."""
         faults = self._faults
-        prompt = next((turn.text for turn in request.messages if isinstance(turn, UserTurn)), "")
+        prompt = next((task_alone(turn.text) for turn in request.messages if isinstance(turn, UserTurn)), "")
         dice = Dice(f"{faults.seed}\0{request.identity}\0{prompt}")
         low, high = faults.latency
         await asyncio.sleep(low + (high - low) * dice.below(1001) / 1000 if high else 0)

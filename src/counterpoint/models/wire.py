@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -14,8 +14,12 @@ from pydantic_ai.messages import (
     ModelRequestPart,
     ModelResponse,
     ModelResponsePart,
+    ModelResponseStreamEvent,
+    PartDeltaEvent,
+    PartStartEvent,
     SystemPromptPart,
     TextPart,
+    TextPartDelta,
     ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
@@ -26,6 +30,7 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from counterpoint.events import Usage
+from counterpoint.models import searching
 from counterpoint.models.messages import (
     NOTHING,
     Answer,
@@ -138,6 +143,8 @@ def answer(response: ModelResponse, provider: str, asked: str) -> Answer:
         model=f"{provider}:{response.model_name or asked}",
         stop=stop or ("tools" if calls else "end"),
         opaque=_opaque(response),
+        searches=searching.made(response),
+        sources=searching.sources(response),
     )
 
 
@@ -152,6 +159,30 @@ def _text(parts: Iterable[ModelResponsePart]) -> str:
             paragraphs.append(part.content)
         joined = isinstance(part, TextPart)
     return "\n\n".join(filter(None, paragraphs))
+
+
+class Telling:
+    """Tells the text of an answer as it arrives. Put together, what it tells is the answer's text (`_text`)."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._begun = self._apart = False
+        """Whether there was text, and whether something else came after it."""
+
+    def hear(self, event: ModelResponseStreamEvent) -> None:
+        """Takes one event of the stream."""
+        match event:
+            case PartStartEvent(part=TextPart(content=text)) | PartDeltaEvent(delta=TextPartDelta(content_delta=text)):
+                self._say(text)
+            case PartStartEvent():
+                self._apart = self._begun
+            case _:
+                pass
+
+    def _say(self, text: str) -> None:
+        if text:
+            self._tell(f"\n\n{text}" if self._apart else text)
+            self._begun, self._apart = True, False
 
 
 def _call(part: ToolCallPart) -> ToolCall:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -11,13 +13,15 @@ import msgspec
 from counterpoint.agents.output import check_schema
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.types import AgentType, resolve
+from counterpoint.ceilings import read_windows
 from counterpoint.errors import HookError
 from counterpoint.events import Outcome
+from counterpoint.models.catalog import PROVIDERS
 from counterpoint.models.messages import Effort
 from counterpoint.models.registry import Models
 from counterpoint.runtime.budget import BUDGET_EXCEEDED
 from counterpoint.tools.policy import Permissions, Policy, RuleError
-from counterpoint.tools.registry import ABSENT, canonical, missing, restrictions, select
+from counterpoint.tools.registry import MADE_HERE, canonical, missing, plain, restrictions, select, unknown
 
 LABEL_LENGTH = 60
 """Of a label that is made of the prompt."""
@@ -44,6 +48,13 @@ class Defaults:
     bounds: dict[str, Any]
     types: dict[str, AgentType]
     general_for_unknown: bool
+    own_tools: frozenset[str] = frozenset()
+    """Names of the tools that the run's program has given."""
+
+
+def kind_of(arg: AgentArg, defaults: Defaults) -> AgentType:
+    """The type of an agent whose call was accepted."""
+    return _agent_type(arg.opts, defaults, [])
 
 
 def label_of(arg: AgentArg) -> str:
@@ -76,7 +87,7 @@ def agent_task(
     model, warning = models.resolve(_text(opts, "model") or kind.model or defaults.model, defaults.model)
     if warning:
         warnings.append(warning)
-    tools, disallowed, permissions = _tools(opts, kind, defaults.bounds, warnings)
+    tools, disallowed, permissions = _tools(opts, kind, model, defaults, warnings)
     bounds = defaults.bounds
     isolated = is_isolated(opts, kind, defaults.cwd)
     return AgentTask(
@@ -105,6 +116,7 @@ def agent_task(
         worktree_link=list(bounds["worktree_link"]),
         worktree_setup=bounds["worktree_setup"] or "",
         cwd=str(_folder(opts, defaults.cwd)),
+        window=_window(bounds, model),
         max_turns=int(_number(opts, "maxTurns", warnings) or kind.max_turns or bounds["max_turns"]),
         max_repairs=bounds["max_repairs"],
         retries=int(_number(opts, "retries", warnings, least=0, default=bounds["retries"])),
@@ -139,7 +151,7 @@ def _agent_type(opts: dict[str, Any], defaults: Defaults, warnings: list[str]) -
     try:
         kind = resolve(name, defaults.types)
         if kind.unsupported:
-            warnings.append(f"agentType {kind.name!r}: {', '.join(kind.unsupported)} have no effect here.")
+            warnings.append(f"agentType {kind.name!r}: {', '.join(kind.unsupported)}: without effect here.")
         return kind
     except HookError as error:
         if not defaults.general_for_unknown:
@@ -154,27 +166,33 @@ def permissions_of(bounds: dict[str, Any]) -> Permissions:
 
 
 def _tools(
-    opts: dict[str, Any], kind: AgentType, bounds: dict[str, Any], warnings: list[str]
+    opts: dict[str, Any], kind: AgentType, model: str, defaults: Defaults, warnings: list[str]
 ) -> tuple[list[str] | None, list[str], Permissions]:
     """The tools that are allowed (None: all), those that are not, and the rules. A call can narrow its type, never
     widen it: what stands in parentheses behind a tool's name narrows the run's rules."""
-    asked, allowed = _names(opts, "tools", warnings), kind.tools
+    asked, allowed, bounds = _names(opts, "tools", warnings), kind.tools, defaults.bounds
     disallowed = [*(_names(opts, "disallowedTools", warnings) or ()), *(kind.disallowed or ())]
-    absent = [name for name in missing(asked) if name.partition("(")[0].strip() not in ABSENT]
-    if any(name.partition("(")[0].strip() == "WebSearch" for name in asked or ()) and not bounds.get("search_url"):
+    named = dict.fromkeys([*(asked or ()), *(allowed or ())])
+    absent = [name for name in missing(named, defaults.own_tools) if plain(name) not in MADE_HERE]
+    unheard = unknown(disallowed, defaults.own_tools)
+    searches = bounds.get("search_url") or _searches(model)
+    if not searches and any(plain(name) == "WebSearch" for name in asked or ()):
         warnings.append(
-            "agent(): WebSearch needs a search service (search_url), and none is set; this one goes without."
+            f"agent(): WebSearch needs a search service (search_url), and none is set, nor has the provider of {model} "
+            "one; this one goes without."
         )
     if absent:
-        warnings.append(f"agent(): {', '.join(absent)} cannot be given to agents yet; this one goes without.")
+        warnings.append(f"agent(): {', '.join(absent)} cannot be given to agents here; this one goes without.")
+    if unheard:
+        listed = ", ".join(unheard)
+        warnings.append(f"agent(): disallowedTools names no tool: {listed}{'' if listed.endswith('?') else '.'}")
     if asked is None:
         tools = None if allowed is None else list(allowed)
     elif allowed is None:
         tools = asked
     else:
-        own = {canonical(other.partition("(")[0]) for other in allowed}
-        tools = [name for name in asked if canonical(name.partition("(")[0]) in own]
-    select(tools, disallowed)
+        tools = [name for name in asked if _within(name, allowed)]
+    select(tools, disallowed, defaults.own_tools)
     rules = permissions_of(bounds)
     permissions = msgspec.structs.replace(
         rules,
@@ -187,6 +205,29 @@ def _tools(
     except RuleError as error:
         raise HookError("UnknownToolError", f"agent(): {error.message} {error.hint or ''}") from error
     return tools, disallowed, permissions
+
+
+def _window(bounds: dict[str, Any], model: str) -> int:
+    """Tokens of the model's context as the settings say; 0: they do not."""
+    windows = read_windows(bounds["context_windows"])
+    return windows.get(model) or windows.get("", 0)
+
+
+def _searches(model: str) -> bool:
+    provider = PROVIDERS.get(model.partition(":")[0])
+    return provider is not None and provider.searches
+
+
+def _within(name: str, allowed: Iterable[str]) -> bool:
+    """Whether a tool, or a server, is among those of a list."""
+    asked = canonical(plain(name)) or plain(name)
+    for other in allowed:
+        given = canonical(plain(other)) or plain(other)
+        if asked == given or (given.startswith("mcp__") and asked.startswith(f"{given}__")):
+            return True
+        if "*" in given and fnmatch.fnmatchcase(asked, given):
+            return True
+    return False
 
 
 def _text(opts: dict[str, Any], name: str) -> str | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from typing import Any
 
 import msgspec
 
 from counterpoint.ceilings import read_ceiling
-from counterpoint.errors import CounterpointError
+from counterpoint.errors import CounterpointError, StoreError
 from counterpoint.events import BoundsChanged, RequestDelivered, RequestDone, RunEnded, RunStatus, RunTagged
 from counterpoint.runtime.job import Change, Said
 from counterpoint.runtime.run import Run
-from counterpoint.store.requests import Asked, Requests
+from counterpoint.store.requests import Asked
+from counterpoint.store.runs import Store
 from counterpoint.tags import retagged
+from counterpoint.tools.answers import fitting
 from counterpoint.view import AgentView
 
 POLL_S = 0.2
@@ -26,21 +28,28 @@ class Refused(CounterpointError):
 class Control:
     """Serves the requests of one run until it is cancelled."""
 
-    def __init__(self, run: Run, requests: Requests, run_id: str) -> None:
+    def __init__(self, run: Run, store: Store, run_id: str) -> None:
         self._run = run
-        self._requests = requests
+        self._store = store
         self._run_id = run_id
         self._last = max(run.view.requests, default=0)
 
     async def serve(self) -> None:
-        for asked in await self._requests.pending(self._run_id, self._last):
-            self._last = asked.id
-            self._lapse(asked)
-        while True:
-            for asked in await self._requests.pending(self._run_id, self._last):
+        with self._store.news(self._run_id, POLL_S) as news:
+            for asked in await self._pending():
                 self._last = asked.id
-                self.take(asked)
-            await asyncio.sleep(POLL_S)
+                self._lapse(asked)
+            while True:
+                for asked in await self._pending():
+                    self._last = asked.id
+                    self.take(asked)
+                await news.wait()
+
+    async def _pending(self) -> list[Asked]:
+        """What is new. A store that cannot be read just now is no end of the run: the journal knows when it is."""
+        with contextlib.suppress(StoreError):
+            return await self._store.requests.pending(self._run_id, self._last)
+        return []
 
     def _lapse(self, asked: Asked) -> None:
         """A request that nobody read before the last attempt ended is not meant for this one."""
@@ -120,9 +129,12 @@ class Control:
 
     def _answer(self, asked: Asked, body: dict[str, Any]) -> str:
         denied = asked.verb == "deny"
-        answer = None if denied else self._run.attempt.journal.value(msgspec.json.encode(body.get("answer", True)))
-        if not self._run.gates.answer(asked.target or "", answer, denied=denied, by=asked.by):
+        gate = self._run.view.gates.get(asked.target or "")
+        if gate is None or gate.answered:
             raise Refused(f"No open gate has the id {asked.target!r}.")
+        given = None if denied else msgspec.json.encode(fitting(gate, body.get("answer", True)))
+        answer = self._run.attempt.journal.value(given) if given is not None else None
+        self._run.gates.answer(gate.id, answer, denied=denied, by=asked.by)
         return "Denied." if denied else "Answered."
 
     def _tag(self, body: dict[str, Any], by: str) -> str:

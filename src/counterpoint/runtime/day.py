@@ -7,10 +7,12 @@ together they may pass a day's ceiling by what they consume within that time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from datetime import datetime
 
+from counterpoint.errors import StoreError
 from counterpoint.events import NO_USAGE, RunForked, Usage
 from counterpoint.runtime.budget import Budget
 from counterpoint.store.reader import JournalReader
@@ -39,6 +41,8 @@ class _Consumption:
             self._view.apply(recorded)
             if isinstance(recorded.event, RunForked):
                 self._before = None  # what came before, its parent has paid
+        if self._view.imported:
+            return Usage()  # another system has paid for it
         now = self._view.usage()
         before = now if self._before is None else self._before
         return Usage(output_tokens=now.output_tokens - before.output_tokens, usd=(now.usd or 0.0) - (before.usd or 0.0))
@@ -73,7 +77,8 @@ class Day:
         """Looks again and again, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
-            await self.look()
+            with contextlib.suppress(StoreError):  # out of reach just now: then nothing is recorded here either
+                await self.look()
 
 
 def _midnight() -> float:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import msgspec
 
+from counterpoint.agents.compact import Row
+from counterpoint.agents.prompts import is_told
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.transcript import latest, resume_point
 from counterpoint.agents.types import AgentType
@@ -24,7 +26,8 @@ from counterpoint.events import (
     RequestDone,
     Usage,
 )
-from counterpoint.models.messages import AssistantTurn, Message, UserTurn
+from counterpoint.memory.recall import Recall
+from counterpoint.models.messages import AssistantTurn, UserTurn
 from counterpoint.models.registry import Models
 from counterpoint.runtime import calls
 from counterpoint.runtime.attempt import Attempt
@@ -61,6 +64,8 @@ class Fleet:
         types: dict[str, AgentType],
         changes: dict[str, Change],
         pauses: Pauses,
+        own_tools: frozenset[str] = frozenset(),
+        recall: Recall | None = None,
     ) -> None:
         self.attempt = attempt
         self._budget = budget
@@ -69,6 +74,7 @@ class Fleet:
         self._children = children
         self._changes = changes
         self._pauses = pauses
+        self._recall = recall
         bounds = attempt.bounds
         self._defaults = calls.Defaults(
             model=attempt.view.model,
@@ -76,6 +82,7 @@ class Fleet:
             bounds=bounds,
             types=types,
             general_for_unknown=bounds["unknown_agents"] == "general",
+            own_tools=own_tools,
         )
         self._called = 0
         self._new_agents = len(attempt.replay.agent_ids)
@@ -146,7 +153,15 @@ class Fleet:
         )  # fmt: skip
         self._refuse_unknown_price(task)
         self._new_agents += known is None
-        return task
+        return self._reminded(task, arg)
+
+    def _reminded(self, task: AgentTask, arg: calls.AgentArg) -> AgentTask:
+        """The task with the notes that apply to it. They are no part of its key: a new note re-runs nothing."""
+        if not self._recall:
+            return task
+        kind = calls.kind_of(arg, self._defaults)
+        notes = self._recall.notes(f"{task.label} {task.prompt}", kind=kind.name, wants=kind.memory, salt=task.key)
+        return msgspec.structs.replace(task, notes=notes.text, note_ids=list(notes.ids))
 
     def _with_source(self, arg: calls.AgentArg) -> calls.AgentArg:
         """The call, its `from` being the id of an agent: ids hold through all attempts, numbers of calls do not."""
@@ -194,7 +209,8 @@ class Fleet:
     async def _run(self, job: Job) -> None:
         history = [] if job.fresh else await self._history(job.task)
         taken_up = sum(isinstance(message, AssistantTurn) for message in history)
-        self.attempt.emit(AgentStarted(job.task.id, job.attempt, taken_up))
+        job.take_up(history)
+        self.attempt.emit(AgentStarted(job.task.id, job.attempt, taken_up, sorted(job.notes)))
         job.begin()
         try:
             result = await self._executor.run(job.task, job.observer(self.attempt), history)
@@ -214,13 +230,14 @@ class Fleet:
             result = msgspec.structs.replace(result, outcome=Outcome.CANCELLED)
         return self._finish(job, result)
 
-    async def _history(self, task: AgentTask) -> list[Message]:
+    async def _history(self, task: AgentTask) -> list[Row]:
         """The conversation that an earlier attempt was cut off from; what its last answers cost is counted here."""
         agent, journal = task.id, self.attempt.journal
         view = self.attempt.view.agents[agent]
         await journal.durable(self.attempt.view.last_seq)
         messages = resume_point(latest(await journal.turns(agent)))
-        if not messages or messages[0] != UserTurn(task.prompt):
+        first = messages[0] if messages else None
+        if not isinstance(first, UserTurn) or not is_told(first.text, task.prompt):
             return []
         answers = [message for message in messages if isinstance(message, AssistantTurn)]
         usage = NO_USAGE
@@ -258,6 +275,8 @@ class Fleet:
                 usage=result.usage,
                 model=result.model,
                 seconds=round(time.monotonic() - job.started, 6) if job.started else 0.0,
+                cited=sorted(job.cited - job.contradicted),
+                contradicted=sorted(job.contradicted),
                 turns=result.turns,
             )
         )
@@ -307,8 +326,8 @@ class Fleet:
         if warning:
             raise HookError("UnknownModelError", warning)
         prompt = job.task.prompt if change.prompt is None else change.prompt
-        job.task = msgspec.structs.replace(job.task, prompt=prompt, model=model)
         arg = calls.AgentArg(prompt, {**view.options}, view.phase)
+        job.task = self._reminded(msgspec.structs.replace(job.task, prompt=prompt, model=model), arg)
         self.attempt.emit(self._queued(job.task, arg, line=view.line, workflow=view.workflow))
 
     def steer(self, agent: str | None, said: Said) -> int:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
+from counterpoint.agents.compact import Compacted, Row
 from counterpoint.agents.task import AgentTask
 from counterpoint.events import (
     NO_USAGE,
+    AgentCompacted,
     AgentPrompted,
     AgentRetried,
     AgentSteered,
@@ -26,12 +29,18 @@ from counterpoint.events import (
     WorkspaceClosed,
     WorkspaceOpened,
 )
-from counterpoint.models.messages import ToolSpec
+from counterpoint.memory.marks import noted
+from counterpoint.memory.recall import cited
+from counterpoint.models.messages import AssistantTurn, ToolSpec, UserTurn
 from counterpoint.runtime.attempt import Attempt
 from counterpoint.runtime.calls import AgentArg
 from counterpoint.runtime.denials import report_denial
 from counterpoint.tools.base import FileChange
 from counterpoint.tools.policy import Access
+
+NAMES_NOTE = b"m-"
+"""What stands in every message that names a note."""
+_message = msgspec.json.Decoder(Row).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,10 @@ class Job:
     """Monotonic time of the last sign of life."""
     slow: bool = False
     """It was said that it shows no progress."""
+    notes: set[str] = field(default_factory=set[str])
+    """Notes of the memory that it was told, or that stand in what it goes on from."""
+    cited: set[str] = field(default_factory=set[str])
+    contradicted: set[str] = field(default_factory=set[str])
     ended_by: Outcome | None = None
     """Set before its task is cancelled: the outcome that it then has."""
     again: bool = False
@@ -89,6 +102,21 @@ class Job:
         """The next try starts now."""
         self.started, self.usage = time.monotonic(), NO_USAGE
         self.waits("the model")
+
+    def take_up(self, history: Sequence[Row]) -> None:
+        """It begins, from its prompt or from an earlier conversation, and knows the notes that stand there."""
+        first = history[0] if history else None
+        self.notes = set(noted(first.text) if isinstance(first, UserTurn) else self.task.note_ids)
+        for message in history:
+            self.heed(message)
+
+    def heed(self, message: Row) -> None:
+        """Takes down which notes the agent names."""
+        if self.notes and isinstance(message, AssistantTurn):
+            said = " ".join([message.text, *(call.raw or str(call.input) for call in message.calls)])
+            cites, disputes = cited(said, frozenset(self.notes))
+            self.cited |= cites
+            self.contradicted |= disputes
 
     def waits(self, what: str) -> None:
         """A sign of life: from now on it waits for something else."""
@@ -111,6 +139,13 @@ class JobObserver:
     def turn(self, n: int, usage: Usage, note: str) -> None:
         self._job.usage = self._job.usage + usage
         self._attempt.emit(AgentTurned(self._job.task.id, n, usage, note))
+
+    def compacted(self, mark: Compacted) -> None:
+        usage = mark.usage or NO_USAGE
+        self._job.usage = self._job.usage + usage
+        self._attempt.emit(
+            AgentCompacted(self._job.task.id, mark.cause, mark.before, mark.after, mark.dropped, mark.lessened, usage)
+        )
 
     def tool(self, name: str, summary: str, ok: bool, seconds: float) -> None:
         self._attempt.emit(ToolUsed(self._job.task.id, name, summary, ok, seconds))
@@ -155,6 +190,11 @@ class JobObserver:
 
     def transcript(self, n: int, body: bytes) -> None:
         self._attempt.journal.write_turn(self._job.task.id, n, body)
+        if self._job.notes and NAMES_NOTE in body:
+            self._job.heed(_message(body))
+
+    async def kept(self) -> None:
+        await self._attempt.journal.durable(self._attempt.view.last_seq)
 
     def steering(self) -> list[str]:
         said, self._job.steering = self._job.steering, []

@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 from msgspec import Raw
 
+from counterpoint.agents.compact import Row
 from counterpoint.agents.loop import Observer
 from counterpoint.agents.merging import Check, Report, Source
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.events import NO_USAGE, Recorded, RunEnded, RunStatus, Usage, Value
-from counterpoint.models.messages import Message
 from counterpoint.models.registry import Models
 from counterpoint.runtime.children import FindWorkflow
 from counterpoint.runtime.effects import differing
@@ -75,7 +75,7 @@ class _Never:
     def announce(self, task: AgentTask) -> None:
         pass
 
-    async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
+    async def run(self, task: AgentTask, observer: Observer, history: list[Row]) -> AgentResult:
         return await _never()
 
 

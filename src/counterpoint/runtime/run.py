@@ -27,6 +27,7 @@ from counterpoint.events import (
     AgentMarked,
     InstructionsLoaded,
     LogWritten,
+    MemoryOpened,
     PhaseEntered,
     ProviderHeld,
     RunContinued,
@@ -37,6 +38,7 @@ from counterpoint.events import (
     ScriptErrorRaised,
     SlotFailed,
 )
+from counterpoint.memory.recall import Recall
 from counterpoint.models.registry import Models
 from counterpoint.runtime.attempt import Attempt, Log
 from counterpoint.runtime.budget import Budget, shares
@@ -83,6 +85,8 @@ class Plan:
     types: dict[str, AgentType] = field(default_factory=dict[str, AgentType])
     instructions: tuple[Source, ...] = ()
     """Files that agents are told."""
+    recall: Recall | None = None
+    """What agents remember; None: nothing."""
     warnings: tuple[str, ...] = ()
     """What the run's log begins with."""
     changes: dict[str, Change] = field(default_factory=dict[str, Change])
@@ -137,6 +141,8 @@ class Run:
             types=plan.types,
             changes=plan.changes,
             pauses=self,
+            own_tools=frozenset(self._workshop.own),
+            recall=plan.recall,
         )
         self._group: asyncio.TaskGroup | None = None
         self._driver: asyncio.Task[None] | None = None
@@ -154,6 +160,8 @@ class Run:
         self.attempt.emit(self._started())
         if self.plan.instructions:
             self.attempt.emit(InstructionsLoaded(msgspec.to_builtins(list(self.plan.instructions))))
+        if self.plan.recall:
+            self.attempt.emit(MemoryOpened(self.plan.recall.opened()))
         for warning in self.plan.warnings:
             self.attempt.log(warning, "warning")
         fault: ScriptFault | None = None

@@ -188,7 +188,7 @@ def store_error(error: BaseException, path: Path) -> StoreError:
     return StoreError(f"{path}: {said}.")
 
 
-def damaged(path: Path, why: str) -> JournalFormatError:
+def damaged(path: Path | str, why: str) -> JournalFormatError:
     """The error for a file that does not hold what it should."""
     return JournalFormatError(
         f"{path} is damaged, or no journal: {why}.", hint="Restore it from a copy; the other runs are not affected."

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DatabaseError
@@ -18,7 +18,21 @@ from counterpoint.store.database import INDEX, VERSION, can_write, engine, prepa
 T = TypeVar("T")
 
 
-class Index:
+class Index(Protocol):
+    """What everybody reads and writes of all runs: the tables `database.INDEX`."""
+
+    async def read(self, question: Callable[[Connection], T]) -> T:
+        """Asks a question, in a thread. Raises StoreError."""
+        ...
+
+    async def write(self, change: Callable[[Connection], T], *, of: str | None = None) -> T:
+        """Changes something in one transaction; who follows the run `of` hears of it. Raises StoreError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class FileIndex:
     """One connection to the index, used by one thread. In a folder that nobody can write it can only be read."""
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +45,7 @@ class Index:
         """Runs `question` in the index's thread."""
         return await self._call(lambda: question(self._open()))
 
-    async def write(self, change: Callable[[Connection], T]) -> T:
+    async def write(self, change: Callable[[Connection], T], *, of: str | None = None) -> T:
         """Runs `change` in one transaction; no other process writes meanwhile. Raises StoreError."""
         if self._frozen:
             raise StoreError(

@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, select, text
 
 from counterpoint.errors import LeaseLostError, RunIsLiveError, StoreError
-from counterpoint.store.database import LEASES
+from counterpoint.store.database import LEASES, RUNS
 from counterpoint.store.index import Index
 
 HEARTBEAT_S = 2.0
 TTL_S = 15.0
 """Age of a heartbeat at which its holder counts as dead, where its process cannot be looked at."""
+DATABASE_CLOCK = text("SELECT extract(epoch FROM clock_timestamp())")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +34,15 @@ class Holder:
     host: str
     pid: int
     pid_started: str
-    heartbeat_at: float
+    silent_s: float
+    """Age of its last heartbeat."""
     released: bool
 
     @property
     def alive(self) -> bool:
         if self.released:
             return False
-        young = time.time() - self.heartbeat_at < TTL_S
+        young = self.silent_s < TTL_S
         if self.host != socket.gethostname():
             return young
         started = process_started(self.pid)
@@ -82,11 +84,11 @@ class Lease:
 
     async def release(self) -> None:
         """Gives the run back, unless another process has it already."""
-        await self._index.write(lambda connection: self._touch(connection, released=True))
+        await self._index.write(lambda connection: self._touch(connection, released=True), of=self._run_id)
 
     def _touch(self, connection: Connection, *, released: bool) -> bool:
         update = LEASES.update().where(LEASES.c.run_id == self._run_id, LEASES.c.epoch == self.epoch)
-        result = connection.execute(update.values(heartbeat_at=time.time(), released=int(released)))
+        result = connection.execute(update.values(heartbeat_at=_now(connection), released=int(released)))
         return result.rowcount == 1
 
 
@@ -97,17 +99,29 @@ async def holder(index: Index, run_id: str) -> Holder | None:
 
 def _holder(connection: Connection, run_id: str) -> Holder | None:
     row = connection.execute(select(LEASES).where(LEASES.c.run_id == run_id)).first()
-    return None if row is None else _as_holder(row)
+    return None if row is None else _as_holder(row, _now(connection))
 
 
 async def living(index: Index) -> set[str]:
     """The runs that a process executes now."""
-    rows = await index.read(lambda connection: connection.execute(select(LEASES).where(LEASES.c.released == 0)).all())
-    return {row.run_id for row in rows if _as_holder(row).alive}
+    return await index.read(_living)
 
 
-def _as_holder(row: Row[Any]) -> Holder:
-    return Holder(row.epoch, row.host, row.pid, row.pid_started, row.heartbeat_at, bool(row.released))
+def _living(connection: Connection) -> set[str]:
+    now = _now(connection)
+    rows = connection.execute(select(LEASES).where(LEASES.c.released == 0))
+    return {row.run_id for row in rows if _as_holder(row, now).alive}
+
+
+def _as_holder(row: Row[Any], now: float) -> Holder:
+    return Holder(row.epoch, row.host, row.pid, row.pid_started, now - row.heartbeat_at, bool(row.released))
+
+
+def _now(connection: Connection) -> float:
+    """Seconds since the epoch by the clock that all holders share: a database's own, where there is one."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(connection.execute(DATABASE_CLOCK).scalar_one())
 
 
 def take(connection: Connection, run_id: str, *, above: int) -> int:
@@ -115,6 +129,7 @@ def take(connection: Connection, run_id: str, *, above: int) -> int:
 
     Raises RunIsLiveError while another holder lives.
     """
+    connection.execute(select(RUNS.c.run_id).where(RUNS.c.run_id == run_id).with_for_update())  # one at a time
     held = _holder(connection, run_id)
     if held is not None and held.alive:
         raise RunIsLiveError(
@@ -130,7 +145,7 @@ def take(connection: Connection, run_id: str, *, above: int) -> int:
             host=socket.gethostname(),
             pid=os.getpid(),
             pid_started=process_started(os.getpid()) or "",
-            heartbeat_at=time.time(),
+            heartbeat_at=_now(connection),
             released=0,
         )
     )

@@ -7,7 +7,8 @@ import contextlib
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Callable, Generator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -30,16 +31,19 @@ from counterpoint.events import (
 )
 from counterpoint.store.blobs import Blobs
 from counterpoint.store.database import can_write, check_version, connect, damaged, engine, store_error, version_of
-from counterpoint.store.journal import Spoken, read_all_turns, read_events, read_turns
+from counterpoint.store.migrations import STATUS_EVENTS
+from counterpoint.store.news import News, Polled
+from counterpoint.store.rows import Spoken, read_all_turns, read_events, read_turns
 
 T = TypeVar("T")
+Told = tuple[bytes, float]
+"""The body of an event, and its time."""
 TAGS = (
-    "SELECT body FROM events WHERE run_id = ? AND type IN ('run_created', 'run_tagged')"
+    "SELECT body, at FROM events WHERE run_id = ? AND type IN ('run_created', 'run_tagged')"
     " ORDER BY type DESC, seq DESC LIMIT 1"
 )
-STATUS_EVENTS = ("run_created", "run_forked", "run_started", "run_paused", "run_continued", "run_ended")
 LAST_STATUS = (
-    f"SELECT body FROM events WHERE run_id = ? AND type IN ({', '.join('?' * len(STATUS_EVENTS))})"  # noqa: S608  (no text from outside)
+    f"SELECT body, at FROM events WHERE run_id = ? AND type IN ({', '.join('?' * len(STATUS_EVENTS))})"  # noqa: S608  (no text from outside)
     " ORDER BY seq DESC LIMIT 1"
 )
 FIRST = "SELECT body, at FROM events WHERE run_id = ? AND seq = 1"
@@ -69,31 +73,36 @@ Written = tuple[tuple[int, int], ...]
 """Time and size of a journal's files: what has not changed was not written to."""
 
 
-class JournalReader:
-    """Reads one run's folder. Each call opens the file anew, so it may be moved or deleted between them."""
+class JournalReader(ABC):
+    """Reads one run's journal, wherever it is; it may be deleted between two calls."""
 
-    def __init__(self, folder: Path, run_id: str) -> None:
-        self.path = folder / "journal.db"
+    def __init__(self, run_id: str) -> None:
         self._run_id = run_id
-        self._blobs = Blobs(folder / "blobs")
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where it is, for people."""
+
+    @abstractmethod
+    async def _ask(self, question: Callable[[Connection], T]) -> T: ...
+
+    @abstractmethod
+    def news(self) -> News:
+        """Tells when there may be more to read."""
 
     async def read(self, after: int = 0) -> list[Recorded]:
         """The events behind `after`, in order. Raises JournalFormatError or StoreError."""
         return await self._ask(lambda connection: read_events(connection, self._run_id, after))
 
-    async def follow(self, after: int = 0) -> AsyncIterator[Recorded]:
-        """The events behind `after`, as they come. It never ends by itself."""
-        while True:
-            for recorded in await self.read(after):
-                after = recorded.seq
-                yield recorded
-            await asyncio.sleep(POLL_S)
-
     async def value(self, value: Value) -> bytes:
         """The JSON that a value of this run stands for."""
         if value.blob is None:
             return bytes(value.json)
-        return await asyncio.to_thread(self._blobs.get, value.blob)
+        return await asyncio.to_thread(self._blob, value.blob)
+
+    @abstractmethod
+    def _blob(self, name: str) -> bytes: ...
 
     async def transcript(self, agent: str) -> list[tuple[int, float, bytes]]:
         """Number, time and JSON of each message of an agent, in the order of writing."""
@@ -103,15 +112,86 @@ class JournalReader:
         """The messages of all agents up to a time, in the order of writing."""
         return await self._ask(lambda connection: read_all_turns(connection, self._run_id, until))
 
-    # --- a question that is asked of a thousand journals at once: blocking, and past SQLAlchemy -----------------------
+    # --- a question that is asked of a thousand journals at once: blocking --------------------------------------------
 
     def facts(self) -> Facts:
         """What a list shows of the run. Raises JournalFormatError or StoreError."""
-        with self._look() as connection:
-            last = connection.execute(LAST_STATUS, (self._run_id, *STATUS_EVENTS)).fetchone()
-            tagged = connection.execute(TAGS, (self._run_id,)).fetchone()
-            first = connection.execute(FIRST, (self._run_id,)).fetchone()
-        return Facts(_status(self._decode(last)), _tags(self._decode(tagged)), _parent(self._decode(first)))
+        return facts_of(*self._outline(), self.place)
+
+    @abstractmethod
+    def _outline(self) -> tuple[Told | None, Told | None, Told | None]:
+        """Its last event that says a status, the last that has its tags, and the first."""
+
+    def end(self) -> tuple[RunStatus, float] | None:
+        """How and when the run ended; None: by its journal it goes on, or is paused."""
+        row = self._last_status()
+        event = _decode(row[0], self.place) if row else None
+        return (event.status, row[1]) if row is not None and isinstance(event, RunEnded) else None
+
+    def origin(self) -> Origin:
+        """How the run began. Raises JournalFormatError or StoreError."""
+        row, epoch = self._first()
+        created = _decode(row[0], self.place) if row else None
+        if row is None or not isinstance(created, RunCreated):
+            raise damaged(self.place, f"it is not that of run {self._run_id}")
+        return Origin(created, created.parent.at if created.parent else row[1], epoch)
+
+    @abstractmethod
+    def _last_status(self) -> Told | None: ...
+
+    @abstractmethod
+    def _first(self) -> tuple[Told | None, int]:
+        """The first event, and the epoch of the last holder."""
+
+
+def facts_of(last: Told | None, tagged: Told | None, first: Told | None, place: str) -> Facts:
+    """What a list shows of a run, by the events that say it. Raises JournalFormatError."""
+    last_said, tags_said, first_said = (_decode(row[0], place) if row else None for row in (last, tagged, first))
+    return Facts(_status(last_said), _tags(tags_said), _parent(first_said))
+
+
+def _status(event: object) -> RunStatus:
+    match event:
+        case RunEnded(status=status):
+            return status
+        case RunPaused():
+            return RunStatus.PAUSED
+        case _:
+            return RunStatus.RUNNING
+
+
+def _tags(event: object) -> tuple[str, ...]:
+    return event.tags if isinstance(event, RunCreated | RunTagged) else ()
+
+
+def _parent(event: object) -> Parent | None:
+    return event.parent if isinstance(event, RunCreated) else None
+
+
+def _decode(body: bytes, place: str) -> object:
+    try:
+        return decode(body)
+    except msgspec.DecodeError as error:
+        raise damaged(place, str(error)) from error
+
+
+class FolderReader(JournalReader):
+    """Reads one run's folder. Each call opens the file anew, past SQLAlchemy where a thousand are asked at once."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        super().__init__(run_id)
+        self.path = folder / "journal.db"
+        self._blobs = Blobs(folder / "blobs")
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
+    def news(self) -> News:
+        return Polled(POLL_S)
+
+    def _blob(self, name: str) -> bytes:
+        return self._blobs.get(name)
 
     def last_written(self) -> Written:
         """Something else whenever the journal was written to. Raises nothing: a file that is missing counts too."""
@@ -122,30 +202,21 @@ class JournalReader:
                 found.append((stat.st_mtime_ns, stat.st_size))
         return tuple(found)
 
-    def end(self) -> tuple[RunStatus, float] | None:
-        """How and when the run ended; None: by its journal it goes on, or is paused."""
+    def _outline(self) -> tuple[Told | None, Told | None, Told | None]:
         with self._look() as connection:
-            row = connection.execute(
-                LAST_STATUS.replace("body", "body, at", 1), (self._run_id, *STATUS_EVENTS)
-            ).fetchone()
-        event = self._decode(row)
-        return (event.status, float(row[1])) if isinstance(event, RunEnded) else None
+            last = connection.execute(LAST_STATUS, (self._run_id, *STATUS_EVENTS)).fetchone()
+            tagged = connection.execute(TAGS, (self._run_id,)).fetchone()
+            return last, tagged, connection.execute(FIRST, (self._run_id,)).fetchone()
 
-    def origin(self) -> Origin:
-        """How the run began. Raises JournalFormatError or StoreError."""
+    def _last_status(self) -> Told | None:
+        with self._look() as connection:
+            return connection.execute(LAST_STATUS, (self._run_id, *STATUS_EVENTS)).fetchone()
+
+    def _first(self) -> tuple[Told | None, int]:
         with self._look() as connection:
             row = connection.execute(FIRST, (self._run_id,)).fetchone()
             epochs = connection.execute("SELECT epoch FROM holder WHERE run_id = ?", (self._run_id,)).fetchone()
-        created = self._decode(row)
-        if not isinstance(created, RunCreated):
-            raise damaged(self.path, f"it is not that of run {self._run_id}")
-        return Origin(created, created.parent.at if created.parent else row[1], epochs[0] if epochs else 0)
-
-    def _decode(self, row: tuple[bytes, ...] | None) -> object:
-        try:
-            return decode(row[0]) if row else None
-        except msgspec.DecodeError as error:
-            raise damaged(self.path, str(error)) from error
+        return row, epochs[0] if epochs else 0
 
     @contextlib.contextmanager
     def _look(self) -> Generator[sqlite3.Connection]:
@@ -177,24 +248,6 @@ class JournalReader:
                 f"Run {self._run_id} has no journal: {self.path} is missing.",
                 hint="Restore the run's folder from a copy, or delete what is left of it.",
             )
-
-
-def _status(event: object) -> RunStatus:
-    match event:
-        case RunEnded(status=status):
-            return status
-        case RunPaused():
-            return RunStatus.PAUSED
-        case _:
-            return RunStatus.RUNNING
-
-
-def _tags(event: object) -> tuple[str, ...]:
-    return event.tags if isinstance(event, RunCreated | RunTagged) else ()
-
-
-def _parent(event: object) -> Parent | None:
-    return event.parent if isinstance(event, RunCreated) else None
 
 
 FILES = ("journal.db", "journal.db-wal", "journal.db-journal")

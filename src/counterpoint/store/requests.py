@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from counterpoint.store.database import REQUESTS
+from counterpoint.store.database import REQUESTS, RUNS
 from counterpoint.store.index import Index
 
 
@@ -32,9 +32,13 @@ class Requests:
     async def ask(self, run_id: str, verb: str, target: str | None, body: bytes, by: str) -> int:
         """Leaves a request and gives its number; numbers grow."""
         row = {"run_id": run_id, "verb": verb, "target": target, "body": body, "by": by, "asked_at": time.time()}
-        insert = REQUESTS.insert().values(row)
-        key = await self._index.write(lambda connection: connection.execute(insert).inserted_primary_key)
-        return int(key[0]) if key else 0
+
+        def insert(connection: Connection) -> int:
+            connection.execute(RUNS.select().where(RUNS.c.run_id == run_id).with_for_update())  # numbers come in order
+            key = connection.execute(REQUESTS.insert().values(row)).inserted_primary_key
+            return int(key[0]) if key else 0
+
+        return await self._index.write(insert, of=run_id)
 
     async def pending(self, run_id: str, after: int) -> list[Asked]:
         """The run's requests with a number over `after`, in order."""

@@ -1,4 +1,4 @@
-"""The store: a state folder with an index, and a folder for each run that can be copied, moved and deleted."""
+"""The store in files: a state folder with an index, and a folder for each run that can be copied, moved and deleted."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ import uuid
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
 
 from sqlalchemy import Connection, select
 
 from counterpoint.errors import StoreError, UnknownRunError
 from counterpoint.events import Parent, Recorded, RunCreated, RunForked, RunStatus, Value
-from counterpoint.store import journal, leases
+from counterpoint.store import file_writer, leases
 from counterpoint.store.database import LEASES, REQUESTS, RUNS, bring_to_disk, store_error
+from counterpoint.store.file_writer import FileWriter
 from counterpoint.store.forks import blobs_of, ended_agents
-from counterpoint.store.index import Index
-from counterpoint.store.journal import Journal, Spoken
+from counterpoint.store.index import FileIndex, Index
+from counterpoint.store.journal import Journal
 from counterpoint.store.leases import Lease
-from counterpoint.store.reader import Facts, JournalReader, Origin, Written
+from counterpoint.store.news import News, Polled
+from counterpoint.store.reader import Facts, FolderReader, JournalReader, Origin, Written
 from counterpoint.store.requests import Requests
+from counterpoint.store.rows import Spoken
 
 GONE = ".gone-"
 """How the folders of runs begin that are being deleted."""
@@ -48,22 +52,34 @@ class Store:
         self.folder = folder
         self._facts: dict[str, tuple[Written, Facts]] = {}
 
-    async def __aenter__(self) -> Store:
+    async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._make_folder)
-        self._index = Index(self.folder / "index.db")
+        self._index: Index = await self._open_index()
         self.requests = Requests(self._index)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._index.close()
 
+    async def _open_index(self) -> Index:
+        return FileIndex(self.folder / "index.db")
+
     @staticmethod
     def new_run_id() -> str:
         digits = uuid.uuid4().hex
         return f"wf_{digits[:8]}-{digits[8:11]}"
 
-    def journal_path(self, run_id: str) -> Path:
-        return self._run_folder(run_id) / "journal.db"
+    def place(self, run_id: str) -> str:
+        """Where the run's journal is, for people."""
+        return self.reader(run_id).place
+
+    def run_folder(self, run_id: str) -> Path:
+        """The run's folder on this machine."""
+        return self.folder / "runs" / run_id
+
+    def news(self, run_id: str, every_s: float) -> News:
+        """Tells when something of the run may have changed: at once, or by looking again after `every_s`."""
+        return Polled(every_s)
 
     async def create_run(self, created: RunCreated, values: Mapping[str, bytes]) -> None:
         """Records a new run, whole or not at all. `values` are the large values that its first event names, by blob."""
@@ -88,11 +104,18 @@ class Store:
         kept = {name: await reader.value(Value(blob=name)) for name in blobs_of(events) - values.keys()}
         await asyncio.to_thread(self._create, created.run_id, events, {**kept, **values}, turns)
 
+    async def create_imported(
+        self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]
+    ) -> None:
+        """Records a run that is over, and was another system's: all its events, the first of which has its id."""
+        created = events[0].event
+        assert isinstance(created, RunCreated)  # noqa: S101  (what every journal begins with)
+        await asyncio.to_thread(self._create, created.run_id, events, values, turns)
+
     async def runs(self) -> list[RunRow]:
         """All runs, the newest first; folders that the index does not know, as copied ones, are taken in."""
         on_disk = await asyncio.to_thread(self._folders)
-        indexed = await self._index.read(lambda connection: connection.execute(select(RUNS)).all())
-        known = {row.run_id: RunRow(row.run_id, row.name, row.cwd, row.script, row.created_at) for row in indexed}
+        known = {row.run_id: row for row in await self._indexed()}
         rows = [row for run_id, row in known.items() if run_id in on_disk]
         for run_id in on_disk - known.keys():
             rows.append(await asyncio.to_thread(self._look_up, run_id))
@@ -100,7 +123,11 @@ class Store:
         if new:
             with contextlib.suppress(StoreError):  # the index is only an index: next time they are found on disk again
                 await self._index.write(lambda connection: _insert_new(connection, new))
-        return sorted(rows, key=lambda row: (-row.created_at, row.run_id))
+        return newest_first(rows)
+
+    async def _indexed(self) -> list[RunRow]:
+        rows = await self._index.read(lambda connection: connection.execute(select(RUNS)).all())
+        return [RunRow(row.run_id, row.name, row.cwd, row.script, row.created_at) for row in rows]
 
     async def facts(self, run_ids: Iterable[str]) -> dict[str, Facts | StoreError]:
         """What a list shows of each run; or why its journal cannot be read."""
@@ -155,7 +182,7 @@ class Store:
 
     def open_journal(self, run_id: str, lease: Lease) -> Journal:
         """The run's journal for its one writer, as an async context manager."""
-        return Journal(self._run_folder(run_id), run_id, lease.epoch)
+        return Journal(FileWriter(self.run_folder(run_id), run_id, lease.epoch), run_id)
 
     @contextlib.asynccontextmanager
     async def writing(self, run_id: str) -> AsyncGenerator[Journal]:
@@ -187,10 +214,7 @@ class Store:
         await self._index.write(forget)
 
     def reader(self, run_id: str) -> JournalReader:
-        return JournalReader(self._run_folder(run_id), run_id)
-
-    def _run_folder(self, run_id: str) -> Path:
-        return self.folder / "runs" / run_id
+        return FolderReader(self.run_folder(run_id), run_id)
 
     # --- blocking, in a thread ---------------------------------------------------------------------------------------
 
@@ -206,11 +230,11 @@ class Store:
         self, run_id: str, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]
     ) -> None:
         """Builds the run's folder under a hidden name; it gets its own when everything in it is on disk."""
-        folder = self._run_folder(run_id)
+        folder = self.run_folder(run_id)
         hidden = folder.with_name(f".{folder.name}")
         try:
             hidden.mkdir(mode=0o700)
-            journal.create(hidden, run_id, events, values, turns)
+            file_writer.create(hidden, run_id, events, values, turns)
             hidden.rename(folder)
             bring_to_disk(folder.parent)
         except OSError as error:
@@ -220,7 +244,7 @@ class Store:
 
     def _remove(self, run_id: str) -> None:
         """The folder gets a hidden name first: what a crash leaves of it is no run, and goes the next time."""
-        folder = self._run_folder(run_id)
+        folder = self.run_folder(run_id)
         try:
             folder.rename(folder.with_name(f"{GONE}{run_id}"))
             bring_to_disk(folder.parent)
@@ -251,7 +275,7 @@ class Store:
 
     def _facts_of(self, run_id: str) -> Facts:
         """Read anew only where the journal was written to: a list is asked for every other second."""
-        reader = self.reader(run_id)
+        reader = FolderReader(self.run_folder(run_id), run_id)
         written = reader.last_written()
         known = self._facts.get(run_id)
         if known is None or known[0] != written:
@@ -265,6 +289,10 @@ class Store:
                 if path.stat().st_mtime >= at:
                     found.add(path.parent.name)
         return sorted(found)
+
+
+def newest_first(rows: Iterable[RunRow]) -> list[RunRow]:
+    return sorted(rows, key=lambda row: (-row.created_at, row.run_id))
 
 
 def _row(origin: Origin) -> RunRow:

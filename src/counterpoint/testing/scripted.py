@@ -17,6 +17,7 @@ import msgspec
 from counterpoint.errors import ProviderError, ProviderErrorKind
 from counterpoint.events import Usage
 from counterpoint.models.messages import Answer, AssistantTurn, Model, Request, ToolCall, ToolTurn, UserTurn
+from counterpoint.text import task_alone
 
 CHARS_PER_TOKEN = 4
 SHOWN = 120
@@ -31,6 +32,7 @@ class Asked:
     """One request of an agent, as the scripted model heard it."""
 
     prompt: str
+    """Its task, without what it is told of earlier sessions."""
     label: str
     schema: dict[str, Any] | None
     turn: int
@@ -42,7 +44,7 @@ class Asked:
 
     @classmethod
     def of(cls, request: Request) -> Asked:
-        prompt = next((turn.text for turn in request.messages if isinstance(turn, UserTurn)), "")
+        prompt = next((task_alone(turn.text) for turn in request.messages if isinstance(turn, UserTurn)), "")
         turn = sum(isinstance(message, AssistantTurn) for message in request.messages)
         last = request.messages[-1] if request.messages else None
         results = tuple(result.content for result in last.results) if isinstance(last, ToolTurn) else ()

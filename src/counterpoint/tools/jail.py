@@ -47,6 +47,10 @@ SECRETS = (
     ".gem/credentials", ".terraform.d", ".vault-token",
 )  # fmt: skip
 """In the home folder; not shown in the jail."""
+KERNEL = ("sys", "sysrq-trigger", "irq", "bus", "fs")
+"""Of ``/proc``: what the kernel is set by. Root may write it without any capability, and for the whole machine."""
+KERNEL_HIDDEN = ("kcore", "keys", "timer_list", "sched_debug")
+"""Of ``/proc``: what the kernel tells root of everybody."""
 EMPTIED = ("/tmp", "/var/tmp", "/run", "/dev/shm")  # noqa: S108 (they are made anew)
 GIT_GUARDED = ("config", "config.worktree", "hooks", "info", "commondir", "gitdir", "modules", "objects/info")
 
@@ -60,6 +64,8 @@ class Cell:
     writable: bool = True
     network: bool = False
     more_writable: tuple[Path, ...] = ()
+    readable: tuple[Path, ...] = ()
+    """Seen even where it lies in something that is not."""
     processes: int = 512
     """The most there can be at the same time."""
     git: bool = False
@@ -138,6 +144,10 @@ def _bubblewrap(cell: Cell) -> list[str]:
     options += ["--unshare-uts", "--unshare-cgroup-try", "--cap-drop", "ALL"]
     options += [] if cell.network else ["--unshare-net"]
     options += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    for name in KERNEL:
+        options += ["--ro-bind-try", f"/proc/{name}", f"/proc/{name}"]
+    for name in KERNEL_HIDDEN:
+        options += ["--ro-bind", "/dev/null", f"/proc/{name}"] if Path("/proc", name).exists() else []
     for _, mount in sorted(_mounts(cell), key=lambda item: len(item[0].parts)):  # what lies deeper comes later
         options += mount
     return [*options, "--chdir", str(cell.root)]
@@ -160,6 +170,8 @@ def _mounts(cell: Cell) -> Iterator[tuple[Path, list[str]]]:
     yield cell.root, ["--bind" if cell.writable else "--ro-bind", root, root]
     for path in cell.more_writable if cell.writable else ():
         yield path, ["--bind", str(path), str(path)]
+    for path in cell.readable:
+        yield path, ["--ro-bind-try", str(path), str(path)]
     if cell.writable:
         for path in _pinned(cell):
             yield path, ["--bind", str(path), str(path)]
@@ -195,6 +207,7 @@ def _grounds(cell: Cell) -> list[Ground]:
     hidden = [*secrets_of(Path.home()), *cell.hidden, Path("/tmp"), Path("/var/tmp")]  # noqa: S108 (hidden)
     found = [Ground(_real(cell.root), "writable" if cell.writable else "readable")]
     found += [Ground(_real(path), "hidden") for path in hidden]
+    found += [Ground(_real(path), "readable") for path in cell.readable]
     if cell.writable:
         found += [Ground(_real(path), "writable") for path in cell.more_writable]
         found += [Ground(_real(path), "pinned") for path in _pinned(cell)]
@@ -210,7 +223,8 @@ def _real(path: Path) -> Path:
 
 
 def _order(cell: Cell, lifeline: int) -> jail_child.Order:
-    hidden = [*secrets_of(Path.home()), *cell.hidden, Path("/run"), Path("/tmp"), Path("/var/tmp")]  # noqa: S108 (hidden)
+    emptied = [Path(name) for name in ("/run", "/tmp", "/var/tmp", "/dev")]  # noqa: S108 (hidden; /dev: root reads disks)
+    hidden = [*secrets_of(Path.home()), *cell.hidden, *emptied]
     writable = [cell.root, *cell.more_writable] if cell.writable else []
     inside = [path for path in cell.hidden if path.is_relative_to(cell.root) and path != cell.root]
     return jail_child.Order(
@@ -220,7 +234,7 @@ def _order(cell: Cell, lifeline: int) -> jail_child.Order:
         network=cell.network,
         folder=str(cell.root),
         writable=[str(path) for path in writable],
-        readable=[str(cell.root)],
+        readable=[str(cell.root), *(str(path) for path in cell.readable)],
         hidden=sorted({os.path.realpath(path) for path in hidden if path not in inside}),
         masked=[str(path) for path in inside if path.exists()],
         pinned=[str(path) for path in _pinned(cell)] if cell.writable else [],

@@ -1,8 +1,8 @@
 """Tools of MCP servers: one client a server for all agents, started when the first agent comes that may use it.
 
-Servers stand in ``.mcp.json``. They are programs of the user's choice and run as such, with the harmless part of the
-environment and what their entry gives them. What they say (names, descriptions, schemas, answers) is hostile: bounded,
-checked, and shown to agents as data.
+Servers are programs of the user's choice and run as such, with the harmless part of the environment and what their
+entry (`mcp_servers`) gives them; or they are reached by their address. What they say (names, descriptions, schemas,
+answers) is hostile: bounded, checked, and shown to agents as data.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from counterpoint.errors import ToolError, first_error
 from counterpoint.models.messages import ToolSpec
 from counterpoint.tools import jail
 from counterpoint.tools.base import Access, Action, ToolContext
+from counterpoint.tools.mcp_servers import Server
 from counterpoint.tools.policy import Policy
 from counterpoint.tools.schema import well_formed
 
@@ -30,64 +31,14 @@ if TYPE_CHECKING:
 
 START_S = 30.0
 CALL_S = 300.0
-MAX_TOOLS = 100
+MAX_TOOLS = 1000
 """Of one server."""
+MAX_PAGES = 50
+"""In which it lists them."""
 MAX_DESCRIPTION = 2000
 MAX_SCHEMA = 20_000
 MAX_ANSWER = 100_000
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 _ODD = re.compile(r"[^A-Za-z0-9_-]")
-
-
-class Server(msgspec.Struct, frozen=True):
-    """One entry of ``mcpServers``."""
-
-    command: str = ""
-    args: list[str] = []
-    env: dict[str, str] = {}
-    url: str = ""
-    headers: dict[str, str] = {}
-    type: str = ""
-
-
-class _File(msgspec.Struct, rename="camel"):
-    mcp_servers: dict[str, Server] = {}
-
-
-def load_servers(cwd: Path, environ: Mapping[str, str]) -> tuple[dict[str, Server], list[str]]:
-    """The servers of ``.mcp.json`` between a folder and its repository's root, the nearest winning; and complaints."""
-    found: dict[str, Server] = {}
-    wrong: list[str] = []
-    for folder in (cwd, *cwd.parents):
-        path = folder / ".mcp.json"
-        if path.is_file():
-            try:
-                entries = msgspec.json.decode(path.read_bytes(), type=_File).mcp_servers
-                for name, server in entries.items():
-                    found.setdefault(_ODD.sub("_", name), _expanded(server, environ))
-            except (OSError, msgspec.DecodeError, KeyError) as error:
-                wrong.append(f"{path}: {error}")
-        if (folder / ".git").exists():
-            break
-    return found, wrong
-
-
-def _expanded(server: Server, environ: Mapping[str, str]) -> Server:
-    """Raises KeyError for a variable that is not set and has no default."""
-
-    def text(value: str) -> str:
-        return _VARIABLE.sub(
-            lambda found: environ[found[1]] if found[2] is None else environ.get(found[1], found[2]), value
-        )
-
-    return Server(
-        command=text(server.command),
-        args=[text(arg) for arg in server.args],
-        env={name: text(value) for name, value in server.env.items()},
-        url=text(server.url),
-        headers={name: text(value) for name, value in server.headers.items()},
-        type=server.type,
-    )
 
 
 @dataclass(slots=True, eq=False)
@@ -150,7 +101,8 @@ class Hub:
                 await self._stop.wait()
         except Exception as error:  # a server that fails costs its tools, and not the run
             if ready.done():
-                self._warn(f"The MCP server {name} has ended: {first_error(error)}")
+                said = self._servers[name].hushed(str(first_error(error)))[:2000]
+                self._warn(f"The MCP server {name} has ended: {said}")
             else:
                 ready.set_exception(ToolError(str(first_error(error))))
         finally:
@@ -161,14 +113,20 @@ class Hub:
         try:
             async with asyncio.timeout(START_S):
                 client = await asyncio.shield(connection.ready)
-                listed = (await client.list_tools()).tools
+                listed = await _all_tools(client)
         except Exception as error:  # as above
-            self._warn(f"The MCP server {name} could not be started; its tools are missing: {first_error(error)}")
+            said = self._servers[name].hushed(str(first_error(error)) or f"nothing came within {START_S:g} seconds")
+            self._warn(f"The MCP server {name} could not be started; its tools are missing: {said[:2000]}")
             return []
-        tools = [tool for each in listed[:MAX_TOOLS] if (tool := self._made(name, client, each)) is not None]
+        made = [self._made(name, client, each) for each in listed[:MAX_TOOLS]]
+        tools: dict[str, McpTool] = {}
+        for tool in filter(None, made):
+            tools.setdefault(tool.spec.name, tool)
         if len(listed) > MAX_TOOLS:
-            self._warn(f"The MCP server {name} has {len(listed)} tools; the first {MAX_TOOLS} are used.")
-        return tools
+            self._warn(f"The MCP server {name} has more than {MAX_TOOLS} tools; the first {MAX_TOOLS} are used.")
+        if len(tools) < sum(tool is not None for tool in made):
+            self._warn(f"The MCP server {name} has several tools whose names are the same here; the first is used.")
+        return [*tools.values()]
 
     def _made(self, server: str, client: Client, tool: Any) -> McpTool | None:
         name = f"mcp__{server}__{_ODD.sub('_', tool.name)}"[:64]
@@ -182,7 +140,8 @@ class Hub:
             self._warn(f"The tool {name} is left out: {error}")
             return None
         reads = bool(tool.annotations and tool.annotations.read_only_hint)
-        return McpTool(ToolSpec(name, (tool.description or "")[:MAX_DESCRIPTION], schema), client, tool.name, reads)
+        description = self._servers[server].hushed(tool.description or "")[:MAX_DESCRIPTION]
+        return McpTool(ToolSpec(name, description, schema), client, tool.name, reads, self._servers[server].hushed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +154,10 @@ class McpTool:
     """As the server calls it."""
     reads: bool
     """The server says that it changes nothing. It may lie: what is at stake is what a rule has allowed."""
+    hushed: Callable[[str], str]
+    """Takes the server's secrets out of what it says."""
+    on_demand: bool = False
+    """Models get its schema when they look for it (`ToolSearch`)."""
     read_only: bool = False
 
     @property
@@ -208,12 +171,31 @@ class McpTool:
         try:
             answer = await self.client.call_tool(self.name, input, read_timeout_seconds=CALL_S)
         except Exception as error:  # a server can fail in every way
-            raise ToolError(f"{self.spec.name} failed: {str(first_error(error))[:2000]}") from error
-        text = "\n".join(_shown(part) for part in answer.content)
+            raise ToolError(f"{self.spec.name} failed: {self._fault(error)}") from error
+        text = self.hushed("\n".join(_shown(part) for part in answer.content))
         over = len(text) - MAX_ANSWER
         if over > 0:
             text = f"{text[:MAX_ANSWER]}\n[… {over:,} more characters are left out; ask for less.]"
         return f"[The server says that this is an error.]\n{text}" if answer.is_error else text
+
+    def _fault(self, error: Exception) -> str:
+        said = self.hushed(str(first_error(error)))[:2000] or type(first_error(error)).__name__
+        if "Connection closed" in said:
+            return f"its server has ended ({said}). What was under way may or may not have been done. Go on without it."
+        return said
+
+
+async def _all_tools(client: Client) -> list[Any]:
+    """The server's tools, and no more than one more than are used."""
+    found: list[Any] = []
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        page = await client.list_tools(cursor=cursor)
+        found += page.tools
+        cursor = page.next_cursor
+        if cursor is None or len(found) > MAX_TOOLS:
+            break
+    return found[: MAX_TOOLS + 1]
 
 
 def _shown(part: Any) -> str:
@@ -257,6 +239,8 @@ async def _client(server: Server, cwd: Path) -> AsyncGenerator[Client]:
         from mcp import Client, StdioServerParameters
     except ImportError:
         raise ToolError("MCP servers need the library mcp: pip install 'counterpoint[mcp]'") from None
+    if server.type == "sse":
+        raise ToolError("it speaks SSE, which is no longer part of MCP: use its address for streamable HTTP")
     if server.url:
         async with (
             create_mcp_http_client(headers=server.headers) as http,

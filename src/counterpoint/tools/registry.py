@@ -13,6 +13,7 @@ from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
 from counterpoint.tools.edit import Edit, Write
 from counterpoint.tools.files import LS, Glob, Read
 from counterpoint.tools.guard import patiently
+from counterpoint.tools.mcp import McpTool
 from counterpoint.tools.policy import Access, Kind
 from counterpoint.tools.schema import problems
 from counterpoint.tools.search import Grep
@@ -42,44 +43,58 @@ ALIASES = {
     "killbash": "KillShell", "shell": "Bash",
 }  # fmt: skip
 ELSEWHERE = frozenset({
-    "NotebookEdit", "NotebookRead", "PowerShell", "WebSearch", "TodoRead", "Skill",
+    "NotebookEdit", "NotebookRead", "PowerShell", "WebSearch", "TodoRead", "Skill", "Memory",
     "ToolSearch", "EnterWorktree", "ExitWorktree", "Monitor", "TaskStop", "SendMessage", "Artifact", "Agent", "Task",
     "Workflow", "SlashCommand", "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "StructuredOutput",
 })  # fmt: skip
 """Tools of Claude Code that are not built here, or made where an agent works: named in a list, they are no error."""
-ABSENT = {"WebSearch": NOT_HERE}
+MADE_HERE = frozenset({"WebSearch", "Memory", "Skill", "ToolSearch"})
+"""Those of them that agents get where there is something behind them."""
+ABSENT = {
+    "WebSearch": NOT_HERE,
+    "Memory": "There are no notes from earlier sessions, so there is no tool Memory.",
+}
 """What is said to somebody who calls a tool that is there only under conditions."""
 ALL = frozenset({"*", "all tools", "all"})
 _MCP = re.compile(r"mcp__.+")
 
 
-def select(names: Iterable[str] | None, disallowed: Iterable[str] = ()) -> list[Tool]:
-    """The tools of an agent: `names`, or all, less `disallowed`.
+def select(
+    names: Iterable[str] | None, disallowed: Iterable[str] = (), own: frozenset[str] = frozenset()
+) -> list[Tool]:
+    """The tools of an agent that are built in: `names`, or all, less `disallowed`.
 
     A name with a restriction, such as ``Bash(git log *)``, gives the tool, and disallowed takes nothing: both are rules
-    (see `restrictions`). Raises HookError("UnknownToolError") for a name that is no tool's anywhere.
+    (see `restrictions`). `own` are tools that the run's program has given: named, they are no error. Raises
+    HookError("UnknownToolError") for a name that is no tool's anywhere.
     """
     chosen = None if names is None else tuple(names)
-    return list(_select(chosen, tuple(disallowed)))
+    return list(_select(chosen, tuple(disallowed), own))
 
 
 @lru_cache(maxsize=256)
-def _select(names: tuple[str, ...] | None, disallowed: tuple[str, ...]) -> tuple[Tool, ...]:
+def _select(names: tuple[str, ...] | None, disallowed: tuple[str, ...], own: frozenset[str]) -> tuple[Tool, ...]:
     chosen = set(TOOLS) if names is None else set[str]()
     for name in names or ():
-        chosen |= set(TOOLS) if name.strip().lower() in ALL else _allowed(name)
+        if plain(name) not in own:
+            chosen |= set(TOOLS) if name.strip().lower() in ALL else _allowed(name, own)
     for name in disallowed:
         chosen -= set(TOOLS) if name.strip() == "*" else {canonical(name) or ""}
     return tuple(tool for name, tool in TOOLS.items() if name in chosen)
 
 
-def _allowed(name: str) -> set[str]:
+def plain(name: str) -> str:
+    """A tool's name without what stands in parentheses behind it."""
+    return name.partition("(")[0].strip()
+
+
+def _allowed(name: str, own: frozenset[str]) -> set[str]:
     found = canonical(name.partition("(")[0])
     if found in TOOLS:
         return {found}
     if _known_elsewhere(name):
         return set()
-    known = sorted(TOOLS)
+    known = sorted([*TOOLS, *own])
     raise HookError(
         "UnknownToolError", f"There is no tool {name!r}{nearest(name, known)} The tools are {', '.join(known)}."
     )
@@ -100,8 +115,8 @@ def restrictions(names: Iterable[str] | None) -> list[str]:
 
 def canonical(name: str) -> str | None:
     """The tool's own name for any way to write it, without a restriction; None where it is no tool."""
-    plain = name.strip().lower()
-    return _by_lower().get(plain) or ALIASES.get(plain)
+    lower = name.strip().lower()
+    return _by_lower().get(lower) or ALIASES.get(lower)
 
 
 @lru_cache(maxsize=1)
@@ -110,22 +125,36 @@ def _by_lower() -> dict[str, str]:
 
 
 def _known_elsewhere(name: str) -> bool:
-    plain = name.partition("(")[0].strip()
-    return plain in ELSEWHERE or bool(_MCP.match(plain))
+    return plain(name) in ELSEWHERE or bool(_MCP.match(plain(name)))
 
 
-def missing(names: Iterable[str] | None) -> list[str]:
+def missing(names: Iterable[str] | None, own: frozenset[str] = frozenset()) -> list[str]:
     """Those of `names` that give no tool here, though they would elsewhere: for a warning to the author."""
-    plain = {name: name.partition("(")[0].strip() for name in names or ()}
+    named = {name: plain(name) for name in names or ()}
     return [
         name
-        for name, tool in plain.items()
-        if tool.lower() not in ALL and canonical(tool) not in TOOLS and not _MCP.match(tool)
+        for name, tool in named.items()
+        if tool.lower() not in ALL and canonical(tool) not in TOOLS and tool not in own and not _MCP.match(tool)
+    ]
+
+
+def unknown(names: Iterable[str], own: frozenset[str] = frozenset()) -> list[str]:
+    """Those of `names` that are no tool's anywhere, each with the nearest that is one."""
+    known = sorted([*TOOLS, *own])
+    return [
+        f"{name!r}{nearest(name, known).removesuffix('.')}"
+        for name in names
+        if plain(name).lower() not in ALL
+        and canonical(plain(name)) not in TOOLS
+        and plain(name) not in own
+        and not _known_elsewhere(name)
     ]
 
 
 def offers(tool: Tool, context: ToolContext) -> bool:
-    """Whether a model is told of a tool: not where every call of it would be denied."""
+    """Whether a model is told of a tool from the start: not where every call of it would be denied, or on demand."""
+    if isinstance(tool, McpTool) and tool.on_demand:
+        return False
     kinds: dict[str, Kind] = {
         "Write": "write",
         "Edit": "write",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from counterpoint.events import AgentFinished, AgentTurned, Recorded
+from counterpoint.events import AgentCompacted, AgentFinished, AgentTurned, Recorded
 from counterpoint.timeline import Timeline
 from counterpoint.view import RunView
 
@@ -22,7 +22,7 @@ def trace(events: Iterable[Recorded]) -> bytes:
     for recorded in events:
         view.apply(recorded)
         timeline.apply(recorded)
-        if isinstance(recorded.event, AgentTurned | AgentFinished):
+        if isinstance(recorded.event, AgentTurned | AgentCompacted | AgentFinished):
             tokens += recorded.event.usage.output_tokens
             at = _us(recorded.at, timeline)
             rows.append({"ph": "C", "pid": RUN, "name": "output tokens", "ts": at, "args": {"tokens": tokens}})

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from counterpoint.agents.compact import Row
 from counterpoint.agents.loop import Observer
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.events import Usage
-from counterpoint.models.messages import Message
 
 Cost = Callable[[Usage], float | None]
 """What a consumption costs in US dollars; None: the price is unknown."""
@@ -66,4 +66,4 @@ class Executor(Protocol):
         """The task was accepted and waits for its slot."""
         ...
 
-    async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult: ...
+    async def run(self, task: AgentTask, observer: Observer, history: list[Row]) -> AgentResult: ...

@@ -2,6 +2,14 @@ export const meta = {
   name: 'review',
   description: 'Review the files of a folder: findings with quotes, each attacked by two skeptics',
   whenToUse: 'A code review whose findings have to survive. Made for capable models.',
+  args: {
+    type: 'object',
+    properties: {
+      path: { type: 'string', default: '.', description: 'folder whose files are reviewed' },
+      limit: { type: 'integer', minimum: 1, default: 50, description: 'files at most' },
+      pattern: { type: 'string', default: '**/*', description: 'which files of it' },
+    },
+  },
   phases: [
     { title: 'Read', detail: 'one reader per file, several for a long one' },
     { title: 'Refute', detail: 'two skeptics per finding' },
@@ -9,7 +17,7 @@ export const meta = {
   ],
 }
 
-// args: {path = '.', limit = 50, pattern = '**/*'}
+// args: see meta.args, or the folder as a text
 const options = typeof args === 'string' ? { path: args } : { ...args }
 const folder = options.path ?? '.'
 const limit = options.limit ?? 50

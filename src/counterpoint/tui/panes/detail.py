@@ -16,7 +16,12 @@ TABS = ("transcript", "prompt", "result", "diff", "usage")
 SHOWN = 200_000
 """Characters of one text that are shown; `show --json` has the rest."""
 KEYS = "Tab next part  j k PgUp PgDn g G  s steer  r retry  x skip  Esc back"
-ROLES = {"user": ("asked", "bold"), "assistant": ("model", "bold bright_blue"), "tools": ("tools", "bold magenta")}
+ROLES = {
+    "user": ("asked", "bold"),
+    "assistant": ("model", "bold bright_blue"),
+    "tools": ("tools", "bold magenta"),
+    "compacted": ("made room", "bold yellow"),
+}
 
 
 class AgentText:
@@ -79,6 +84,8 @@ def _diff(made: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 def _message(message: dict[str, Any]) -> list[tuple[str, str]]:
     parts = [ROLES.get(str(message.get("type")), ("?", "bold"))]
+    if message.get("note"):
+        parts.append((str(message["note"]), "italic"))
     if message.get("text"):
         parts.append((str(message["text"]), ""))
     parts += [(f"⚙ {call['name']} {_json(call.get('input'))}", "magenta") for call in message.get("calls", [])]

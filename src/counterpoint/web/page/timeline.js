@@ -67,6 +67,7 @@ const STEPS = {
     lane.toolsOpen = TOOL_NAMES.test(note) ? note.split(', ').length : 0
     lane.turnTo(lane.toolsOpen ? 'tool' : 'model', at, note)
   },
+  agent_compacted: (line, event, at) => line.lane(event.agent).turnTo('model', at, 'made room in its context'),
   tool_used(line, event, at) {
     const lane = line.lanes.get(event.agent)
     if (!lane) return

@@ -1,6 +1,7 @@
 """A run as OpenTelemetry spans, in the JSON form of OTLP: the run, its agents below it, and below each what it did.
 
-Names follow the semantic conventions for generative AI: `invoke_workflow`, `invoke_agent`, `chat`, `execute_tool`.
+Names follow the semantic conventions for generative AI 0.1.0: `invoke_workflow`, `invoke_agent`, `chat`,
+`execute_tool`. There a workflow's name is `gen_ai.agent.name`; `gen_ai.workflow.name`, as it was before, stands beside.
 What people, files and models have said is content, and in it only where `Content` is given: prompts, answers, messages
 of errors, and labels that are the beginning of a prompt. Ids are derived from the run's, so that exporting twice gives
 the same trace.
@@ -30,9 +31,12 @@ PROVIDERS = {
     "vertex": "gcp.vertex_ai",
 }
 """Ours, where the conventions have another name."""
+RUN = "run"
+"""What the run's span is called in ids."""
 MESSAGE = 1000
 """Characters of an error's message."""
 
+Span = dict[str, Any]
 Content = Mapping[str, tuple[Any, Any]]
 """Agent id → its prompt, and what it gave."""
 
@@ -43,12 +47,16 @@ def spans(events: Iterable[Recorded], content: Content | None = None) -> bytes:
     for recorded in events:
         view.apply(recorded)
         timeline.apply(recorded)
-    made = [_run(view, timeline, content)]
+    made = [run_span(view, timeline, content)]
     for agent in view.agents.values():
         bars = timeline.lanes[agent.id].shown(timeline.end) if agent.id in timeline.lanes else []
         if bars:
-            made.append(_agent(view, agent, bars, content))
-            made += [_bar(view, agent, n, bar, content) for n, bar in enumerate(bars)]
+            made += agent_spans(view, agent, list(enumerate(bars)), content)
+    return request(made)
+
+
+def request(made: list[Span]) -> bytes:
+    """Spans as one ``ExportTraceServiceRequest``."""
     resource = {"attributes": _attributes({"service.name": "counterpoint", "service.version": VERSION})}
     scope = {"scope": {"name": "counterpoint", "version": VERSION}, "spans": made}
     return json.dumps({"resourceSpans": [{"resource": resource, "scopeSpans": [scope]}]}, ensure_ascii=False).encode(
@@ -56,11 +64,13 @@ def spans(events: Iterable[Recorded], content: Content | None = None) -> bytes:
     )
 
 
-def _run(view: RunView, timeline: Timeline, content: Content | None) -> dict[str, Any]:
+def run_span(view: RunView, timeline: Timeline, content: Content | None, *, key: str = RUN) -> Span:
+    """The span of the run. `key` is another than `RUN` for a later attempt that has a span of its own."""
     usage = view.usage()
     ok, of = view.coverage()
     facts = {
         "gen_ai.operation.name": "invoke_workflow",
+        "gen_ai.agent.name": view.name,
         "gen_ai.workflow.name": view.name,
         "gen_ai.conversation.id": view.run_id,
         "gen_ai.provider.name": _provider(view.model),
@@ -77,11 +87,25 @@ def _run(view: RunView, timeline: Timeline, content: Content | None) -> dict[str
         "error.type": view.error.name if view.error else None,
     }
     begin = timeline.begin or view.created_at
-    span = _span(view, "run", None, f"invoke_workflow {view.name}", begin, timeline.end, facts)
+    span = _span(view, key, None, f"invoke_workflow {view.name}", begin, timeline.end, facts)
     return span | {"status": _status(view.error, content)} if view.error is not None else span
 
 
-def _agent(view: RunView, agent: AgentView, bars: list[Bar], content: Content | None) -> dict[str, Any]:
+def agent_spans(
+    view: RunView,
+    agent: AgentView,
+    bars: list[tuple[int, Bar]],
+    content: Content | None,
+    *,
+    key: str = "",
+    root: str = RUN,
+) -> list[Span]:
+    """The agent's span below that of the run (`root`), and those of its bars, numbered, below it."""
+    own = _agent(view, agent, [bar for _, bar in bars], content, key or agent.id, root)
+    return [own, *(_bar(view, agent, key or agent.id, n, bar, content) for n, bar in bars)]
+
+
+def _agent(view: RunView, agent: AgentView, bars: list[Bar], content: Content | None, key: str, root: str) -> Span:
     usage, model, name = agent.usage, agent.answered_by or agent.model, _name(agent, content)
     said = content.get(agent.id) if content is not None else None
     facts = {
@@ -102,12 +126,12 @@ def _agent(view: RunView, agent: AgentView, bars: list[Bar], content: Content | 
         "gen_ai.input.messages": _message("user", said[0]) if said else None,
         "gen_ai.output.messages": _message("assistant", said[1]) if said else None,
     }
-    span = _span(view, agent.id, "run", f"invoke_agent {name}", bars[0].start, bars[-1].end, facts)
+    span = _span(view, key, root, f"invoke_agent {name}", bars[0].start, bars[-1].end, facts)
     status: dict[str, Any] = {"code": OK} if agent.good else {}
     return span | {"status": status if agent.fault is None else _status(agent.fault, content)}
 
 
-def _bar(view: RunView, agent: AgentView, number: int, bar: Bar, content: Content | None) -> dict[str, Any]:
+def _bar(view: RunView, agent: AgentView, key: str, number: int, bar: Bar, content: Content | None) -> Span:
     model = agent.answered_by or agent.model
     facts: dict[str, Any] = {"counterpoint.note": bar.label or None if content is not None else None}
     match bar.kind:
@@ -122,7 +146,7 @@ def _bar(view: RunView, agent: AgentView, number: int, bar: Bar, content: Conten
             facts |= {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": tools}
         case other:
             name, kind = other, INTERNAL
-    span = _span(view, f"{agent.id}/{number}", agent.id, name, bar.start, bar.end, facts)
+    span = _span(view, f"{agent.id}/{number}", key, name, bar.start, bar.end, facts)
     return span | {"kind": kind}
 
 
@@ -152,8 +176,8 @@ def _message(role: str, said: Any) -> str:
 
 def _span(
     view: RunView, key: str, parent: str | None, name: str, start: float, end: float, facts: dict[str, Any]
-) -> dict[str, Any]:
-    span: dict[str, Any] = {
+) -> Span:
+    span: Span = {
         "traceId": _id(view.run_id, "", 16),
         "spanId": _id(view.run_id, key, 8),
         "name": name,

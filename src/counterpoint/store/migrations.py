@@ -1,0 +1,101 @@
+"""The tables of a PostgreSQL database, as steps from release to release. A step that was released never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    text,
+)
+
+from counterpoint.errors import JournalFormatError
+
+SCHEMA = "counterpoint"
+STATUS_EVENTS = ("run_created", "run_forked", "run_started", "run_paused", "run_continued", "run_ended")
+LOCK = 0x636F756E74657270
+"""Number of the lock that whoever changes the tables holds."""
+
+SERVER = MetaData()
+"""What a database has beside the tables of `database.INDEX` and the events and turns of all runs."""
+HEADS = Table(
+    "heads",
+    SERVER,
+    Column("run_id", String, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("batch", BigInteger, nullable=False),
+    Column("written_at", Float, nullable=False),
+)
+"""The writer of each journal, and the number of its last commit: after a broken connection it tells what arrived."""
+BLOBS = Table(
+    "blobs",
+    SERVER,
+    Column("run_id", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+
+def m001_runs(connection: Connection) -> None:
+    """Runs, leases, requests; journals with their values. As text: the tables of later releases may look otherwise."""
+    for statement in M001.split(";"):
+        connection.exec_driver_sql(statement)
+
+
+M001 = f"""
+CREATE TABLE runs (
+    run_id text PRIMARY KEY, name text NOT NULL, cwd text NOT NULL, script text NOT NULL, created_at float8 NOT NULL);
+CREATE TABLE leases (
+    run_id text PRIMARY KEY, epoch integer NOT NULL, host text NOT NULL, pid integer NOT NULL,
+    pid_started text NOT NULL, heartbeat_at float8 NOT NULL, released integer NOT NULL);
+CREATE TABLE requests (
+    id bigserial PRIMARY KEY, run_id text NOT NULL, verb text NOT NULL, target text, body bytea NOT NULL,
+    "by" text NOT NULL, asked_at float8 NOT NULL);
+CREATE INDEX requests_run ON requests (run_id, id);
+CREATE TABLE events (
+    run_id text, seq integer, at float8 NOT NULL, epoch integer NOT NULL, type text NOT NULL, body bytea NOT NULL,
+    PRIMARY KEY (run_id, seq));
+CREATE INDEX events_status ON events (run_id, seq) WHERE type IN {STATUS_EVENTS};
+CREATE INDEX events_tagged ON events (run_id, seq) WHERE type = 'run_tagged';
+CREATE TABLE turns (
+    id bigserial PRIMARY KEY, run_id text NOT NULL, agent text NOT NULL, n integer NOT NULL, at float8 NOT NULL,
+    body bytea NOT NULL);
+CREATE INDEX turns_agent ON turns (run_id, agent, id);
+CREATE TABLE blobs (run_id text, name text, data bytea NOT NULL, PRIMARY KEY (run_id, name));
+CREATE TABLE heads (run_id text PRIMARY KEY, epoch integer NOT NULL, batch bigint NOT NULL, written_at float8 NOT NULL)
+"""
+
+MIGRATIONS: list[Callable[[Connection], None]] = [m001_runs]
+
+
+def migrate(connection: Connection, place: str) -> None:
+    """Brings the tables to this release. Refuses those of a newer one: JournalFormatError."""
+    if _version(connection, place) == len(MIGRATIONS):
+        return
+    connection.exec_driver_sql("BEGIN")
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    connection.exec_driver_sql(f"CREATE TABLE IF NOT EXISTS {SCHEMA}.versions (version integer PRIMARY KEY)")
+    for number in range(_version(connection, place) + 1, len(MIGRATIONS) + 1):
+        MIGRATIONS[number - 1](connection)
+        connection.execute(text("INSERT INTO versions VALUES (:number)"), {"number": number})
+    connection.exec_driver_sql("COMMIT")
+
+
+def _version(connection: Connection, place: str) -> int:
+    there = connection.execute(text("SELECT to_regclass(:name)"), {"name": f"{SCHEMA}.versions"}).scalar()
+    found = connection.execute(text("SELECT max(version) FROM versions")).scalar() if there is not None else None
+    if found is not None and found > len(MIGRATIONS):
+        raise JournalFormatError(
+            f"{place} was written by a newer release (format {found}; this one reads up to {len(MIGRATIONS)}).",
+            hint="Update Counterpoint to read it.",
+        )
+    return found or 0

@@ -1,0 +1,1 @@
+"""Runs as OpenTelemetry traces: made of events, sent while a run goes on or afterwards."""
