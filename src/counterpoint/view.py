@@ -253,7 +253,8 @@ class RunView:
         if handler is not None:
             handler(self, recorded.event, recorded.at)
         self.last_seq = recorded.seq
-        self.last_at = recorded.at
+        if not isinstance(recorded.event, RunTagged):  # which may come long after the run
+            self.last_at = recorded.at
 
     # --- what is asked of it ---------------------------------------------------------------------------------------
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
 from counterpoint.background import execute_apart
+from counterpoint.cli.abilities import takes_screens
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.cli.serve import serve_page
 from counterpoint.cli.top import watch
@@ -35,8 +35,8 @@ async def demo(agents: int, speed: float, ask: bool, web: bool, output: Output, 
         if output.json:
             output.document({"run_id": run_id})
             return 0
-        if not web and sys.stdin.isatty() and sys.stdout.isatty():
-            await watch(here, run_id, plain=False)
+        if not web and takes_screens():
+            await watch(here, run_id, output, plain=False)
             return 0
         if not web:
             click.echo(run_id)

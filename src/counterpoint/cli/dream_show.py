@@ -35,7 +35,7 @@ def status(output: Output, state: Path | None) -> int:
     reports, wait, live = dreams.reports(), inbox.waiting(memory), holder(dreams.folder)
     head = memory.head()
     active = sum(entry.active for entry in memory.entries(head).values())
-    unfinished = dreams.unfinished()
+    unfinished, timer = dreams.unfinished(), dreams.schedule()
     if output.json:
         output.document(standing(memory))
         return 0
@@ -44,6 +44,8 @@ def status(output: Output, state: Path | None) -> int:
         click.echo(f"Process {live.pid} on {live.host} is dreaming.")
     elif unfinished is not None:
         click.echo(f"The dream {unfinished.id} was cut off: counterpoint dream run goes on with it.")
+    if timer is not None:
+        click.echo(f"It dreams by itself: {safe(timer.cron)} ({timer.kind}).")
     for report in reports[:SHOWN]:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(report.at))
         click.echo(f"{report.id}  {when}  {report.status}: {one_line(report.message, 90)}")

@@ -17,6 +17,7 @@ import msgspec
 from counterpoint import daemon
 from counterpoint.background import Given, execute_apart
 from counterpoint.ceilings import read_budgets
+from counterpoint.cli.abilities import is_dumb
 from counterpoint.cli.answering import Answering, Decision, answering
 from counterpoint.cli.arguments import Duration, check_args, read_args
 from counterpoint.cli.ending import print_result, print_summary
@@ -193,7 +194,9 @@ async def ready(models: Models, spec: str, output: Output) -> None:
 def _progress(output: Output, jsonl: bool, view: RunView, keyboard: Answering | None) -> Progress:
     if output.quiet or jsonl or output.json:
         return Silent()
-    return Live(view, color=output.color, keyboard=keyboard) if sys.stderr.isatty() else Lines(view)
+    if not sys.stderr.isatty() or is_dumb():
+        return Lines(view)
+    return Live(view, color=output.color, keyboard=keyboard)
 
 
 def script_folder(script: str, folder: Path) -> Path:

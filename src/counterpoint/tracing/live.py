@@ -19,6 +19,7 @@ from counterpoint.events import AgentFinished, Recorded, RunEnded, RunStarted, V
 from counterpoint.redaction import Redaction
 from counterpoint.timeline import Timeline
 from counterpoint.tracing.spans import MESSAGE, RUN, Content, Span, agent_spans, request, run_span
+from counterpoint.tracing.spent import Spent
 from counterpoint.view import RunView
 
 GATHER_S = 0.5
@@ -37,7 +38,7 @@ class LiveTrace:
     """Makes spans of a run's events as they come. `take` is a listener of the journal."""
 
     def __init__(self, history: Iterable[Recorded]) -> None:
-        self._view, self._timeline = RunView(), Timeline()
+        self._view, self._timeline, self._spent = RunView(), Timeline(), Spent()
         for recorded in history:
             self._apply(recorded)
         self._sent = {name: len(lane.bars) for name, lane in self._timeline.lanes.items()}
@@ -83,6 +84,7 @@ class LiveTrace:
     def _apply(self, recorded: Recorded) -> None:
         self._view.apply(recorded)
         self._timeline.apply(recorded)
+        self._spent.apply(recorded)
         if isinstance(recorded.event, RunStarted) and recorded.event.attempt > 1:
             self._timeline.begin = recorded.at
 
@@ -92,7 +94,7 @@ class LiveTrace:
         self._sent[name] = len(bars)
         if fresh:
             key = name if agent.attempt <= 1 else f"{name}#{agent.attempt}"
-            own, *below = agent_spans(self._view, agent, fresh, None, key=key, root=self._root)
+            own, *below = agent_spans(self._view, agent, fresh, None, self._spent, key=key, root=self._root)
             self._keep([(own, name), *((span, None) for span in below)])
 
     def _keep(self, made: list[tuple[Span, str | None]]) -> None:
@@ -105,7 +107,7 @@ class LiveTrace:
         agent = self._view.agents[name]
         said: Content = {name: (msgspec.json.decode(await read(agent.prompt)), await _decoded(agent.value, read))}
         bar = [(0, bar) for bar in self._timeline.lanes[name].bars[:1]]
-        asked = agent_spans(self._view, agent, bar, said)[0]["attributes"]
+        asked = agent_spans(self._view, agent, bar, said, self._spent)[0]["attributes"]
         return [each for each in asked if each["key"].endswith(".messages")]
 
 

@@ -35,7 +35,7 @@ const ITEMS = {
             items: {
               type: 'object',
               properties: {
-                ref: { type: 'string', description: 'the number of the excerpt, as q3' },
+                ref: { type: 'string', pattern: '^q[0-9]{1,4}$', description: 'the number of the excerpt, as q3' },
                 text: { type: 'string', minLength: 8, maxLength: 300, description: 'copied from that excerpt, sign by sign' },
               },
               required: ['ref', 'text'],

@@ -68,7 +68,7 @@ export class RunView {
 
   apply(event) {
     this.lastSeq = event.seq
-    this.lastAt = event.at
+    if (event.type !== 'run_tagged') this.lastAt = event.at // a tag may come long after the run
     HANDLERS[event.type]?.(this, event, event.at)
   }
 

@@ -119,6 +119,11 @@ export class Lanes {
     ink.rect(0, AXIS, width, height - AXIS)
     ink.clip()
     this.drawn = 0
+    if (!this.rows.length) {
+      ink.fillStyle = colors.dim
+      ink.font = '13px system-ui, sans-serif'
+      ink.fillText(this.view.agents.size ? 'No agent fits here.' : 'No agents yet.', names + 14, AXIS + 22)
+    }
     for (const row of this.rows) {
       const y = AXIS + row.y - this.scroll
       if (y + row.h < AXIS || y > height) continue

@@ -120,8 +120,8 @@ export class Phases {
     this.choose = choose
   }
 
-  show(view, timeline, filter) {
-    const rows = phaseFacts(view, timeline)
+  show(view, timeline, filter, now) {
+    const rows = phaseFacts(view, timeline, now)
     this.part.show([rows, filter], rows)
   }
 
@@ -136,7 +136,7 @@ export class Phases {
   }
 }
 
-export function phaseFacts(view, timeline) {
+function phaseFacts(view, timeline, now) {
   const groups = new Map([...view.phases.values()].map((phase) => [phase.title, { title: phase.title, detail: phase.detail, list: [] }]))
   for (const agent of view.counted()) {
     const title = agent.phase ?? '(no phase)'
@@ -145,7 +145,7 @@ export function phaseFacts(view, timeline) {
   }
   return [...groups.values()].map(({ title, detail, list }) => {
     const begins = list.map((agent) => agent.startedAt).filter((at) => at !== null)
-    const ends = list.map((agent) => agent.finishedAt ?? agent.lastAt)
+    const ends = list.map((agent) => (agent.state === 'running' ? now : agent.finishedAt ?? agent.lastAt))
     return {
       title, detail, agents: list.length, ok: list.filter((agent) => agent.good).length, counts: tally(list, timeline),
       seconds: begins.length ? Math.max(...ends) - Math.min(...begins) : 0,

@@ -151,7 +151,7 @@ export class RunPage {
     this.gates.show([gates.map((gate) => gate.id), state.seq !== null], gates)
     this.meters.show(view, timeline, now)
     this.attention.show(view, now)
-    this.phases.show(view, timeline, state.filter)
+    this.phases.show(view, timeline, state.filter, now)
     const match = matcher(state.filter, timeline)
     const how = { now, cursor, selected: state.agent, match, marked: this.marked }
     const marked = this.markedAgents(view)

@@ -45,7 +45,7 @@ export class Timeline {
   apply(event) {
     this.begin ??= event.at
     STEPS[event.type]?.(this, event, event.at)
-    this.end = Math.max(this.end, event.at)
+    if (event.type !== 'run_tagged') this.end = Math.max(this.end, event.at)
   }
 
   lane(id) {
