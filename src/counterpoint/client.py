@@ -25,6 +25,7 @@ from counterpoint.events import (
     RunCreated,
     RunEnded,
     RunForked,
+    RunStarted,
     RunStatus,
     RunTagged,
     Usage,
@@ -51,6 +52,9 @@ WORKSPACE = ("branch", "base", "commit", "files", "insertions", "deletions", "pa
 """What an agent's document says of its worktree, besides the patch."""
 WATCH_S = 0.1
 START_S = 10.0
+"""How long nobody may execute a run until those who watch it give it up,"""
+FIRST_START_S = 60.0
+"""and how long before its first process has begun, which a busy machine may take its time to start."""
 """How long a run may take to find a process that executes it."""
 
 
@@ -262,13 +266,16 @@ class Client:
 
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """The run's events behind `after`, as they come, until nobody executes it any more."""
-        reader, give_up_at = self._store.reader(run_id), time.monotonic() + START_S
+        reader, begun = self._store.reader(run_id), after > 1
+        give_up_at = time.monotonic() + (START_S if begun else FIRST_START_S)
         with self._store.news(run_id, WATCH_S) as news:
             while True:
                 live = await self._store.is_live(run_id)
                 ended = False
                 for recorded in await reader.read(after):
                     after, ended = recorded.seq, isinstance(recorded.event, RunEnded)
+                    if not begun and isinstance(recorded.event, RunStarted):
+                        begun, give_up_at = True, time.monotonic() + START_S
                     yield recorded
                 if not live and (ended or time.monotonic() > give_up_at):
                     return

@@ -246,7 +246,10 @@ class _Dream:
             await self._verify(findings, ground)
             return await self._settle(findings)
         except _StopError as stopped:
-            return self._report(findings, stopped.status, stopped.message)
+            report = self._report(findings, stopped.status, stopped.message)
+            if stopped.status == "failed":  # nothing to go on with: the next dream begins anew, and reads the same runs
+                await asyncio.to_thread(self._dreams.keep_report, report)
+            return report
 
     # S3 and S6: the agents
 

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
 import termios
@@ -313,16 +314,32 @@ class Screen:
     def type(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 
+    def enter(self, keys: str, words: str) -> str:
+        """Types a line and reads until these words were shown, like `until`.
+
+        While something is written the terminal is in another mode for a moment, in which Enter begins a new line.
+        """
+        self.type(f"{keys}\r")
+        while words not in self.shown:
+            if select.select([self._ours], [], [], 5)[0]:
+                self._read(words)
+            else:
+                self.type("\r")
+        return self.until(words)
+
     def until(self, words: str) -> str:
         """Reads until these words were shown; the result is what was shown up to them since the last time."""
         while words not in self.shown:
-            try:
-                piece = os.read(self._ours, 65536)
-            except OSError:
-                raise AssertionError(f"{words!r} never came:\n{self.shown}") from None
-            self.shown += re.sub(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])|\r", "", piece.decode("utf-8", "replace"))
+            self._read(words)
         before, _, self.shown = self.shown.partition(words)
         return before
+
+    def _read(self, words: str) -> None:
+        try:
+            piece = os.read(self._ours, 65536)
+        except OSError:
+            raise AssertionError(f"{words!r} never came:\n{self.shown}") from None
+        self.shown += re.sub(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])|\r", "", piece.decode("utf-8", "replace"))
 
     def leave(self) -> None:
         self.type("\x04")
@@ -339,22 +356,17 @@ def test_at_a_terminal_lines_are_edited_kept_and_brought_back(cpt: Program, fake
     screen = Screen(cpt, fake)
     try:
         screen.until("\n>")
-        screen.type("Tell me a story.\r")
-        screen.until("Once there was a line.")
+        screen.enter("Tell me a story.", "Once there was a line.")
         screen.type("\x03")
         screen.until("[broken off: this is no answer]")
-        screen.type("one\ntwo\r")
-        screen.until("Answer 2.")
-        screen.type("/hund\t2 +500k\r")
-        assert "at most: +500k" in screen.until("Run it?")
-        screen.type("n\r")
-        screen.until("Not started")
+        screen.enter("one\ntwo", "Answer 2.")
+        assert "at most: +500k" in screen.enter("/hund\t2 +500k", "Run it?")
+        screen.enter("n", "Not started")
         screen.leave()
         assert "one\\ntwo" in last(lead.heard[1])
         again = Screen(cpt, fake)
         again.until("\n>")
-        again.type("\x1b[A\x1b[A\r")
-        again.until("Answer 3.")
+        again.enter("\x1b[A\x1b[A", "Answer 3.")
         again.leave()
         assert "one\\ntwo" in last(lead.heard[2])
     finally:
