@@ -96,7 +96,7 @@ class Parent:
     """The process that has made the imports, and forks."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = socket.socketpair(socket.AF_UNIX)
         self._socket = ours
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
