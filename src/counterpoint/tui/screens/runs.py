@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from textual import work
 from textual.events import Click, Key, Resize
@@ -153,7 +154,7 @@ class RunsScreen(BoardScreen):
             self._note = f"Stops {_runs(runs)}; what was answered stays. Press X again."
 
     @work
-    async def _ask(self, verb: str, **body: bool) -> None:
+    async def _ask(self, verb: str, **body: Any) -> None:
         """Asks the same of each run that a process executes; the others are counted."""
         client, runs = self._door.client, self._addressed()
         live = [run_id for run_id in runs if await client.is_live(run_id)]
