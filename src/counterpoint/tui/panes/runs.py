@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from counterpoint.client import Summary
-from counterpoint.text import duration, one_line
+from counterpoint.text import duration, one_line, safe
 from counterpoint.tui.layout import cell, fit, padded, rule
 from counterpoint.tui.scene import CHOSEN, DIM, STATUS, Scene
 
@@ -25,8 +25,8 @@ def runs_screen(rows: Sequence[Summary], chosen: int, scene: Scene) -> list[Text
         )
         age = duration(max(0.0, scene.now - run.created_at))
         line.append(f"  {run.run_id}  {age:>7} ago  ", DIM)
-        line.append("".join(f"#{tag} " for tag in run.tags), "cyan")
-        line.append(f"fork of {run.parent.run_id}" if run.parent else one_line(run.cwd, 60), DIM)
+        line.append("".join(f"#{safe(tag)} " for tag in run.tags), "cyan")
+        line.append(f"fork of {safe(run.parent.run_id)}" if run.parent else one_line(run.cwd, 60), DIM)
         line.apply_meta({"row": n})
         if n == chosen:
             line.stylize(CHOSEN)
