@@ -11,18 +11,20 @@ from counterpoint.text import duration, one_line, safe
 from counterpoint.tui.layout import cell, fit, padded, rule
 from counterpoint.tui.scene import CHOSEN, DIM, STATUS, Scene
 
+WIDE = 100
+"""Columns from which on names and states have all the room that they want."""
+
 
 def runs_screen(rows: Sequence[Summary], chosen: int, scene: Scene) -> list[Text]:
     """All runs, the newest first, the cursor on one."""
-    room = scene.height - 3
+    room, wide = scene.height - 3, scene.width >= WIDE
     first = max(0, min(chosen - room // 2, len(rows) - room))
     lines = [Text(" Runs", "bold"), rule("", scene.width)]
     for n, run in enumerate(rows[first : first + room], first):
         sign, style = STATUS.get(run.status, ("✗", "bold red"))
         mark = "+" if run.run_id in scene.marked else " "
-        line = Text.assemble(
-            (f"{mark}{sign} {run.status.value.replace('_', ' '):15} ", style), (cell(run.name, 24), "bold")
-        )
+        status = f"{mark}{sign} {cell(run.status.value.replace('_', ' '), 15 if wide else 11)} "
+        line = Text.assemble((status, style), (cell(run.name, 24 if wide else 14), "bold"))
         age = duration(max(0.0, scene.now - run.created_at))
         line.append(f"  {run.run_id}  {age:>7} ago  ", DIM)
         line.append("".join(f"#{safe(tag)} " for tag in run.tags), "cyan")
@@ -43,4 +45,4 @@ def _footer(scene: Scene) -> Text:
         return Text(f" {one_line(scene.note, scene.width - 2)}", "bold yellow")
     text = Text(f" filter {one_line(scene.filter, 40)} " if scene.filter else "", "bold cyan")
     text.append(f" {len(scene.marked)} marked " if scene.marked else "", "bold yellow")
-    return text.append(" ? keys  q leave  Enter open  / filter  Space mark  T tag  p pause  X stop", DIM)
+    return text.append(" ? keys  q leave  Enter open  / filter  Space mark  T tag  X stop", DIM)
