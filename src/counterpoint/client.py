@@ -17,6 +17,7 @@ import msgspec
 
 from counterpoint import settings as configuration
 from counterpoint.ceilings import ceilings_of
+from counterpoint.documents import agent_row, run_facts, run_rows
 from counterpoint.errors import RunIsLiveError, StoreError, UnknownRunError, UsageError
 from counterpoint.events import (
     GateAnswered,
@@ -31,7 +32,6 @@ from counterpoint.events import (
     Usage,
     Value,
 )
-from counterpoint.limits import limits
 from counterpoint.models.local import LocalModel
 from counterpoint.models.messages import Model
 from counterpoint.models.providers import ProviderModel
@@ -47,7 +47,6 @@ from counterpoint.tags import checked_tag, retagged
 from counterpoint.tools.answers import fitting
 from counterpoint.view import AgentView, RunView
 
-SCHEMA_VERSION = 1
 WORKSPACE = ("branch", "base", "commit", "files", "insertions", "deletions", "path", "patch_bytes")
 """What an agent's document says of its worktree, besides the patch."""
 WATCH_S = 0.1
@@ -313,45 +312,10 @@ class Client:
 
     async def document(self, view: RunView) -> dict[str, Any]:
         """The JSON of a run, as ``spec/cli.md`` has it."""
-        ok, of = view.coverage()
-        usage = view.usage()
-        document: dict[str, Any] = {
-            "schema_version": SCHEMA_VERSION,
-            "run_id": view.run_id,
-            "name": view.name,
-            "status": view.shown_status().value,
-            "message": view.message,
+        return run_facts(view, time.time()) | {
             "result": await self.value(view.run_id, view.result),
-            "error": _error(view),
-            "agents": view.counts(),
-            "coverage": {"ok": ok, "of": of},
-            "script_errors": [_fault(fault) for fault in view.script_errors],
-            "usage": {
-                "input_tokens": usage.input_tokens,
-                "cached_input_tokens": usage.cached_input_tokens,
-                "output_tokens": usage.output_tokens,
-                "usd": usage.usd,
-                "requests": usage.requests,
-            },
-            "phases": view.phase_rows(),
-            "log": view.log_texts(),
-            "duration_s": round(view.duration_s(time.time()), 3),
-            "resumed_from": view.reused,
-            "model": view.model,
-            "simulated": view.simulated,
-            "script": view.script,
             "journal": self._store.place(view.run_id),
-            "tags": list(view.tags),
-            "imported": view.imported or None,
-            "parent": {"run_id": view.parent.run_id, "seq": view.parent.seq} if view.parent else None,
         }
-        if view.open_gates():
-            document["gates"] = [
-                {"id": gate.id, "question": gate.question, "options": gate.options} for gate in view.open_gates()
-            ]
-        if view.paused_until is not None:
-            document["paused_until"] = view.paused_until
-        return document
 
     async def run_document(self, view: RunView) -> dict[str, Any]:
         """The document of a run, its forks, a line for each agent, what is left of its bounds, and the receipts."""
@@ -359,16 +323,7 @@ class Client:
         document["forks"] = [
             {"run_id": fork.run_id, "seq": fork.parent.seq} for fork in await self.forks(view.run_id) if fork.parent
         ]
-        document["agent_list"] = [agent_row(agent) for agent in view.counted()]
-        document["limits"] = [
-            {"name": limit.name, "unit": limit.unit, "total": limit.total, "used": limit.used, "left": limit.left}
-            for limit in limits(view)
-        ]
-        document["requests"] = [
-            {"id": r.id, "verb": r.verb, "target": r.target, "by": r.by, "asked_at": r.asked_at,
-             "delivered_at": r.delivered_at, "done_at": r.done_at, "ok": r.ok, "message": r.message}
-            for r in view.requests.values()
-        ]  # fmt: skip
+        document |= run_rows(view)
         return document
 
     async def _sent(self, view: RunView, agent: AgentView) -> dict[str, Any]:
@@ -434,27 +389,6 @@ def _refuse_unknown_price(model: Model, settings: Settings) -> None:
         )
 
 
-def agent_row(agent: AgentView) -> dict[str, Any]:
-    """One agent in `agent_list`."""
-    return {
-        "id": agent.id,
-        "label": agent.label,
-        "phase": agent.phase,
-        "outcome": agent.outcome.value if agent.outcome else None,
-        "state": agent.state,
-        "attempt": agent.attempt,
-        "model": agent.answered_by or agent.model,
-        "seconds": agent.seconds,
-        "turns": agent.turns,
-        "usage": msgspec.to_builtins(agent.usage),
-        "fault": msgspec.to_builtins(agent.fault) if agent.fault else None,
-        "line": agent.line,
-        "workflow": agent.workflow,
-        "doing": agent.doing,
-        **({"compactions": agent.compactions} if agent.compactions else {}),
-    }
-
-
 def _summary(row: RunRow, facts: Facts | StoreError) -> Summary:
     if isinstance(facts, StoreError):
         return Summary(row.run_id, row.name, RunStatus.UNREADABLE, row.created_at, row.cwd, facts.message)
@@ -475,20 +409,6 @@ def _keeping(large: dict[str, bytes]) -> Callable[[bytes], Value]:
 
 def _phases(script: Script) -> list[dict[str, Any]]:
     return [{"title": phase.title, "detail": phase.detail} for phase in script.meta.phases]
-
-
-def _error(view: RunView) -> dict[str, Any] | None:
-    return _fault(view.error) if view.error is not None else None
-
-
-def _fault(fault: Any) -> dict[str, Any]:
-    return {
-        "name": fault.name,
-        "message": fault.message,
-        "line": fault.line,
-        "column": fault.column,
-        "stack": fault.stack,
-    }
 
 
 async def examine(texts: list[str], *, portable: bool = False) -> list[Examination]:

@@ -297,6 +297,26 @@ async def test_the_list_shows_all_runs_and_opens_one(program: Program, recording
         await shows(window, "Runs")
 
 
+async def test_runs_are_marked_tagged_found_and_stopped_together(program: Program, live: str) -> None:
+    other = program("run", program.script(FLOW, "other"), "--model", "sim:latency=900s", "--detach").out.strip()
+    async with opened(program, None, (110, 24)) as window:
+        await shows(window, live)
+        await window[1].press("/", *"status:running", "enter")
+        await until(window[1], lambda: board(window[0]).plain.count(" running ") == 2)
+        await window[1].press("*")
+        await shows(window, "2 marked")
+        await window[1].press("T", *"pair", "enter")
+        await until(window[1], lambda: board(window[0]).plain.count("#pair") == 2)
+        await window[1].press("X")
+        await shows(window, "Stops 2 runs")
+        await window[1].press("X")
+        await shows(window, "stop: asked of 2 runs")
+        await window[1].press("escape", "escape", "/", *"tag:pair", "enter")
+        await until(window[1], lambda: board(window[0]).plain.count(" stopped ") == 2)
+
+    assert program("show", other, "--json").json["requests"][-1]["verb"] == "stop"
+
+
 def test_without_a_terminal_it_is_one_look_as_text(program: Program, recording: str) -> None:
     seen = program("top", recording).out
     plain = program("top", recording, "--ascii").out

@@ -9,7 +9,7 @@ import click
 
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.events import RunStatus
-from counterpoint.text import duration, one_line
+from counterpoint.text import duration, one_line, safe
 
 ENDED = (RunStatus.COMPLETED, RunStatus.STOPPED, RunStatus.FAILED)
 SHOWN = 20
@@ -36,8 +36,8 @@ async def ps(all_: bool, tags: tuple[str, ...], output: Output, state: Path | No
     for run in shown:
         age = duration(max(0.0, time.time() - run.created_at))
         name = one_line(run.problem or run.name, 120 if run.problem else 40)
-        tagged = "".join(f"  #{tag}" for tag in run.tags)
-        forked = f"  (fork of {run.parent.run_id})" if run.parent else ""
+        tagged = "".join(f"  #{safe(tag)}" for tag in run.tags)
+        forked = f"  (fork of {safe(run.parent.run_id)})" if run.parent else ""
         click.echo(f"{run.run_id}  {run.status.value:15}  {age:>7} ago  {name}{tagged}{forked}")
     if len(runs) > len(shown):
         output.say(f"{len(runs) - len(shown)} more are over: counterpoint ps --all")

@@ -43,11 +43,11 @@ def _print_run(view: RunView, forks: list[Summary], output: Output) -> None:
     click.echo(f"{one_line(view.name)}: {one_line(view.description)}")
     click.echo(f"script {safe(view.script)}, in {safe(view.cwd)}, attempt {view.attempt}")
     if view.parent is not None:
-        click.echo(f"forked from {view.parent.run_id} at event {view.parent.seq}")
+        click.echo(f"forked from {safe(view.parent.run_id)} at event {view.parent.seq}")
     for fork in forks:
         click.echo(f"fork {fork.run_id} goes on from event {fork.parent.seq if fork.parent else 0}")
     if view.tags:
-        click.echo(f"tags {' '.join(view.tags)}")
+        click.echo(f"tags {safe(' '.join(view.tags))}")
     for title, counts, states in phase_lines(view):
         click.echo(f"  {title:30} {counts:12} {states}")
     shown = sorted(view.counted(), key=lambda agent: (agent.good, int(agent.id[1:])))[:SHOWN]

@@ -40,7 +40,7 @@ def stacked(counts: dict[str, int], width: int) -> Text:
 
 
 def rule(title: str, width: int, second: str = "", at: int = 0) -> Text:
-    line = f"─ {title} "
+    line = f"─ {title} " if title else ""
     if second:
         line = set_cell_size(line + "─" * at, at) + f"┬─ {second} "
     return Text(line + "─" * max(0, width - cell_len(line)), DIM)

@@ -30,7 +30,7 @@ def header(scene: Scene) -> list[Text]:
         (duration(elapsed), ""), ("  simulated" if view.simulated else "", DIM), (scene.replay, "bold cyan"),
     )  # fmt: skip
     if view.parent is not None:
-        first.append(f"  fork of {view.parent.run_id} at {view.parent.seq}", DIM)
+        first.append(f"  fork of {one_line(view.parent.run_id, 20)} at {view.parent.seq}", DIM)
     phases = list(view.phases.values())
     entered = [n for n, phase in enumerate(phases, 1) if phase.entered]
     if entered and width >= 70:
