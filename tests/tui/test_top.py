@@ -24,6 +24,7 @@ from counterpoint.store.runs import Store
 from counterpoint.text import count
 from counterpoint.tui.app import Top
 from counterpoint.tui.board import Board
+from counterpoint.tui.dialogs import Line
 from counterpoint.tui.feed import Feed
 from counterpoint.tui.panes.run import run_screen
 from counterpoint.tui.scene import Scene, Signs
@@ -305,7 +306,9 @@ async def test_runs_are_marked_tagged_found_and_stopped_together(program: Progra
         await until(window[1], lambda: board(window[0]).plain.count(" running ") == 2)
         await window[1].press("*")
         await shows(window, "2 marked")
-        await window[1].press("T", *"pair", "enter")
+        await window[1].press("T")
+        await until(window[1], lambda: isinstance(window[0].screen, Line))
+        await window[1].press(*"pair", "enter")
         await until(window[1], lambda: board(window[0]).plain.count("#pair") == 2)
         await window[1].press("X")
         await shows(window, "Stops 2 runs")
