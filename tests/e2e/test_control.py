@@ -60,6 +60,27 @@ def test_a_detached_run_stops_when_it_is_told_to(cpt: Program):
     assert again.json["agents"]["reused"] == run["agents"]["ok"]
 
 
+def test_a_run_in_the_background_obeys_as_soon_as_its_id_is_told_and_imports_nothing_from_its_folder(cpt: Program):
+    (cpt.folder / "click.py").write_text("raise SystemExit('this folder is no place for our modules')\n")
+    started = cpt("run", cpt.script(FAN), "--model", "sim:latency=300ms", "--concurrency", "1", "--detach")
+    assert (started.code, started.err) == (0, "")
+    assert cpt("stop", started.out.strip()).code == 0
+    assert until(cpt, lambda run: run["status"] == "stopped")["coverage"]["of"] == 40
+
+
+def test_a_process_that_ends_before_it_has_the_run_is_an_error_that_names_its_log(cpt: Program):
+    (cpt.folder / "sitecustomize.py").write_text(
+        "import sys\nif 'execute' in sys.orig_argv:\n    sys.exit('not today')\n"
+    )
+    search = f"{cpt.folder}:{os.environ.get('PYTHONPATH', '')}"
+    started = cpt("run", cpt.script(FAN), "--model", "sim", "--detach", PYTHONPATH=search)
+    assert (started.code, started.out) == (1, "")
+    assert "ended before it began" in started.err
+    (log,) = cpt.state.glob("runs/*/process.log")
+    assert str(log) in started.err
+    assert "not today" in log.read_text()
+
+
 def test_a_paused_run_starts_no_agent_until_it_goes_on(cpt: Program):
     run_id = detached(cpt, FAN)
     assert cpt("pause", run_id, "--stay").code == 0

@@ -31,7 +31,7 @@ async def demo(agents: int, speed: float, ask: bool, web: bool, output: Output, 
     model = f"sim:latency={quick:.0f}ms..{slow:.0f}ms,fail=0.02,invalid=0.02,price=3/15"
     async with session(state, model=model, concurrency=min(40, agents)) as here:
         run_id = await _submit(here, agents, ask)
-        execute_apart(here.store, run_id)
+        await execute_apart(here.store, run_id)
         if output.json:
             output.document({"run_id": run_id})
             return 0

@@ -14,6 +14,7 @@ from typing import Any
 import click
 import msgspec
 
+from counterpoint.background import PROGRAM
 from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.dream.record import Dreams
 from counterpoint.dream.schedule import (
@@ -63,7 +64,7 @@ def install(
     folder = project_root(Path.cwd())
     if not str(folder).isprintable():
         raise UsageError("The name of this folder has signs in it that no timer can be given.")
-    command = [sys.executable, "-m", "counterpoint", "dream", "run", "--if-due", "--every", f"{HOURS:g}"]
+    command = [*PROGRAM, "dream", "run", "--if-due", "--every", f"{HOURS:g}"]
     command += ["--no-input", "--quiet"]
     for name, values in (("--budget", budget), ("--model", (model,)), ("--state", (state,)),
                          ("--publish-unproven", (publish_unproven,))):  # fmt: skip

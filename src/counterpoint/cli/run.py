@@ -92,7 +92,7 @@ async def run(
             text, settings=settings, models=models, cwd=folder, args=args, version=VERSION, tags=tags
         )
         if detach:
-            execute_apart(here.store, run_id)
+            await execute_apart(here.store, run_id)
             output.document({"run_id": run_id}) if output.json else click.echo(run_id)
             return 0
         return await attend(here, run_id, models, output, jsonl=jsonl, orders=daemon.Orders(waits_for_quota=wait))

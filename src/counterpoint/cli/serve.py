@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from counterpoint.background import starter
 from counterpoint.cli.options import Output, asynchronous, common, session
-from counterpoint.cli.processes import starter
 from counterpoint.errors import UsageError
 
 
@@ -65,7 +65,7 @@ async def serve_page(output: Output, state: Path | None, *, port: int | None, op
         if open_:
             await asyncio.to_thread(webbrowser.open, address(sessions.token))
         more = Inbox(here.store).routes()
-        await serve(build(here.client, sessions, port=number, start=starter(folder), more=more), bound)
+        await serve(build(here.client, sessions, port=number, start=starter(here.store), more=more), bound)
 
 
 def _installed(library: str) -> bool:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import click
 
+from counterpoint.background import starter
 from counterpoint.cli.abilities import shows_colour, speaks_unicode, takes_screens
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
-from counterpoint.cli.processes import starter
 from counterpoint.cli.receipts import me
 from counterpoint.errors import UsageError
 
@@ -44,7 +44,7 @@ async def watch(here: Session, run_id: str | None, output: Output, *, plain: boo
     from counterpoint.tui.scene import Signs
     from counterpoint.tui.screens.door import Door
 
-    door = Door(here.client, me(), Signs(plain or not speaks_unicode()), starter(here.settings.state))
+    door = Door(here.client, me(), Signs(plain or not speaks_unicode()), starter(here.store))
     feed = Feed(here.client, run_id, speed=speed) if run_id else None
     await Top(door, feed).run_async()
 

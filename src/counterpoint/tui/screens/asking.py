@@ -156,10 +156,14 @@ class Asking(BoardScreen):
         names = [agent.id for agent in agents]
         if self.feed.replays or await self._door.client.is_live(self.feed.run_id):
             self.ask("retry", names, prompt=prompt, model=model)
-            return
+            return None
         changes = [f"--{name}={value}" for name, value in (("prompt", prompt), ("model", model)) if value]
-        await self._door.start(["retry", self.feed.run_id, *names, "--quiet", "--no-input", *changes])
+        try:
+            await self._door.start(["retry", self.feed.run_id, *names, "--quiet", "--no-input", *changes])
+        except CounterpointError as error:
+            return self.say(error.message)
         self.say("retry: a process goes on with the run")
+        return None
 
     def stop(self) -> None:
         agents = self.feed.view.own()

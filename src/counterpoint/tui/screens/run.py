@@ -247,9 +247,9 @@ class RunScreen(Asking):
     async def _fork_at(self, seq: int) -> None:
         try:
             run_id = await self._door.client.fork(self.feed.run_id, seq, by=self._door.by, version=VERSION)
+            await self._door.start(["execute", run_id])
         except CounterpointError as error:
             return self.say(error.message)
-        await self._door.start(["execute", run_id])
         self.top.push_screen(RunScreen(self._door, Feed(self._door.client, run_id)))
         return None
 
