@@ -140,6 +140,31 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return cpt
 
 
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(("run", "FLOW", "--jsonl"), 4), (("run", "FLOW"), 4), (("workflows", "list"), 0)],
+)
+def test_output_that_nobody_reads_to_its_end_is_no_failure(cpt: Program, command: tuple[str, ...], code: int):
+    flow = cpt.script("await agent('a'); return ['x'.repeat(200_000), await agent('b')]")
+    arguments = [flow if word == "FLOW" else word for word in command]
+    if command[0] == "run":
+        arguments += ["--model", "sim:fail=1"]
+    process = cpt.start(*arguments)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr as errors:
+        said = errors.read()
+    assert (process.wait(60), "Traceback" in said, "error" in said) == (code, False, False), said
+
+
+def test_a_file_that_cannot_be_written_is_named_and_no_fault_of_the_program(two_runs: Program):
+    ended = two_runs("export", "@last", "--html", "-o", "nowhere/run.html")
+    assert (ended.code, ended.out) == (1, "")
+    assert "error: nowhere/run.html: No such file or directory." in ended.err
+    assert "fault of Counterpoint" not in ended.err
+
+
 @pytest.mark.parametrize("command", ["show", "resume", "result", "logs", "cost", "stop"])
 def test_the_last_run_where_there_is_none(cpt: Program, command: str):
     refused(cpt(command, "@last"), "There is no run in ", "hint: Start one with")

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from counterpoint.cli.failures import report
+from counterpoint.cli.streams import discard
 from counterpoint.errors import nearest
 from counterpoint.version import VERSION
 
@@ -74,6 +75,14 @@ class Commands(click.Group):
         gc.freeze()
         gc.enable()
         return getattr(module, PYTHON.get(cmd_name, cmd_name))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Where nobody reads to the end (``ps | head``), that is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            discard(sys.stdout.fileno())
+            return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

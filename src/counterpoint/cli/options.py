@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import os
+import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import click
 
 from counterpoint import settings
+from counterpoint.cli.streams import unread
 from counterpoint.client import Client
 from counterpoint.errors import first_error
 from counterpoint.models.registry import Models
@@ -42,7 +44,8 @@ class Output:
     def say(self, text: str) -> None:
         """A line for people, on stderr."""
         if not self.quiet:
-            click.echo(text, err=True)
+            with unread(sys.stderr):
+                click.echo(text, err=True)
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ import click
 
 from counterpoint import attention
 from counterpoint.cli.answering import Answering
+from counterpoint.cli.streams import unread
 from counterpoint.events import (
     AgentFinished,
     AgentRetried,
@@ -64,7 +66,8 @@ class Lines:
             self._view.apply(recorded)
             line = self._line(recorded.event)
             if line:
-                click.echo(line, err=True)
+                with unread(sys.stderr):
+                    click.echo(line, err=True)
 
     def close(self) -> None:
         pass

@@ -26,6 +26,7 @@ from counterpoint.cli.options import Output, Session, asynchronous, common, sess
 from counterpoint.cli.permissions import in_force, permission_options
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
 from counterpoint.cli.receipts import me
+from counterpoint.cli.streams import discard, unread
 from counterpoint.cli.workflow_help import RunsWorkflow
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
@@ -151,8 +152,9 @@ async def carry_out(
         nonlocal last
         last = events[-1].seq
         lines = b"".join(recorded.line() + b"\n" for recorded in events)
-        sys.stdout.buffer.write(redaction.document(lines))
-        sys.stdout.buffer.flush()
+        with unread(sys.stdout):
+            sys.stdout.buffer.write(redaction.document(lines))
+            sys.stdout.buffer.flush()
 
     if jsonl:
         write(await here.client.events(run_id))
@@ -175,10 +177,11 @@ async def carry_out(
 
 async def _show_end(here: Session, run_id: str, output: Output, *, jsonl: bool) -> None:
     view = await here.client.view(run_id)
-    if output.json:
-        output.document(await here.client.document(view))
-    elif not jsonl:
-        print_result(await here.client.value(run_id, view.result))
+    with unread(sys.stdout):
+        if output.json:
+            output.document(await here.client.document(view))
+        elif not jsonl:
+            print_result(await here.client.value(run_id, view.result))
     print_summary(output, view)
 
 
@@ -231,6 +234,5 @@ def _obey_signals(run: Run) -> None:
 
 def _hang_up() -> None:
     """The terminal is gone: what is still written to it goes nowhere, and the run goes on."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
+        discard(descriptor)
