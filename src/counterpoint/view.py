@@ -274,6 +274,11 @@ class RunView:
         if not self.ended:
             self.status, self.message = RunStatus.INTERRUPTED, f"Its process ended: counterpoint resume {self.run_id}"
 
+    def state(self, agent: AgentView) -> str:
+        """queued, running or finished; interrupted: it was at work when the run's process ended."""
+        cut = agent.state == "running" and self.status is RunStatus.INTERRUPTED
+        return "interrupted" if cut else agent.state
+
     @property
     def begun_at(self) -> float:
         """When the run was made."""

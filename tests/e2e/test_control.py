@@ -223,5 +223,8 @@ def test_a_run_whose_process_died_is_shown_as_interrupted(cpt: Program):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert document(cpt)["status"] == "interrupted"
+    shown = cpt("show", "@last").out
+    assert "cut off" in shown
+    assert "running" not in shown
     assert "resume" in cpt("stop", "@last").err
     assert cpt("ps", "--json").json["runs"][0]["status"] == "interrupted"

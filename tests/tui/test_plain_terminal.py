@@ -67,6 +67,18 @@ def on_a_terminal(cpt: Program, *arguments: str, **environment: str) -> str:
     return said.decode()
 
 
+def test_agents_whose_quota_was_used_up_have_ended_and_are_not_at_work(cpt: Program) -> None:
+    flow = cpt.script("return await parallel([1, 2, 3].map((n) => () => agent(`p${n}`, {label: `n${n}`})))")
+    assert cpt("run", flow, "--model", "sim:limited=0.5,seed=2").code == 4
+
+    seen = cpt("top", "@last").out
+
+    assert "✗" not in seen.partition("Needs attention")[0]
+    assert " q" in seen.partition("Phases")[0]
+    assert "not ok" in seen
+    assert "at work" not in seen
+
+
 def test_a_terminal_shows_phases_slow_agents_and_troubles_and_ends_clean(cpt: Program) -> None:
     seen = on_a_terminal(
         cpt, "run", "demo", "--args", '{"agents": 30}', "--model", "sim:latency=100ms..400ms,fail=0.2", "-c", "4"

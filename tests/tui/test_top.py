@@ -358,3 +358,5 @@ async def test_a_run_whose_process_dies_is_interrupted(program: Program, live: s
         assert isinstance(screen, RunScreen)
         os.kill(screen.feed.view.pid, signal.SIGKILL)
         await shows(window, "INTERRUPTED")
+        await shows(window, "Its process ended")
+        assert "at work" not in board(window[0]).plain

@@ -59,7 +59,7 @@ def _print_bad(output: Output, view: RunView) -> None:
     bad = view.not_ok()
     causes: dict[tuple[str, str], list[AgentView]] = {}
     for agent in bad:
-        outcome = agent.outcome.value if agent.outcome else agent.state
+        outcome = agent.outcome.value if agent.outcome else view.state(agent)
         causes.setdefault((outcome, agent.fault.message if agent.fault else ""), []).append(agent)
     for (outcome, cause), agents in list(causes.items())[:SHOWN]:
         who = ", ".join(f"{agent.id} {one_line(agent.label, 40)}" for agent in agents[:NAMED])

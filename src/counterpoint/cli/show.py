@@ -52,9 +52,9 @@ def _print_run(view: RunView, forks: list[Summary], output: Output) -> None:
         click.echo(f"  {title:30} {counts:12} {states}")
     shown = sorted(view.counted(), key=lambda agent: (agent.good, int(agent.id[1:])))[:SHOWN]
     for agent in shown:
-        state = agent.outcome.value if agent.outcome else agent.state
+        state = agent.outcome.value if agent.outcome else view.state(agent)
         figures = f"{duration(agent.seconds):>7} {count(agent.usage.output_tokens):>6}"
-        click.echo(f"  {agent.id:6} {state:9} {figures}  {one_line(agent.label, 60)}")
+        click.echo(f"  {agent.id:6} {state:11} {figures}  {one_line(agent.label, 60)}")
     if len(view.counted()) > len(shown):
         click.echo(f"  and {len(view.counted()) - len(shown)} more agents: counterpoint show {view.run_id} --json")
     for limit in limits(view):
@@ -80,7 +80,7 @@ async def _show_agent(here: Session, view: RunView, text: str, output: Output) -
     if output.json:
         output.document(document)
         return
-    click.echo(f"{agent.id}  {safe(agent.label)}  {document['outcome'] or agent.state}  {document['model']}")
+    click.echo(f"{agent.id}  {safe(agent.label)}  {document['outcome'] or view.state(agent)}  {document['model']}")
     for name in ("options", "fault", "usage", "notes", "cited", "contradicted"):
         if document[name]:
             click.echo(f"{name}: {safe(json.dumps(document[name], ensure_ascii=False))}")

@@ -106,7 +106,7 @@ class RunScreen(Asking):
         width, height = self.size
         return Scene(
             feed.view, feed.timeline, feed.now(), feed.live, width, height, signs=self._door.signs, chosen=self._chosen,
-            match=matcher(self._filter, feed.timeline), filter=self._filter, note=self.shown_note(),
+            match=matcher(self._filter, feed.view, feed.timeline), filter=self._filter, note=self.shown_note(),
             marked=self._marked, source=self._source,
             pane=PANES[self._pane], bottom=self._bottom, offset=self._offset,
             replay=f"  replay ×{feed.speed:g}{'' if feed.playing else ' held'}" if feed.replays else "",

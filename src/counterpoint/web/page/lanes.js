@@ -324,7 +324,7 @@ export class Lanes {
     const agent = this.agentIn(row, at) ?? (row.agents.length === 1 ? row.agents[0] : null)
     const lane = agent ? this.timeline.lanes.get(agent.id) : row.lanes[0]
     const bar = lane && barAt(lane, at, this.now)
-    const facts = bar ? `${STATES[bar.kind] ?? bar.kind} ${duration(bar.end - bar.start)}${bar.label ? `: ${oneLine(bar.label, 80)}` : ''}` : ''
+    const facts = bar ? `${bar.kind === 'limited' ? STATES.held : STATES[bar.kind] ?? bar.kind} ${duration(bar.end - bar.start)}${bar.label ? `: ${oneLine(bar.label, 80)}` : ''}` : ''
     this.tip.replaceChildren(
       h('b', null, oneLine(agent ? agent.label || agent.id : row.name, 60)),
       h('span', null, agent ? `${agent.id} · ${STATES[stateOf(agent, this.timeline.doing(agent.id))]} · ${clock(at)}` : clock(at)),

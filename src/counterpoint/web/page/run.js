@@ -131,6 +131,7 @@ export class RunPage {
       return { view: past.view, timeline: past.timeline, now: past.view.lastAt, cursor: past.view.lastAt }
     }
     history.view.gone = this.live === false
+    history.timeline.gone = history.view.interrupted
     const moves = this.live && !history.view.ended
     return { view: history.view, timeline: history.timeline, now: moves ? Math.max(Date.now() / 1000, history.view.lastAt) : history.view.lastAt, cursor: null }
   }

@@ -40,6 +40,7 @@ export class Timeline {
     this.lanes = new Map()
     this.begin = null
     this.end = 0
+    this.gone = false // whether the process behind it is: what was at work is cut off
   }
 
   apply(event) {
@@ -54,7 +55,8 @@ export class Timeline {
   }
 
   doing(agent) {
-    return this.lanes.get(agent)?.doing ?? ''
+    const doing = this.lanes.get(agent)?.doing ?? ''
+    return doing && this.gone ? 'gone' : doing
   }
 }
 
