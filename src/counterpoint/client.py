@@ -71,6 +71,8 @@ class Summary:
     tags: tuple[str, ...] = ()
     parent: Parent | None = None
     """What it was forked from."""
+    imported: bool = False
+    """Another system's: it never goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,7 +394,8 @@ def _refuse_unknown_price(model: Model, settings: Settings) -> None:
 def _summary(row: RunRow, facts: Facts | StoreError) -> Summary:
     if isinstance(facts, StoreError):
         return Summary(row.run_id, row.name, RunStatus.UNREADABLE, row.created_at, row.cwd, facts.message)
-    return Summary(row.run_id, row.name, facts.status, row.created_at, row.cwd, tags=facts.tags, parent=facts.parent)
+    return Summary(row.run_id, row.name, facts.status, row.created_at, row.cwd, tags=facts.tags, parent=facts.parent,
+                   imported=facts.imported)  # fmt: skip
 
 
 def _keeping(large: dict[str, bytes]) -> Callable[[bytes], Value]:

@@ -126,6 +126,10 @@ def test_a_flag_that_cannot_be(cpt: Program, flow: str, flags: tuple[str, ...], 
         (("resume", "@last", "--script", "none.js"), "There is no file none.js"),
         (("resume", "@last", "--reuse", "some"), "'some' is not one of 'calls', 'prefix', 'none'"),
         (("export", "@last"), "export needs a form"),
+        (("export", "@last", "--html", "--jsonl"), "one form at a time"),
+        (("approve", "@last", "g1", "--answer", "{yes"), "--answer is no JSON"),
+        (("import", "flow.js"), "flow.js: it is nothing that Claude Code or Codex has left"),
+        (("dream", "run", "--budget", "much"), "The budget 'much' is neither tokens"),
         (("shwo", "@last"), "There is no command 'shwo'; did you mean 'show'?"),
     ],
 )
@@ -163,6 +167,32 @@ def test_a_file_that_cannot_be_written_is_named_and_no_fault_of_the_program(two_
     assert (ended.code, ended.out) == (1, "")
     assert "error: nowhere/run.html: No such file or directory." in ended.err
     assert "fault of Counterpoint" not in ended.err
+
+
+def test_nothing_that_is_left_out_is_left_out_in_silence_and_json_is_harmless_on_a_terminal(cpt: Program):
+    many = r"""
+    for (let n = 0; n < 1200; n++) log(`line ${n}`)
+    const said = await parallel(Array.from({length: 12}, (_, n) => () => agent(`p${n}`)))
+    return { said: said.length, text: '\u009b31mred \u202egnp.exe \u007f' }"""
+    assert cpt.run(many).code == 0
+    cost = cpt("cost", "@last")
+    assert cost.out.count("\nagent  ") == 10
+    assert "and 2 agents that cost less" in cost.err
+    assert len(cpt("cost", "@last", "--json").json["agents"]) == 12
+    assert len(cpt("logs", "@last", "--json").json) == 1200
+    for shown in (cpt("result", "@last"), cpt("result", "@last", "--json"), cpt("show", "@last", "--json")):
+        assert not {"\u009b", "\u202e", "\x7f"} & set(shown.out)
+    assert json.loads(cpt("result", "@last").out)["text"] == "\u009b31mred \u202egnp.exe \x7f"
+
+
+def test_the_list_has_what_can_go_on_and_says_how_many_runs_are_over(cpt: Program):
+    assert cpt.run("return await agent('a')").code == 0
+    assert cpt.run("throw new Error('no')", name="thrown").code == 1
+    listed = cpt("ps")
+    assert "failed" in listed.out
+    assert "thrown" in listed.out
+    assert "completed" not in listed.out
+    assert "1 more is over: counterpoint ps --all" in listed.err
 
 
 @pytest.mark.parametrize("command", ["show", "resume", "result", "logs", "cost", "stop"])

@@ -155,7 +155,7 @@ async def _decide(run: str, gate: str, verb: str, answer: Any, output: Output, s
 @asynchronous
 async def approve(run: str, gate: str, answer: str | None, output: Output, state: Path | None) -> int:
     """Answer a question of a run."""
-    given = read_args(answer)
+    given = read_args(answer, "--answer")
     return await _decide(run, gate, "approve", msgspec.json.decode(given) if given else True, output, state)
 
 

@@ -72,7 +72,8 @@ def diff(versions: str, output: Output, memory: MemoryStore) -> int:
         return 0
     for each in found:
         click.echo("\n".join(lines_of(each)))
-    output.say(f"{memories.notes(len(found))} differ between {short(older)} and {short(newer)}.")
+    differ = f"{memories.notes(len(found))} {'differs' if len(found) == 1 else 'differ'}"
+    output.say(f"{differ} between {short(older)} and {short(newer)}.")
     return 0
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from counterpoint.cli.options import Output
 from counterpoint.events import RunStatus
-from counterpoint.text import count, duration, money, one_line, safe
+from counterpoint.text import as_json, count, duration, money, one_line, safe
 from counterpoint.view import AgentView, RunView
 
 SHOWN = 10
@@ -27,7 +26,7 @@ def print_result(result: Any) -> None:
         case None:
             pass
         case _:
-            click.echo(json.dumps(result, ensure_ascii=False, indent=2))
+            click.echo(as_json(result, indent=2))
 
 
 def print_summary(output: Output, view: RunView) -> None:

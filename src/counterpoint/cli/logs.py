@@ -25,8 +25,9 @@ async def logs(run: str, follow: bool, jsonl: bool, output: Output, state: Path 
     async with session(state) as here:
         run_id = await here.client.find(run)
         if output.json:
-            view = await here.client.view(run_id)
-            output.document([{"at": line.at, "level": line.level, "text": line.text} for line in view.log])
+            told = [(recorded.at, recorded.event) for recorded in await here.client.events(run_id)]
+            output.document([{"at": at, "level": line.level, "text": line.text}
+                             for at, line in told if isinstance(line, LogWritten)])  # fmt: skip
             return 0
         last, started = 0, False
         for recorded in await here.client.events(run_id):

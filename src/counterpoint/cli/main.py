@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "result": ("result", "Print what a run returned."),
     "cost": ("cost", "Show what runs consumed."),
     "export": ("export", "Write a run in another form."),
-    "import": ("imports", "Take over past runs and settings of Claude Code."),
+    "import": ("imports", "Take over past runs of Claude Code and Codex, and settings."),
     "stop": ("control", "Stop a run."),
     "pause": ("control", "Let a run start no more agents."),
     "skip": ("control", "Skip one agent: the script gets null."),

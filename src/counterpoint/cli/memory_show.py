@@ -113,6 +113,8 @@ async def uses(rebuild: bool, output: Output, state: Path | None) -> int:
     if output.json:
         output.document({"uses": [{"entry": entry.id, **_figures(worth)} for entry, worth in rows]})
         return 0
+    if not rows:
+        output.say("There is no note in force.")
     for entry, worth in rows:
         figures = f"{worth.loaded:5} loaded {worth.cited:5} cited {worth.contradicted:5} wrong"
         click.echo(f"{worth.mean:.2f} {figures}  {entry.id}  {one_line(entry.text, 60)}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -23,6 +22,7 @@ from counterpoint.models.registry import Models
 from counterpoint.settings import Settings
 from counterpoint.store.opening import store_at
 from counterpoint.store.runs import Store
+from counterpoint.text import as_json
 from counterpoint.view import RunView
 
 
@@ -39,7 +39,7 @@ class Output:
 
     def document(self, value: Any) -> None:
         """One JSON document on stdout."""
-        click.echo(json.dumps(value, ensure_ascii=False, indent=None if not self.color else 2))
+        click.echo(as_json(value, indent=2 if self.color else None))
 
     def say(self, text: str) -> None:
         """A line for people, on stderr."""

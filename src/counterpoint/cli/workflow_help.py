@@ -13,7 +13,7 @@ from counterpoint.errors import CounterpointError
 from counterpoint.script.find import find
 from counterpoint.script.meta import Meta
 from counterpoint.script.parse import examine, read
-from counterpoint.text import safe
+from counterpoint.text import as_json, safe
 
 GIVEN = "counterpoint.given"
 
@@ -53,9 +53,7 @@ def describe(meta: Meta, named: str, formatter: click.HelpFormatter) -> None:
             formatter.write_text("It declares none in meta.args; the script may take some all the same.")
     if rows and schema:
         with formatter.section("Example"):
-            formatter.write_text(
-                f"counterpoint run {named} --args '{json.dumps(_example(schema), ensure_ascii=False)}'"
-            )
+            formatter.write_text(f"counterpoint run {named} --args '{as_json(_example(schema))}'")
     formatter.write_paragraph()
     formatter.write_text("Options of every run: counterpoint run --help")
 

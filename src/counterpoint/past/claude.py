@@ -124,6 +124,11 @@ def find_runs(path: Path) -> list[PastRun]:
     Raises ImportRefusedError where there is none, and for the first file that is not what it should be.
     """
     if path.is_file():
+        if not RUN_ID.fullmatch(path.stem):
+            raise ImportRefusedError(
+                path, 0, "it is nothing that Claude Code or Codex has left",
+                hint="Name a transcript (….jsonl), the summary of a run (wf_….json), or settings.json.",
+            )  # fmt: skip
         return [_run(path.stem, path, path.parent.parent / "subagents" / "workflows" / path.stem)]
     if (path / "journal.jsonl").is_file():
         session = path.parent.parent.parent

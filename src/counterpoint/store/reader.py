@@ -67,6 +67,8 @@ class Facts:
     """By its last event that says one; whether its process lives, the lease knows."""
     tags: tuple[str, ...]
     parent: Parent | None
+    imported: bool
+    """Another system's: it never goes on."""
 
 
 Written = tuple[tuple[int, int], ...]
@@ -147,7 +149,7 @@ class JournalReader(ABC):
 def facts_of(last: Told | None, tagged: Told | None, first: Told | None, place: str) -> Facts:
     """What a list shows of a run, by the events that say it. Raises JournalFormatError."""
     last_said, tags_said, first_said = (_decode(row[0], place) if row else None for row in (last, tagged, first))
-    return Facts(_status(last_said), _tags(tags_said), _parent(first_said))
+    return Facts(_status(last_said), _tags(tags_said), _parent(first_said), _imported(first_said))
 
 
 def _status(event: object) -> RunStatus:
@@ -166,6 +168,10 @@ def _tags(event: object) -> tuple[str, ...]:
 
 def _parent(event: object) -> Parent | None:
     return event.parent if isinstance(event, RunCreated) else None
+
+
+def _imported(event: object) -> bool:
+    return isinstance(event, RunCreated) and bool(event.imported)
 
 
 def _decode(body: bytes, place: str) -> object:
