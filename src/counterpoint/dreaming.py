@@ -410,9 +410,10 @@ class _Dream:
         status: Status = "waiting" if others else "published" if version else "nothing"
         if trial.verdict == "negative" and not version:
             status = "rejected"
-        return await self._finish(
-            findings, done, version, others, trial, status, summary(status, trial, done, others, len(findings.blocked))
-        )
+        if status == "nothing" and findings.readers[1] and not findings.readers[0]:
+            status = "failed"
+        message = summary(status, trial, done, others, findings)
+        return await self._finish(findings, done, version, others, trial, status, message)
 
     async def _rehearsed(self, findings: Findings) -> Report:
         """The end of a dream with simulated agents: their votes are none, and what they read has not been read."""

@@ -63,7 +63,7 @@ def _proof_lines(note: Entry, proof: Proof) -> list[str]:
         lines += [f"    {line}" for line in shown.splitlines()]
     else:
         lines.append(f"    “{safe(anchor.quote)}”")
-    lines.append(f"    {memories.where(anchor)}" if proof.link else "    a person's own words, kept with the notes")
+    lines.append(f"    {memories.where(anchor)}")
     return [*lines, f"    in the page: {safe(proof.link)}", ""] if proof.link else [*lines, ""]
 
 

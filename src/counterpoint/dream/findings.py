@@ -55,15 +55,20 @@ def report_of(
     )  # fmt: skip
 
 
-def summary(status: Status, trial: Trial, done: Applied, others: Sequence[Proposal], blocked: int) -> str:
+def summary(status: Status, trial: Trial, done: Applied, others: Sequence[Proposal], findings: Findings) -> str:
     """How it ended, in a sentence."""
+    answered, asked = findings.readers
     if status == "rejected":
         return "Runs go worse with what was proposed, so nothing was put in force."
+    if status == "failed":
+        return "No reader answered, so nothing is known of what the runs teach: the next dream reads them again."
     parts = [f"{len(done.applied)} changes are in force"] if done.applied else []
     parts += [f"{len(others)} wait for a person"] if others else []
     lost = [refused for refused in done.refused if "may go in one application" in refused.reason]
     parts += [f"{len(lost)} more would have taken away too much at once"] if lost else []
     if others and trial.verdict == "unproven":
         parts.append("too few tasks show whether they help (unproven)")
-    parts += [f"{blocked} claims were not taken"] if blocked else []
-    return f"{'; '.join(parts)}." if parts else "The runs taught nothing that is not known."
+    parts += [f"{len(findings.blocked)} claims were not taken"] if findings.blocked else []
+    parts = parts or ["The runs taught nothing that is not known"]
+    parts += [f"{asked - answered} of {asked} readers did not answer: those runs are read again"] * (answered < asked)
+    return f"{'; '.join(parts)}."
