@@ -84,6 +84,8 @@ class Orders:
     """Each is called with the events as they become durable."""
     started: Callable[[Run], None] | None = None
     """Gets the run when it begins, to stop or drain it."""
+    late: Callable[[str], None] | None = None
+    """Is told what turns out when the run has ended and its journal is closed to warnings."""
 
 
 async def execute(store: Store, run_id: str, models: Models, orders: Orders | None = None) -> RunEnded:
@@ -176,6 +178,8 @@ async def _attempt(
     def warn(text: str) -> None:
         if not run.view.ended:
             run.attempt.log(text, "warning")
+        elif orders.late is not None:
+            orders.late(text)
 
     journal.add_watcher(lambda seconds: warn(AWAY.format(seconds)))
 

@@ -226,11 +226,13 @@ def test_a_configuration_that_cannot_be_used(cpt: Program, flow: str, text: str,
         ("CONCURRENCY", "2000", "COUNTERPOINT_CONCURRENCY: concurrency is 2000; it must be between"),
         ("STRICT", "maybe", "COUNTERPOINT_STRICT: strict is 'maybe'"),
         ("MODEL", "nix", "There is no provider 'nix'"),
+        ("NOTIFY", "pigeon", "notify has no channel 'pigeon'"),
         ("DATABASE", "mysql://localhost/x", "The setting database is no address of a PostgreSQL database"),
     ],
 )
 def test_an_environment_that_cannot_be_used(cpt: Program, flow: str, name: str, value: str, said: str):
     refused(cpt("run", flow, timeout=60, **{f"COUNTERPOINT_{name}": value}), said)
+    assert not list(cpt.state.glob("runs/*"))
 
 
 def test_the_help_of_a_workflow_is_its_own_and_its_example_fits_its_arguments(cpt: Program):

@@ -102,6 +102,15 @@ def test_no_content_is_in_a_trace_unless_asked_and_no_secret_is_in_any_export(cp
     assert all(json.loads(line)["seq"] for line in others[0].splitlines())
 
 
+def test_a_trace_that_could_not_be_sent_is_said_also_where_the_run_has_ended_before(cpt: Program):
+    with collector(400) as got:
+        flow = cpt.script("return await agent('x')")
+        ended = cpt("run", flow, "--model", "sim", COUNTERPOINT_TRACE="on", OTEL_EXPORTER_OTLP_ENDPOINT=got.url)
+    assert ended.code == 0
+    assert ended.err.count("warning: The collector has not taken the trace") == 1
+    assert "export --otlp --send" in ended.err
+
+
 def test_a_collector_that_refuses_is_said(cpt: Program):
     cpt.run("return agent('a')")
     with collector(400) as got:

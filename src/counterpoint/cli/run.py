@@ -21,7 +21,7 @@ from counterpoint.cli.abilities import is_dumb
 from counterpoint.cli.answering import Answering, Decision, answering
 from counterpoint.cli.arguments import Duration, check_args, read_args
 from counterpoint.cli.ending import print_result, print_summary
-from counterpoint.cli.notices import noticing
+from counterpoint.cli.notices import channels, noticing
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
 from counterpoint.cli.permissions import in_force, permission_options
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
@@ -34,6 +34,7 @@ from counterpoint.models.registry import Models
 from counterpoint.redaction import Redaction
 from counterpoint.runtime.run import Run
 from counterpoint.script.find import find
+from counterpoint.text import safe
 from counterpoint.version import VERSION
 from counterpoint.view import RunView
 
@@ -85,6 +86,7 @@ async def run(
               "allow_unknown_price": allow_unknown_price or None}  # fmt: skip
     args = read_args(args_)
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
+        channels(here.settings)  # a mistake in them is told before anything is recorded
         text = await load_script(find(script, script_folder(script, folder)), portable=here.settings.portable)
         args = check_args(text, args)
         await ready(models, models.default(here.settings.model), output)
@@ -112,7 +114,7 @@ async def execute(run_id: str, given: str, state: Path | None) -> int:
         async with session_of(state, view) as there, Models(there.settings) as models:
             script = await load_script(Path(told.script)) if told.script else None
             orders = daemon.Orders(script=script, reuse=told.reuse, bounds=told.bounds, waits_for_people=True,
-                                   waits_for_quota=True, started=_obey_signals)  # fmt: skip
+                                   waits_for_quota=True, started=_obey_signals, late=click.echo)  # fmt: skip
             async with noticing(there.settings, view) as told:
                 ended = await daemon.execute(there.store, run_id, models, dataclasses.replace(orders, listeners=told))
             return daemon.exit_code(ended.status)
@@ -165,14 +167,19 @@ async def carry_out(
 
     async with answering(decide) as keyboard, noticing(here.settings, await here.client.view(run_id)) as told:
         progress = _progress(output, jsonl, await here.client.view(run_id), keyboard if people else None)
+        late: list[str] = []
         ordered = dataclasses.replace(
             orders or daemon.Orders(),
+            late=late.append,
             waits_for_people=people,
             listeners=(write if jsonl else progress.take, *told),
             started=_obey_signals,
         )
         with contextlib.closing(progress):
-            return await daemon.execute(here.store, run_id, models, ordered)
+            ended = await daemon.execute(here.store, run_id, models, ordered)
+        for warning in late:
+            output.say(f"warning: {safe(warning)}")
+        return ended
 
 
 async def _show_end(here: Session, run_id: str, output: Output, *, jsonl: bool) -> None:

@@ -184,7 +184,7 @@ class _Sender:
     def _complain(self, message: str) -> None:
         if not self._told:
             self._told = True
-            self._warn(f"{message} The run goes on; export --otlp --send sends all of its trace later.")
+            self._warn(f"{message} That harms no run; export --otlp --send sends all of its trace later.")
 
 
 def _to_collector() -> Export | None:
