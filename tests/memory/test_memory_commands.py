@@ -66,6 +66,19 @@ def test_a_note_is_made_changed_retired_and_taken_back_and_history_has_it_all(cp
     assert (change["what"], change["fields"]) == ("revised", ["evidence", "text"])
 
 
+def test_from_a_damaged_version_a_rollback_goes_back_to_a_whole_one_as_the_error_says(cpt: Commands) -> None:
+    added(cpt, "Use pnpm, never npm.")
+    second = added(cpt, "The suite needs 40 s.")
+    store = project_store(cpt.project)
+    hashed = store.tree(store.head())[second]
+    store.objects.path(hashed).write_text("trash")
+    broken = cpt("memory", "list")
+    assert (broken.code, "counterpoint dream rollback" in broken.err) == (1, True)
+    back = cpt("dream", "rollback")
+    assert (back.code, "cannot be read" in back.out) == (0, True), back.err
+    assert "1 note, version" in cpt("memory", "list").err
+
+
 def test_a_rollback_brings_an_older_version_back_and_can_itself_be_taken_back(cpt: Commands) -> None:
     added(cpt, "Use pnpm, never npm.")
     added(cpt, "The suite needs 40 s.")

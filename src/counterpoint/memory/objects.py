@@ -20,6 +20,7 @@ from counterpoint.memory.entries import Entry, Kind, Status, digest
 T = TypeVar("T")
 HASH = re.compile(r"[0-9a-f]{64}")
 _ERASED = b'{"type":"erased"'
+WHOLE = "Restore the folder from a copy, or go back to a version that is whole: counterpoint dream rollback"
 """How the file of something begins that was erased."""
 
 
@@ -110,11 +111,8 @@ class Objects:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self.damaged(name, str(error)) from error
 
-    def damaged(self, name: str, why: str) -> MemoryStoreError:
-        return MemoryStoreError(
-            f"The memory in {self._folder.parent} is damaged at {name}: {why}.",
-            hint="Restore the folder from a copy, or go back to a version that is whole: counterpoint dream rollback",
-        )
+    def damaged(self, name: str, why: str, *, hint: str = WHOLE) -> MemoryStoreError:
+        return MemoryStoreError(f"The memory in {self._folder.parent} is damaged at {name}: {why}.", hint=hint)
 
 
 def stated(text: str) -> bytes:

@@ -62,7 +62,8 @@ class MemoryStore:
             return None
         name = data.decode("ascii", "replace").strip()
         if not HASH.fullmatch(name):
-            raise self.objects.damaged("HEAD", "it names no version")
+            hint = "The last line of moves.jsonl has in `after` the version that was in force: write its id into HEAD."
+            raise self.objects.damaged("HEAD", "it names no version", hint=hint)
         return name
 
     def version(self, version_id: str) -> Version:
@@ -197,8 +198,8 @@ class MemoryStore:
                     f"was made of {short(expected)}.",
                     hint="Nothing is lost: make the change again from the version in force.",
                 )
-            lost = sorted(self.tree(head).keys() - tree.keys())
-            if lost and move.kind != "rollback":
+            lost = [] if move.kind == "rollback" else sorted(self.tree(head).keys() - tree.keys())
+            if lost:
                 raise MemoryRefusedError(f"{len(lost)} notes would vanish without a trace, {lost[0]} among them.")
             return self._move(msgspec.structs.replace(move, before=head, after=version_id))
 

@@ -67,7 +67,7 @@ class Facts:
     """By its last event that says one; whether its process lives, the lease knows."""
     tags: tuple[str, ...]
     parent: Parent | None
-    imported: bool
+    imported: bool = False
     """Another system's: it never goes on."""
 
 
