@@ -135,6 +135,7 @@ def test_one_agent_of_an_ended_run_is_asked_again_alone_with_another_model(cpt: 
     again = cpt("retry", "@last", "n7", "--model", "sim:seed=99", "--json")
     assert again.code == 0, again.err
     assert (again.json["agents"]["ok"], again.json["agents"]["reused"]) == (1, 39)
+    assert "reuses 39, runs 1" in again.err
     assert cpt("show", "@last", "n7", "--json").json["model"] == "sim:seed=99"
 
 
