@@ -43,7 +43,8 @@ class RunsScreen(BoardScreen):
     def __init__(self, door: Door) -> None:
         super().__init__()
         self._door = door
-        self._all: list[Summary] = []
+        self._all: list[Summary] | None = None
+        """None: nobody has looked yet."""
         self._runs: list[Summary] = []
         """Those that the filter keeps."""
         self._chosen = 0
@@ -62,6 +63,8 @@ class RunsScreen(BoardScreen):
         self._paint()
 
     def _paint(self) -> None:
+        if self._all is None:
+            return
         self._runs = [run for run in self._all if _fits(run, self._filter)]
         self._chosen = max(0, min(self._chosen, len(self._runs) - 1))
         width, height = self.size
