@@ -78,7 +78,7 @@ def test_a_live_run_of_300_agents_is_seen_as_it_goes_and_after(page: Browser, se
     run_id = ended.out.strip()
     show(page, server, run_id)
     page.wait("counterpoint.document().agents.total >= 10")
-    page.wait("document.querySelector('.pill').textContent.includes('completed')")
+    page.wait("document.querySelector('.pill')?.textContent.includes('completed')")
     page.press("2")
 
     assert page.wait("document.querySelectorAll('#pane-matrix .cell.state-ok').length") == 300
