@@ -20,8 +20,8 @@ from counterpoint.memory.entries import Entry, Kind, Status, digest
 T = TypeVar("T")
 HASH = re.compile(r"[0-9a-f]{64}")
 _ERASED = b'{"type":"erased"'
-WHOLE = "Restore the folder from a copy, or go back to a version that is whole: counterpoint dream rollback"
 """How the file of something begins that was erased."""
+WHOLE = "Restore the folder from a copy, or go back to a version that is whole: counterpoint dream rollback"
 
 
 class Erased(Struct, frozen=True, tag="erased"):
