@@ -45,8 +45,9 @@ PROVIDER_KINDS = RETRYABLE | {"quota", "auth"}
 
 @dataclass(slots=True)
 class Answered:
-    """A recorded answer. `at` is when it was recorded, in seconds since the epoch."""
+    """A recorded answer. `at` is when it was recorded, in seconds since the epoch, and `seq` as which event."""
 
+    seq: int
     at: float
     value: Value | None
     usage: Usage
@@ -185,7 +186,7 @@ class Replay:
                     self.cut_off.discard(agent)
                 self._order.answered(key)
                 if outcome is Outcome.OK:
-                    self._answers[key] = Answered(recorded.at, value, usage, agent)
+                    self._answers[key] = Answered(recorded.seq, recorded.at, value, usage, agent)
                 else:
                     self._answers.pop(key, None)
             case AgentReused(agent=agent, call=call, behind=behind):
@@ -218,4 +219,4 @@ class Replay:
     def _answered(self, key: str, recorded: Recorded, value: Value | None, *, ok: bool = True) -> None:
         self._order.answered(key)
         if ok:
-            self._answers[key] = Answered(recorded.at, value, NO_USAGE)
+            self._answers[key] = Answered(recorded.seq, recorded.at, value, NO_USAGE)
