@@ -49,7 +49,8 @@ from counterpoint.script import find as saved
 from counterpoint.script.parse import accept, examine, trust
 from counterpoint.settings import Settings
 from counterpoint.store.journal import Journal
-from counterpoint.store.runs import Store
+from counterpoint.store.leases import Lease
+from counterpoint.store.runs import STARTS_S, Store
 from counterpoint.tools import jail, mcp
 from counterpoint.tools.mcp_servers import Server, load_servers
 from counterpoint.tools.own import FunctionTool
@@ -103,7 +104,7 @@ async def execute(store: Store, run_id: str, models: Models, orders: Orders | No
                 store.open_journal(run_id, lease) as journal,
                 _beside(journal.guard()),
             ):
-                return await _attempt(store, journal, lease.epoch, models, orders, engine)
+                return await _attempt(store, journal, lease, models, orders, engine)
         finally:
             with contextlib.suppress(StoreError):  # where the disk is full, the end of our process gives the run back
                 await lease.release()
@@ -135,9 +136,10 @@ async def rehearse_run(store: Store, run_id: str, models: Models, orders: Orders
 
 
 async def _attempt(
-    store: Store, journal: Journal, epoch: int, models: Models, orders: Orders, engine: ScriptProcess
+    store: Store, journal: Journal, lease: Lease, models: Models, orders: Orders, engine: ScriptProcess
 ) -> RunEnded:
     view = RunView.of(journal.history)
+    new = not view.attempt and time.time() - view.begun_at < STARTS_S
     refuse_imported(view.run_id, view.imported)
     for listener in orders.listeners:
         journal.add_listener(listener)
@@ -164,7 +166,7 @@ async def _attempt(
     run = Run(
         plan,
         journal=journal,
-        epoch=epoch,
+        epoch=lease.epoch,
         models=models,
         executor=lambda budget: LocalExecutor(models, budget, workshop),
         find_workflow=find_child,
@@ -188,7 +190,7 @@ async def _attempt(
     async with (
         traced(run.attempt.bounds["trace"], journal.history, journal.read_value, warn) as followers,
         mcp.opened(servers, warn, Path(view.cwd)) as workshop.hub,
-        _beside(Control(run, store, view.run_id).serve()),
+        _beside(Control(run, store, view.run_id, lapsed=0 if new else lease.asked).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
     ):
