@@ -80,6 +80,11 @@ class Journal:
         self._put(recorded)
         return recorded
 
+    @property
+    def last_seq(self) -> int:
+        """Number of the last event that was appended."""
+        return self._seq
+
     async def durable(self, seq: int) -> None:
         """Returns when event `seq` is on disk. Raises StoreError when it never will be."""
         if seq <= self.durable_seq:
