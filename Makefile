@@ -1,9 +1,9 @@
 # Commands of this repository. Each recipe runs in the environment of PYTHON: `make check PYTHON=/other/bin/python`.
 
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
-SOURCES := $(wildcard src tests benchmarks action)
+SOURCES := $(wildcard src tests benchmarks action manual)
 
-.PHONY: help check test format bench
+.PHONY: help check test format bench docs doors
 
 # List these commands.
 help:
@@ -24,6 +24,14 @@ test:
 format:
 	$(PYTHON) -m ruff format $(SOURCES)
 	$(PYTHON) -m ruff check --fix $(SOURCES)
+
+# The manual, as pages in build/site. `python -m mkdocs serve` shows it while you write.
+docs:
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+
+# Build the package and go in by each door from an empty folder: uvx, pipx, Python, pytest, MCP (extra `release`).
+doors:
+	$(PYTHON) benchmarks/doors.py
 
 # What a run costs beside its floors: the tables of docs/performance.md, in about two minutes.
 bench:

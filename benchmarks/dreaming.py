@@ -168,12 +168,19 @@ async def trial(lived: Lived, other: Lived, arm: str) -> list[Trial]:
     """The test tasks of a family under one arm, in a copy of the project with that memory alone."""
     folder = lived.folder.with_name(f"{lived.folder.name}-{arm.replace(' ', '-')}")
     lived.family.build(folder)
-    before = ""
+    memory_for(arm, lived, other, folder)
+    before = {"raw log": lived.log[-TAIL:] + "\n\n", "rewrite": "\n".join(lived.rewritten) + "\n\n"}.get(arm, "")
+    found: list[Trial] = []
+    for task in lived.family.tests:
+        success, learner, tokens = await do(lived, task, folder, before)
+        repeated = sum(_repeats(learner, step.verb) for step in task.steps if step.verb in lived.solved)
+        found.append(Trial(arm, lived.cluster, task.id, success, len(learner.tried), tokens, repeated))
+    return found
+
+
+def memory_for(arm: str, lived: Lived, other: Lived, folder: Path) -> None:
+    """Gives a copy of the project the notes of an arm; for some there are none."""
     match arm:
-        case "raw log":
-            before = lived.log[-TAIL:] + "\n\n"
-        case "rewrite":
-            before = "\n".join(lived.rewritten) + "\n\n"
         case "ours":
             shutil.copytree(lived.folder / ".counterpoint", folder / ".counterpoint")
         case "shuffled":
@@ -184,12 +191,6 @@ async def trial(lived: Lived, other: Lived, arm: str) -> list[Trial]:
             remember(folder, lived.family.truths())
         case _:
             pass
-    found: list[Trial] = []
-    for task in lived.family.tests:
-        success, learner, tokens = await do(lived, task, folder, before)
-        repeated = sum(_repeats(learner, step.verb) for step in task.steps if step.verb in lived.solved)
-        found.append(Trial(arm, lived.cluster, task.id, success, len(learner.tried), tokens, repeated))
-    return found
 
 
 def _repeats(learner: Learner, verb: str) -> bool:
@@ -329,13 +330,13 @@ def main() -> None:
         print(json.dumps({"rows": [asdict(row) for row in found], "trials": [asdict(one) for one in trials]}))
         return
     print(table(found))
-    tokens = sum(one.dream_tokens for one in lived)
-    saved = sum(t.tokens for t in trials if t.arm == "none") - sum(t.tokens for t in trials if t.arm == "ours")
-    tests = sum(trial.arm == "ours" for trial in trials)
+    tokens = sum(one.dream_tokens for one in lived) / len(lived)
+    none, ours = (next(row for row in found if row.arm == arm) for arm in ("none", "ours"))
+    blocked = sum(one.blocked for one in lived) / len(lived)
     print(
-        f"\n{len(lived)} families, {len(trials):,} test runs, {time.monotonic() - begun:.0f} s. Two dreams took "
-        f"{tokens / len(lived):,.0f} tokens a family and blocked {sum(one.blocked for one in lived)} claims; "
-        f"a test run with notes takes {saved / max(tests, 1):,.0f} tokens less than one without."
+        f"\n{len(lived)} families, {len(trials):,} test runs, {time.monotonic() - begun:.0f} s. The dreams of a family "
+        f"took {tokens:,.0f} tokens and blocked {blocked:.0f} claims; a success takes "
+        f"{none.tokens - ours.tokens:,.0f} tokens less with their notes than without."
     )
 
 

@@ -12,6 +12,7 @@ by the real engine (`counterpoint.verify`, `parallel`, `converge` in the prelude
 Theory is the binomial distribution: of v skeptics c are alive, of those r refute; a claim survives when c reaches the
 quorum and less than half refute. `naive majority` is what a script does that counts a dead skeptic as a refutation.
 Finders are measured apart: rounds of finders of a given recall until two rounds bring nothing new, theory 1-(1-r)^n.
+Judges and critics are in `panels.py`; `--claims` is also how many panels and answers there are.
 
     python benchmarks/verification.py                    # 10,000 claims, the table of docs/verification.md
     python benchmarks/verification.py --claims 1000 --json
@@ -22,30 +23,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from noisy import CHUNK, Crowd, binomial, carry_out, chance
+from panels import CRITICS, PANELS, critic_rows, critic_table, judge_rows, judge_table
 
-from counterpoint.agents.loop import Observer
-from counterpoint.agents.task import AgentResult, AgentTask
-from counterpoint.daemon import find_child
-from counterpoint.events import Fault, Outcome, RunCreated, RunStatus, Usage
-from counterpoint.models.conform import Dice
-from counterpoint.models.messages import Message
-from counterpoint.models.registry import Models
-from counterpoint.runtime.run import Plan, Run
-from counterpoint.script.parse import parse
-from counterpoint.settings import Settings
-from counterpoint.simulation import MemoryJournal
-
-CHUNK = 4000
-"""Claims of one pipeline; max_items is 4,096."""
+from counterpoint.agents.task import AgentTask
 
 VERIFY = """export const meta = { name: 'verify', description: 'Verifies planted claims' }
 const verdicts = await pipeline(args.claims, async (n) =>
@@ -122,10 +110,6 @@ class Row:
 # --- theory ----------------------------------------------------------------------------------------------------------
 
 
-def binomial(n: int, k: int, p: float) -> float:
-    return math.comb(n, k) * p**k * (1 - p) ** (n - k)
-
-
 def survives(pattern: Pattern, refutes: float, dead: float) -> float:
     """The chance of a claim to survive that a skeptic refutes with `refutes`."""
     chance = 0.0
@@ -146,54 +130,6 @@ def theory(pattern: Pattern, rates: Rates, true: float) -> tuple[float, float]:
 
 
 # --- the engine, with agents of ours --------------------------------------------------------------------------------
-
-Act = Callable[[AgentTask], Any]
-"""What an agent answers; None: it dies."""
-
-
-class Crowd:
-    """An executor of agents that answer at once."""
-
-    def __init__(self, act: Act) -> None:
-        self._act = act
-        self.called = 0
-
-    def announce(self, task: AgentTask) -> None:
-        pass
-
-    async def run(self, task: AgentTask, observer: Observer, history: list[Message]) -> AgentResult:
-        self.called += 1
-        answer = self._act(task)
-        if answer is None:
-            fault = Fault("ProviderError", "It died.", kind="rejected")
-            return AgentResult(Outcome.FAILED, fault=fault, turns=1)
-        return AgentResult(Outcome.OK, msgspec.json.encode(answer), usage=Usage(10, 0, 10, 1), model="noisy", turns=1)
-
-
-async def carry_out(text: str, args: Any, crowd: Crowd) -> Any:
-    """What a script returns whose agents are the crowd."""
-    script = parse(text, "benchmark.js")
-    settings = Settings(max_agents=10_000_000, concurrency=1000)
-    journal = MemoryJournal()
-    created = RunCreated(
-        run_id="wf_00000000-000", name=script.meta.name, description="", script=script.path,
-        source=journal.value(msgspec.json.encode(text)), seed=1, model="sim", cwd=tempfile.gettempdir(),
-        args=journal.value(msgspec.json.encode(args)), simulated=True, bounds=settings.bounds(),
-    )  # fmt: skip
-    journal.history.append(journal.append(created))
-    run = Run(
-        Plan(script=script), journal=journal, epoch=0, models=Models(settings), executor=lambda _: crowd,
-        find_workflow=find_child,
-    )  # fmt: skip
-    ended = await run.execute()
-    if ended.result is None or ended.status not in (RunStatus.COMPLETED, RunStatus.PARTIAL):
-        raise RuntimeError(f"The run ended as {ended.status}: {ended.message}")
-    return msgspec.json.decode(bytes(ended.result.json))
-
-
-def chance(*what: object) -> float:
-    """A number from 0 to 1 that follows from what it is for."""
-    return Dice("\0".join(map(str, what))).below(1_000_000_000) / 1_000_000_000
 
 
 class Skeptics:
@@ -274,7 +210,12 @@ async def main() -> int:
     parser.add_argument("--true", type=float, default=0.5, help="part of the claims that is true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--within", type=float, default=0.02, help="farthest that a figure may be from theory")
-    parser.add_argument("--crowd", type=int, choices=range(len(CROWDS)), help="only this crowd of skeptics, from 0")
+    parser.add_argument(
+        "--crowd",
+        type=int,
+        choices=range(len(CROWDS)),
+        help="only this crowd of skeptics, from 0; of judges and critics, those that die",
+    )
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     started = time.perf_counter()
@@ -283,19 +224,28 @@ async def main() -> int:
         await measure(pattern, rates, given.claims, given.true, given.seed) for rates in crowds for pattern in PATTERNS
     ]
     rounds = [(find, *await converge(find, 400, given.seed)) for find in (0.2, 0.4, 0.7)]
-    worst = max(max(abs(row.precision - row.precision_theory), abs(row.recall - row.recall_theory)) for row in rows)
+    panels = await judge_rows(PANELS if given.crowd is None else PANELS[-1:], given.claims, given.seed)
+    critics = await critic_rows(CRITICS if given.crowd is None else CRITICS[-1:], given.claims, given.seed)
+    figures = [
+        pair for row in rows for pair in ((row.precision, row.precision_theory), (row.recall, row.recall_theory))
+    ]
+    figures += [figure for panel in panels for figure in (panel.best, panel.first, panel.none)]
+    figures += [figure for critic in critics for figure in (critic.precision, critic.recall, critic.passed)]
+    worst = max(abs(measured - expected) for measured, expected in figures)
     deaths = sum(row.refuted_by_death for row in rows if not row.pattern.startswith("naive"))
+    deaths += sum(critic.passed_by_death for critic in critics if critic.pattern != "null is no gap")
     if given.json:
-        document = {"claims": given.claims, "rows": msgspec.to_builtins(rows), "worst": worst, "converge": rounds}
+        document = {
+            "claims": given.claims, "rows": msgspec.to_builtins(rows), "judge": msgspec.to_builtins(panels),
+            "critic": msgspec.to_builtins(critics), "worst": worst, "converge": rounds,
+        }  # fmt: skip
         sys.stdout.write(json.dumps(document) + "\n")
     else:
-        sys.stdout.write(
-            f"{table(rows)}\n\n| one finder's recall | rounds | found | theory |\n| --- | --- | --- | --- |\n"
-        )
+        sys.stdout.write(f"{table(rows)}\n\n{judge_table(panels)}\n\n{critic_table(critics)}\n\n{FINDERS}\n")
         for find, n, found, expected in rounds:
             sys.stdout.write(f"| {find:.0%} | {n} | {found:.1%} | {expected:.1%} |\n")
         sys.stdout.write(
-            f"\n{given.claims:,} claims; farthest from theory: {worst:.2%}; refuted by death under verify: "
+            f"\n{given.claims:,} claims; farthest from theory: {worst:.2%}; refuted or passed by death under ours: "
             f"{deaths}; {time.perf_counter() - started:.0f} s\n"
         )
     return 0 if worst <= given.within and deaths == 0 else 1

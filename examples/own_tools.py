@@ -4,7 +4,7 @@ import asyncio
 from typing import Literal
 
 import counterpoint
-from counterpoint import Answer, Request, ToolCall, Usage
+from counterpoint import Answer, Request, ToolCall, ToolTurn, Usage
 
 STOCK = {"bolts": 70, "nuts": 0}
 
@@ -18,7 +18,7 @@ class Clerk:
     """A model: anything with these members is one."""
 
     spec = "clerk:1"
-    output = "native"
+    output: Literal["native"] = "native"
     tools = True
     simulated = True
 
@@ -28,7 +28,7 @@ class Clerk:
     async def request(self, request: Request) -> Answer:
         last = request.messages[-1]
         usage = Usage(input_tokens=10, output_tokens=5, requests=1)
-        if not hasattr(last, "results"):
+        if not isinstance(last, ToolTurn):
             return Answer("", [ToolCall("1", "stock", {"article": request.label})], usage, self.spec, "tools")
         counted = last.results[0].content.splitlines()[1]  # between two lines that mark it as a tool's words
         return Answer(f"There are {counted}", [], usage, self.spec)

@@ -10,6 +10,9 @@ import pytest
 from tests.fakes.postgres import Postgres, programs, running
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+os.environ.pop(
+    "NO_COLOR", None
+)  # pictures of the terminal have colours, whatever whoever runs the tests wants of pytest
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 from importlinter.cli import lint_imports
 
 import counterpoint
+from counterpoint.cli.main import COMMANDS, HIDDEN
 from counterpoint.script.parse import parse
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +49,12 @@ def test_the_changelog_has_this_version_or_what_is_unreleased() -> None:
     newest = re.findall(r"^## \[([^\]]+)\]", read("CHANGELOG.md"), re.M)[0]
 
     assert newest in ("Unreleased", counterpoint.__version__)
+
+
+def test_the_readme_has_every_command() -> None:
+    rows = "".join(re.findall(r"^\| (`.*?) \| ", read("README.md"), re.M))
+
+    assert [name for name in COMMANDS if name not in HIDDEN and not re.search(rf"`{name}\b", rows)] == []
 
 
 def test_every_dependency_is_justified() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import io
 import json
 import os
 import select
@@ -30,11 +31,11 @@ PARENT = Path(__file__).with_name("warm_parent.py")
 class Started:
     """A process that `start` has started: what tests use of a `subprocess.Popen`."""
 
-    def __init__(self, arguments: Sequence[str], pid: int, stdout: int, stderr: int, code: int) -> None:
+    def __init__(self, arguments: Sequence[str], pid: int, code: int, stdout: IO[str], stderr: IO[str]) -> None:
         self.args = list(arguments)
         self.pid = pid
-        self.stdout: IO[str] = open(stdout, encoding="utf-8")  # noqa: SIM115 (closed by communicate)
-        self.stderr: IO[str] = open(stderr, encoding="utf-8")  # noqa: SIM115 (as well)
+        self.stdout = stdout
+        self.stderr = stderr
         self.returncode: int | None = None
         self._code = code
 
@@ -95,7 +96,7 @@ class Parent:
     """The process that has made the imports, and forks."""
 
     def __init__(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, theirs = socket.socketpair(socket.AF_UNIX)
         self._socket = ours
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
@@ -104,21 +105,19 @@ class Parent:
         theirs.close()
         atexit.register(self.close)
 
-    def start(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Started:
+    def start(
+        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], streams: tuple[int, int, int]
+    ) -> tuple[int, int]:
+        """Gives the id of the new process, and a descriptor on which its exit code will come."""
         order = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)}
-        out, out_end = os.pipe()
-        err, err_end = os.pipe()
         code, code_end = os.pipe()
-        with tempfile.TemporaryFile() as told, Path(os.devnull).open("rb") as nothing:
-            told.write(json.dumps(order).encode("utf-8", "surrogateescape"))
+        with tempfile.TemporaryFile() as told:
+            told.write(json.dumps(order).encode())
             told.flush()
             with self._lock:
-                ends = [told.fileno(), nothing.fileno(), out_end, err_end, code_end]
-                socket.send_fds(self._socket, [b"start"], ends)
-                for end in (out_end, err_end, code_end):
-                    os.close(end)
-                pid = int(self._socket.recv(64))
-        return Started(arguments, pid, out, err, code)
+                socket.send_fds(self._socket, [b"start"], [told.fileno(), *streams, code_end])
+                os.close(code_end)
+                return int(self._socket.recv(64)), code
 
     def close(self) -> None:
         self._socket.close()
@@ -132,5 +131,19 @@ def parent() -> Parent:
 
 
 def start(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Started:
-    """Starts ``counterpoint`` with these arguments."""
-    return parent().start(arguments, folder, environment)
+    """Starts ``counterpoint`` with these arguments, its output in pipes, and nothing to read."""
+    out, out_end = os.pipe()
+    err, err_end = os.pipe()
+    with Path(os.devnull).open("rb") as nothing:
+        pid, code = parent().start(arguments, folder, environment, (nothing.fileno(), out_end, err_end))
+    os.close(out_end)
+    os.close(err_end)
+    return Started(arguments, pid, code, os.fdopen(out, encoding="utf-8"), os.fdopen(err, encoding="utf-8"))
+
+
+def start_on(
+    streams: tuple[int, int, int], arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> Started:
+    """Starts it on streams of the caller's: a terminal's, say. What the process itself has of them is empty."""
+    pid, code = parent().start(arguments, folder, environment, streams)
+    return Started(arguments, pid, code, io.StringIO(), io.StringIO())

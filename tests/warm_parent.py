@@ -7,6 +7,7 @@ arguments, environment, folder and streams of its own; only the imports have bee
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -20,6 +21,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from typing import Any
 
 PROVIDERS = (
@@ -28,13 +30,14 @@ PROVIDERS = (
     "counterpoint.models.transport", "counterpoint.models.vendors",
 )  # fmt: skip
 """What a run with a provider imports besides: imported for the first that names one."""
+WEB = ("counterpoint.web.app", "counterpoint.web.serve", "uvicorn.protocols.http.auto", "uvicorn.loops.auto")
 OWN = ("agents", "cli", "lead", "models", "runtime", "sandbox", "script", "store", "tools", "workers")
 """Rooms that a run needs."""
 LATE = ("models.providers", "models.transport", "models.vendors", "models.exchange", "models.wire", "sandbox.child")
 
 
-def main(listening: socket.socket) -> tuple[list[str], int] | None:
-    """Starts what it is told to. Returns in the parent when nobody tells it anything more, in a child at once."""
+def main(listening: socket.socket) -> None:
+    """Starts what it is told to, until nobody tells it anything more."""
     woken, waker = os.pipe()
     for end in (woken, waker):
         os.set_blocking(end, False)
@@ -49,7 +52,7 @@ def main(listening: socket.socket) -> tuple[list[str], int] | None:
         if listening in ready:
             message, descriptors, _, _ = socket.recv_fds(listening, 64, 8)
             if not message:
-                return None
+                return
             order, code = descriptors[0], descriptors[4]
             told: dict[str, Any] = json.loads(os.pread(order, 1 << 30, 0))
             _import_for(told)
@@ -58,7 +61,6 @@ def main(listening: socket.socket) -> tuple[list[str], int] | None:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 _become(told, descriptors[1:4])
-                return None
             codes[pid] = code
             for descriptor in descriptors[:4]:
                 os.close(descriptor)
@@ -79,13 +81,18 @@ def _reap(codes: dict[int, int]) -> None:
 
 
 def _import_for(told: dict[str, Any]) -> None:
-    if "anthropic.version" not in sys.modules and any(":" in each for each in told["arguments"]):
-        named = " ".join([*told["arguments"], told["environment"].get("COUNTERPOINT_MODEL", "")])
-        if any(f"{name}:" in named for name in ("anthropic", "openai", "openai-compatible")):
-            for name in PROVIDERS:
-                importlib.import_module(name)
-            gc.collect()
-            gc.freeze()
+    """What this start needs besides, so that the next one finds it."""
+    named = " ".join([*told["arguments"], told["environment"].get("COUNTERPOINT_MODEL", "")])
+    wanted = set[str]()
+    if any(f"{name}:" in named for name in ("anthropic", "openai", "openai-compatible")):
+        wanted |= set(PROVIDERS)
+    if told["arguments"][:1] == ["serve"]:
+        wanted |= set(WEB)
+    if wanted - set(sys.modules):
+        for name in sorted(wanted):
+            importlib.import_module(name)
+        gc.collect()
+        gc.freeze()
 
 
 def _become(told: dict[str, Any], streams: list[int]) -> None:
@@ -99,9 +106,29 @@ def _become(told: dict[str, Any], streams: list[int]) -> None:
     sys.argv = ["counterpoint", *told["arguments"]]
     sys.path[0] = told["folder"]
     sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
-    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    buffering = 1 if os.environ.get("PYTHONUNBUFFERED") else -1
+    sys.stdout = os.fdopen(1, "w", buffering, encoding="utf-8", closefd=False)
     sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", closefd=False)
-    runpy.run_module("counterpoint", run_name="__main__", alter_sys=True)
+    code: Any = 0
+    try:
+        runpy.run_module("counterpoint", run_name="__main__", alter_sys=True)
+    except SystemExit as left:
+        code = left.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    _leave(code if isinstance(code, int) else int(code is not None))
+
+
+def _leave(code: int) -> None:
+    """Ends at once: to take every imported module apart takes longer than many a test."""
+    ends: tuple[Any, Any] = (threading._shutdown, atexit._run_exitfuncs)  # pyright: ignore  # what nobody else offers
+    for end in ends:
+        end()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BrokenPipeError):
+            stream.flush()
+    os._exit(code)
 
 
 def _imports() -> None:

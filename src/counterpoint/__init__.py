@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from counterpoint.events import RunStatus as RunStatus
     from counterpoint.events import Usage as Usage
     from counterpoint.models.messages import Answer as Answer
+    from counterpoint.models.messages import AssistantTurn as AssistantTurn
     from counterpoint.models.messages import Model as Model
     from counterpoint.models.messages import Request as Request
     from counterpoint.models.messages import ToolCall as ToolCall
+    from counterpoint.models.messages import ToolTurn as ToolTurn
+    from counterpoint.models.messages import UserTurn as UserTurn
     from counterpoint.tools.own import FunctionTool as FunctionTool
     from counterpoint.view import RunView as RunView
 
@@ -41,7 +44,7 @@ _HOMES = {
     "api": ("Result", "Workflow", "result", "resume", "run", "submit", "watch"),
     "errors": ("CounterpointError", "ProviderError", "RunIsLiveError", "ScriptRefused", "StoreError", "UsageError"),
     "events": ("Outcome", "Recorded", "RunStatus", "Usage"),
-    "models.messages": ("Answer", "Model", "Request", "ToolCall"),
+    "models.messages": ("Answer", "AssistantTurn", "Model", "Request", "ToolCall", "ToolTurn", "UserTurn"),
     "tools.own": ("FunctionTool",),
     "view": ("RunView",),
 }

@@ -158,7 +158,7 @@ async def submit(
     """Records a run, starts a process of its own that executes it, and gives the run's id. See `run` for the rest."""
     async with _open(model, budget, cwd, state, None, options) as here:
         run_id = await here.submit(await here.script(script), args)
-        execute_apart(here.store, run_id)
+        await execute_apart(here.store, run_id)
         return run_id
 
 

@@ -38,15 +38,15 @@ SKEPTIC = re.compile(r"verify (\d+)/\d+")
 REFUTED = re.compile(rb'"refuted":(true|false)')
 
 SIGNS = {
-    "queued": "·", "limited": "◔", "model": "▶", "tool": "⚙", "human": "!",
-    "ok": "✓", "failed": "✗", "invalid": "?", "timed_out": "T", "stalled": "z",
-    "skipped": "⊘", "cancelled": "−", "reused": "↺",
+    "queued": "·", "held": "◔", "model": "▶", "tool": "⚙", "human": "!",
+    "ok": "✓", "failed": "✗", "invalid": "?", "limited": "q", "timed_out": "T", "stalled": "z",
+    "skipped": "⊘", "cancelled": "−", "interrupted": "/", "reused": "↺",
 }  # fmt: skip
-"""One sign a state, each one cell wide."""
+"""One sign a state, each one cell wide. `held` waits for the provider; `limited` has ended: its quota was used up."""
 ASCII_SIGNS = {
-    "queued": ".", "limited": "w", "model": ">", "tool": "*", "human": "!",
-    "ok": "+", "failed": "X", "invalid": "?", "timed_out": "T", "stalled": "z",
-    "skipped": "s", "cancelled": "-", "reused": "=",
+    "queued": ".", "held": "w", "model": ">", "tool": "*", "human": "!",
+    "ok": "+", "failed": "X", "invalid": "?", "limited": "q", "timed_out": "T", "stalled": "z",
+    "skipped": "s", "cancelled": "-", "interrupted": "/", "reused": "=",
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ class Need:
     """One trouble. `agents` are the ids of those who have it; `gate` is the question's id where a person is asked."""
 
     kind: str
-    """gate, script, still, failed, conflict, held, budget or slow."""
+    """gate, gone, script, still, failed, conflict, held, budget or slow."""
     text: str
     since: float
     agents: tuple[str, ...] = ()
@@ -104,16 +104,17 @@ def _vote(agent: AgentView) -> str:
     return "unknown" if refuted is None else "refuted" if refuted[1] == b"true" else "stands"
 
 
-def state_of(agent: AgentView, doing: str = "model") -> str:
+def state_of(view: RunView, agent: AgentView, doing: str = "model") -> str:
     """The state that a sign stands for; `doing` is what the timeline says of an agent at work."""
     if agent.outcome is not None:
         return agent.outcome.value
-    return "queued" if agent.state == "queued" else doing if doing in ("limited", "tool") else "model"
+    state = view.state(agent)
+    return state if state != "running" else {"limited": "held", "tool": "tool"}.get(doing, "model")
 
 
 def needs(view: RunView, now: float) -> list[Need]:
     """All troubles of a run at the time `now`, the most urgent first."""
-    found = [*_gates(view), *_script(view)]
+    found = [*_gates(view), *_gone(view), *_script(view)]
     if not view.ended and view.status is not RunStatus.INTERRUPTED:
         found += _still(view, now)
     found += [*_failed(view), *_conflicts(view)]
@@ -125,6 +126,11 @@ def needs(view: RunView, now: float) -> list[Need]:
 def _gates(view: RunView) -> Iterator[Need]:
     for gate in view.open_gates():
         yield Need("gate", gate.question, gate.opened_at, gate=gate.id)
+
+
+def _gone(view: RunView) -> Iterator[Need]:
+    if view.status is RunStatus.INTERRUPTED:
+        yield Need("gone", view.message, view.last_at)
 
 
 def _script(view: RunView) -> Iterator[Need]:

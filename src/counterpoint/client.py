@@ -17,6 +17,7 @@ import msgspec
 
 from counterpoint import settings as configuration
 from counterpoint.ceilings import ceilings_of
+from counterpoint.documents import agent_row, run_facts, run_rows
 from counterpoint.errors import RunIsLiveError, StoreError, UnknownRunError, UsageError
 from counterpoint.events import (
     GateAnswered,
@@ -25,12 +26,12 @@ from counterpoint.events import (
     RunCreated,
     RunEnded,
     RunForked,
+    RunStarted,
     RunStatus,
     RunTagged,
     Usage,
     Value,
 )
-from counterpoint.limits import limits
 from counterpoint.models.local import LocalModel
 from counterpoint.models.messages import Model
 from counterpoint.models.providers import ProviderModel
@@ -40,17 +41,19 @@ from counterpoint.script import Script, find, parse
 from counterpoint.script.parse import Examination
 from counterpoint.settings import Settings
 from counterpoint.store.blobs import as_value
-from counterpoint.store.reader import Facts
+from counterpoint.store.reader import Facts, JournalReader
 from counterpoint.store.runs import RunRow, Store
 from counterpoint.tags import checked_tag, retagged
 from counterpoint.tools.answers import fitting
 from counterpoint.view import AgentView, RunView
 
-SCHEMA_VERSION = 1
 WORKSPACE = ("branch", "base", "commit", "files", "insertions", "deletions", "path", "patch_bytes")
 """What an agent's document says of its worktree, besides the patch."""
 WATCH_S = 0.1
 START_S = 10.0
+"""How long nobody may execute a run until those who watch it give it up,"""
+FIRST_START_S = 60.0
+"""and how long before its first process has begun, which a busy machine may take its time to start."""
 """How long a run may take to find a process that executes it."""
 
 
@@ -68,6 +71,8 @@ class Summary:
     tags: tuple[str, ...] = ()
     parent: Parent | None = None
     """What it was forked from."""
+    imported: bool = False
+    """Another system's: it never goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,24 +265,32 @@ class Client:
         """Whether a process executes the run now."""
         return await self._store.is_live(run_id)
 
-    def follow(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
-        """The run's events from `after` on, as they come; ends with the attempt."""
-        return self._store.reader(run_id).follow(after)
-
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """The run's events behind `after`, as they come, until nobody executes it any more."""
-        reader, give_up_at = self._store.reader(run_id), time.monotonic() + START_S
+        reader, begun = self._store.reader(run_id), after > 1
+        give_up_at = time.monotonic() + (START_S if begun else FIRST_START_S)
         with self._store.news(run_id, WATCH_S) as news:
             while True:
                 live = await self._store.is_live(run_id)
                 ended = False
                 for recorded in await reader.read(after):
                     after, ended = recorded.seq, isinstance(recorded.event, RunEnded)
+                    if not begun and isinstance(recorded.event, RunStarted):
+                        begun, give_up_at = True, time.monotonic() + START_S
                     yield recorded
                 if not live and (ended or time.monotonic() > give_up_at):
                     return
                 give_up_at = time.monotonic() + START_S if live else give_up_at
                 await news.wait()
+
+    def reader(self, run_id: str) -> JournalReader:
+        """The run's journal, to look something up in it."""
+        return self._store.reader(run_id)
+
+    @property
+    def state(self) -> Path:
+        """The folder of the runs."""
+        return self._store.folder
 
     async def transcript(self, run_id: str, agent: str) -> list[Any]:
         """What was said between one agent and its model."""
@@ -301,45 +314,10 @@ class Client:
 
     async def document(self, view: RunView) -> dict[str, Any]:
         """The JSON of a run, as ``spec/cli.md`` has it."""
-        ok, of = view.coverage()
-        usage = view.usage()
-        document: dict[str, Any] = {
-            "schema_version": SCHEMA_VERSION,
-            "run_id": view.run_id,
-            "name": view.name,
-            "status": view.shown_status().value,
-            "message": view.message,
+        return run_facts(view, time.time()) | {
             "result": await self.value(view.run_id, view.result),
-            "error": _error(view),
-            "agents": view.counts(),
-            "coverage": {"ok": ok, "of": of},
-            "script_errors": [_fault(fault) for fault in view.script_errors],
-            "usage": {
-                "input_tokens": usage.input_tokens,
-                "cached_input_tokens": usage.cached_input_tokens,
-                "output_tokens": usage.output_tokens,
-                "usd": usage.usd,
-                "requests": usage.requests,
-            },
-            "phases": view.phase_rows(),
-            "log": view.log_texts(),
-            "duration_s": round(view.duration_s(time.time()), 3),
-            "resumed_from": view.reused,
-            "model": view.model,
-            "simulated": view.simulated,
-            "script": view.script,
             "journal": self._store.place(view.run_id),
-            "tags": list(view.tags),
-            "imported": view.imported or None,
-            "parent": {"run_id": view.parent.run_id, "seq": view.parent.seq} if view.parent else None,
         }
-        if view.open_gates():
-            document["gates"] = [
-                {"id": gate.id, "question": gate.question, "options": gate.options} for gate in view.open_gates()
-            ]
-        if view.paused_until is not None:
-            document["paused_until"] = view.paused_until
-        return document
 
     async def run_document(self, view: RunView) -> dict[str, Any]:
         """The document of a run, its forks, a line for each agent, what is left of its bounds, and the receipts."""
@@ -347,16 +325,7 @@ class Client:
         document["forks"] = [
             {"run_id": fork.run_id, "seq": fork.parent.seq} for fork in await self.forks(view.run_id) if fork.parent
         ]
-        document["agent_list"] = [agent_row(agent) for agent in view.counted()]
-        document["limits"] = [
-            {"name": limit.name, "unit": limit.unit, "total": limit.total, "used": limit.used, "left": limit.left}
-            for limit in limits(view)
-        ]
-        document["requests"] = [
-            {"id": r.id, "verb": r.verb, "target": r.target, "by": r.by, "asked_at": r.asked_at,
-             "delivered_at": r.delivered_at, "done_at": r.done_at, "ok": r.ok, "message": r.message}
-            for r in view.requests.values()
-        ]  # fmt: skip
+        document |= run_rows(view)
         return document
 
     async def _sent(self, view: RunView, agent: AgentView) -> dict[str, Any]:
@@ -422,31 +391,11 @@ def _refuse_unknown_price(model: Model, settings: Settings) -> None:
         )
 
 
-def agent_row(agent: AgentView) -> dict[str, Any]:
-    """One agent in `agent_list`."""
-    return {
-        "id": agent.id,
-        "label": agent.label,
-        "phase": agent.phase,
-        "outcome": agent.outcome.value if agent.outcome else None,
-        "state": agent.state,
-        "attempt": agent.attempt,
-        "model": agent.answered_by or agent.model,
-        "seconds": agent.seconds,
-        "turns": agent.turns,
-        "usage": msgspec.to_builtins(agent.usage),
-        "fault": msgspec.to_builtins(agent.fault) if agent.fault else None,
-        "line": agent.line,
-        "workflow": agent.workflow,
-        "doing": agent.doing,
-        **({"compactions": agent.compactions} if agent.compactions else {}),
-    }
-
-
 def _summary(row: RunRow, facts: Facts | StoreError) -> Summary:
     if isinstance(facts, StoreError):
         return Summary(row.run_id, row.name, RunStatus.UNREADABLE, row.created_at, row.cwd, facts.message)
-    return Summary(row.run_id, row.name, facts.status, row.created_at, row.cwd, tags=facts.tags, parent=facts.parent)
+    return Summary(row.run_id, row.name, facts.status, row.created_at, row.cwd, tags=facts.tags, parent=facts.parent,
+                   imported=facts.imported)  # fmt: skip
 
 
 def _keeping(large: dict[str, bytes]) -> Callable[[bytes], Value]:
@@ -463,20 +412,6 @@ def _keeping(large: dict[str, bytes]) -> Callable[[bytes], Value]:
 
 def _phases(script: Script) -> list[dict[str, Any]]:
     return [{"title": phase.title, "detail": phase.detail} for phase in script.meta.phases]
-
-
-def _error(view: RunView) -> dict[str, Any] | None:
-    return _fault(view.error) if view.error is not None else None
-
-
-def _fault(fault: Any) -> dict[str, Any]:
-    return {
-        "name": fault.name,
-        "message": fault.message,
-        "line": fault.line,
-        "column": fault.column,
-        "stack": fault.stack,
-    }
 
 
 async def examine(texts: list[str], *, portable: bool = False) -> list[Examination]:

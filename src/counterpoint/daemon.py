@@ -16,7 +16,7 @@ import msgspec
 from counterpoint.agents.desk import Workshop
 from counterpoint.agents.instructions import load_instructions
 from counterpoint.agents.skills import load_skills
-from counterpoint.agents.types import load_types
+from counterpoint.agents.types import checked, load_types
 from counterpoint.client import refuse_imported
 from counterpoint.dream.watch import guard
 from counterpoint.errors import (
@@ -84,6 +84,8 @@ class Orders:
     """Each is called with the events as they become durable."""
     started: Callable[[Run], None] | None = None
     """Gets the run when it begins, to stop or drain it."""
+    late: Callable[[str], None] | None = None
+    """Is told what turns out when the run has ended and its journal is closed to warnings."""
 
 
 async def execute(store: Store, run_id: str, models: Models, orders: Orders | None = None) -> RunEnded:
@@ -141,6 +143,7 @@ async def _attempt(
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
     workshop, servers, more = await asyncio.to_thread(_furnish, store, view, {**view.bounds, **orders.bounds})
+    types = {name: checked(kind, workshop.skills, servers) for name, kind in types.items()}
     left = await differing(view) if (view.attempt or view.parent) and orders.reuse != "none" else []
     workshop.own = orders.tools
     plan = Plan(
@@ -175,6 +178,8 @@ async def _attempt(
     def warn(text: str) -> None:
         if not run.view.ended:
             run.attempt.log(text, "warning")
+        elif orders.late is not None:
+            orders.late(text)
 
     journal.add_watcher(lambda seconds: warn(AWAY.format(seconds)))
 
@@ -220,7 +225,12 @@ def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Works
     )
     if bounds.get("memory") and not (view.attempt and not view.memory):
         workshop.recall, forgotten = open_recall(
-            cwd, store.folder, workflow=view.name, tokens=bounds["memory_tokens"], pinned=_pinned(view)
+            cwd,
+            store.folder,
+            workflow=view.name,
+            tokens=bounds["memory_tokens"],
+            at=view.created_at,
+            pinned=_pinned(view),
         )
         wrong += forgotten
     servers, complaints = load_servers(cwd, os.environ)

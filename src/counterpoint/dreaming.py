@@ -12,7 +12,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +23,22 @@ from counterpoint.ceilings import read_budgets
 from counterpoint.client import Client
 from counterpoint.dream import canary, inbox, verify, watch
 from counterpoint.dream.canary import Tasks, Trial
-from counterpoint.dream.cluster import Conflict, cluster
+from counterpoint.dream.cluster import cluster
 from counterpoint.dream.detect import detect
 from counterpoint.dream.excerpts import chunks, tokens
+from counterpoint.dream.findings import Findings, report_of, summary
 from counterpoint.dream.items import Blocked, Item, Refs, locate
 from counterpoint.dream.lease import dreaming
 from counterpoint.dream.prepare import Wish, cleaner_of, plan_of, prepare
 from counterpoint.dream.propose import propose
-from counterpoint.dream.record import Answer, BlockedRow, ConflictRow, Dreams, Plan, Report, Status
+from counterpoint.dream.record import Answer, BlockedRow, Dreams, Plan, Report, Status
 from counterpoint.dream.session import Session, read_session
-from counterpoint.dream.showing import claim, vote, words_of
+from counterpoint.dream.showing import claim, shown_to_readers, vote, words_of
 from counterpoint.dream.verify import Ground, Vote
 from counterpoint.errors import DreamFailedError, MemoryConflictError
 from counterpoint.events import NO_USAGE, Recorded, RunStatus, Usage
 from counterpoint.memory.applying import Applied
-from counterpoint.memory.changes import Counts, Proposal
+from counterpoint.memory.changes import Proposal
 from counterpoint.memory.entries import Entry
 from counterpoint.memory.places import project_store
 from counterpoint.memory.store import MemoryStore
@@ -118,6 +119,7 @@ async def dream(
 ) -> Report:
     """Dreams, or goes on with the dream that was cut off. Raises DreamIsLiveError, StoreError, MemoryStoreError."""
     dreams = Dreams(memory.folder)
+    await asyncio.to_thread(_make_sure, memory)
     async with dreaming(dreams.folder):
         looked = await asyncio.to_thread(watch.look_after, memory, dreams, folder, now())
         plan = await asyncio.to_thread(dreams.unfinished)
@@ -126,10 +128,17 @@ async def dream(
             if prepared.not_due or not prepared.sessions:
                 message = prepared.not_due or "There is no run that has not been read."
                 return _idle(looked, message, memory.head(), prepared.left_out, now())
-            plan = plan_of(prepared, memory, wish, folder, now())
+            plan = await asyncio.to_thread(plan_of, prepared, memory, wish, folder, now())
             await asyncio.to_thread(dreams.keep_plan, plan)
         work = _Dream(store, models, chosen, wish, memory, dreams, plan, tasks, on_event)
         return await work.run()
+
+
+def _make_sure(memory: MemoryStore) -> None:
+    """The memory's folder is there, stays out of the repository, and has no links that lead out of it."""
+    memory.keep_private()
+    with memory.locked():
+        pass
 
 
 async def run_bundled(
@@ -164,7 +173,7 @@ async def price(
     """What a dream would read and cost at most; nothing is spent or written."""
     dreams = Dreams(memory.folder)
     prepared = await prepare(store, memory, dreams, wish, folder, now)
-    pieces = chunks(prepared.sessions.values(), prepared.hits, prepared.cleaner)
+    pieces = await asyncio.to_thread(chunks, prepared.sessions.values(), prepared.hits, prepared.cleaner)
     claims = min(wish.most, 2 * len(pieces) + len(prepared.hits)) if pieces else 0
     model = models.get(models.default(chosen.model))
     usage = Usage(
@@ -184,20 +193,6 @@ def _idle(looked: watch.Looked, message: str, head: str | None, left_out: dict[s
         parent=head, version=head, left_out=left_out, flagged=looked.flagged,
         proposals=dict.fromkeys(looked.proposed, "waiting"),
     )  # fmt: skip
-
-
-@dataclass(slots=True)
-class _Findings:
-    """What a dream knows when its agents have answered."""
-
-    open: list[Proposal] = field(default_factory=list[Proposal])
-    proposals: list[Proposal] = field(default_factory=list[Proposal])
-    blocked: list[Blocked] = field(default_factory=list[Blocked])
-    conflicts: list[Conflict] = field(default_factory=list[Conflict])
-    items: int = 0
-    readers: tuple[int, int] = (0, 0)
-    unread: set[str] = field(default_factory=set[str])
-    """Runs whose readers did not all answer: they are read again."""
 
 
 class _StopError(Exception):
@@ -242,25 +237,27 @@ class _Dream:
         self._runs = await asyncio.to_thread(self._dreams.runs, plan.id)
         self._entries = await asyncio.to_thread(self._memory.entries, plan.parent)
         self._sessions = {name: await read_session(self._store, name) for name in sorted(plan.marks)}
-        findings = _Findings()
+        findings = Findings()
         try:
             answers = await self._read()
             ground = Ground(self._folder, self._entries, self._sessions, cleaner_of(self._entries),
                             await asyncio.to_thread(verify.read_instructions, self._folder))  # fmt: skip
-            self._propose(findings, answers)
+            await asyncio.to_thread(self._propose, findings, answers)
             await self._verify(findings, ground)
             return await self._settle(findings)
         except _StopError as stopped:
-            return self._report(findings, stopped.status, stopped.message)
+            report = self._report(findings, stopped.status, stopped.message)
+            if stopped.status == "failed":  # nothing to go on with: the next dream begins anew, and reads the same runs
+                await asyncio.to_thread(self._dreams.keep_report, report)
+            return report
 
     # S3 and S6: the agents
 
     async def _read(self) -> dict[str, Answer]:
-        active = [{"id": entry.id, "text": entry.text} for entry in self._entries.values() if entry.active]
         plan = self._plan
         if not plan.chunks:
             return {}
-        args = {"stage": "read", "chunks": [{"id": c.id, "text": c.text} for c in plan.chunks], "notes": active[:300],
+        args = {"stage": "read", "chunks": shown_to_readers(plan.chunks, self._entries),
                 "instructions": plan.instructions}  # fmt: skip
         value = await self._stage("read", args)
         return {answer.id: answer for answer in msgspec.convert(value["answers"], list[Answer])}
@@ -325,7 +322,8 @@ class _Dream:
 
     # S4, S5
 
-    def _propose(self, findings: _Findings, answers: Mapping[str, Answer]) -> None:
+    def _propose(self, findings: Findings, answers: Mapping[str, Answer]) -> None:
+        """Pure, and long where there is much: in a thread."""
         brought: list[tuple[Item, Refs]] = []
         for chunk in self._plan.chunks:
             answer = answers.get(chunk.id)
@@ -352,7 +350,7 @@ class _Dream:
 
     # S6
 
-    async def _verify(self, findings: _Findings, ground: Ground) -> None:
+    async def _verify(self, findings: Findings, ground: Ground) -> None:
         never = await asyncio.to_thread(inbox.unwanted, self._dreams)
         there = {p.id: p for p in await asyncio.to_thread(self._memory.proposals)}
         settled = {each.proposal for each in await asyncio.to_thread(self._dreams.settled)}
@@ -385,7 +383,7 @@ class _Dream:
 
     # S7 to S10
 
-    async def _settle(self, findings: _Findings) -> Report:
+    async def _settle(self, findings: Findings) -> Report:
         """Puts in force what may be, and leaves the rest to a person."""
         if self._simulated:
             return await self._rehearsed(findings)
@@ -412,11 +410,12 @@ class _Dream:
         status: Status = "waiting" if others else "published" if version else "nothing"
         if trial.verdict == "negative" and not version:
             status = "rejected"
-        return await self._finish(
-            findings, done, version, others, trial, status, _message(status, trial, done, others, len(findings.blocked))
-        )
+        if status == "nothing" and findings.readers[1] and not findings.readers[0]:
+            status = "failed"
+        message = summary(status, trial, done, others, findings)
+        return await self._finish(findings, done, version, others, trial, status, message)
 
-    async def _rehearsed(self, findings: _Findings) -> Report:
+    async def _rehearsed(self, findings: Findings) -> Report:
         """The end of a dream with simulated agents: their votes are none, and what they read has not been read."""
         report = self._report(findings, "nothing", "A rehearsal with simulated agents: nothing was changed.")
         report = msgspec.structs.replace(report, simulated=True)
@@ -452,7 +451,7 @@ class _Dream:
 
     async def _finish(
         self,
-        findings: _Findings,
+        findings: Findings,
         done: Applied,
         version: Version | None,
         others: Sequence[Proposal],
@@ -479,38 +478,11 @@ class _Dream:
         await asyncio.to_thread(self._dreams.keep_report, report)
         return report
 
-    def _report(self, findings: _Findings, status: Status, message: str) -> Report:
-        """What is known of the dream so far. What was brought is shown without secrets."""
-        clean = cleaner_of({}).shown
-        usage = self._usage
-        return Report(
-            id=self._plan.id, at=self._plan.at, status=status, message=message, parent=self._plan.parent,
-            version=self._plan.parent, sessions=sorted(self._plan.marks), left_out=self._plan.left_out,
-            readers=list(findings.readers), hits=self._plan.hits, items=findings.items, runs=self._runs,
-            blocked=[BlockedRow(b.check, clean(b.text), clean(b.reason)) for b in findings.blocked],
-            conflicts=[
-                ConflictRow(clean(c.one), clean(c.other), c.why, [clean(q) for q in c.quotes], clean(c.settled))
-                for c in findings.conflicts
-            ],
-            usage={"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens,
-                   "requests": usage.requests, "usd": usage.usd},
-            counts=Counts(active=sum(entry.active for entry in self._entries.values()),
-                          kept=sum(entry.active for entry in self._entries.values())),
+    def _report(self, findings: Findings, status: Status, message: str) -> Report:
+        return report_of(
+            findings, self._plan, status, message, active=sum(entry.active for entry in self._entries.values()),
+            usage=self._usage, runs=self._runs, clean=cleaner_of({}).shown,
         )  # fmt: skip
-
-
-def _message(status: Status, trial: Trial, done: Applied, others: Sequence[Proposal], blocked: int) -> str:
-    """How it ended, in a sentence."""
-    if status == "rejected":
-        return "Runs go worse with what was proposed, so nothing was put in force."
-    parts = [f"{len(done.applied)} changes are in force"] if done.applied else []
-    parts += [f"{len(others)} wait for a person"] if others else []
-    lost = [refused for refused in done.refused if "may go in one application" in refused.reason]
-    parts += [f"{len(lost)} more would have taken away too much at once"] if lost else []
-    if others and trial.verdict == "unproven":
-        parts.append("too few tasks show whether they help (unproven)")
-    parts += [f"{blocked} claims were not taken"] if blocked else []
-    return f"{'; '.join(parts)}." if parts else "The runs taught nothing that is not known."
 
 
 def _each(on_event: OnEvent) -> Callable[[list[Recorded]], None]:

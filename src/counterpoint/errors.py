@@ -18,6 +18,7 @@ CounterpointError
 │   ├── JournalFullError          disk full or quota: the run stops and can be resumed
 │   ├── LeaseLostError            another process took the run over; this one must stop
 │   └── JournalFormatError        written by a newer release, or damaged
+├── ProcessEndedError             the process that was to execute a run ended before it began
 ├── MemoryStoreError              a memory could not be read or written, or is damaged
 │   └── MemoryConflictError       it has moved on since it was read; nothing is lost
 ├── DreamFailedError              a run that a dream needs ended badly
@@ -136,6 +137,16 @@ class UnknownMemoryError(UsageError):
 
 class MemoryRefusedError(UsageError):
     """A note, or a change of notes, breaks a rule of the memory; nothing was changed."""
+
+
+class ProcessEndedError(CounterpointError):
+    """The process that was to execute a run in the background ended before it held it."""
+
+    def __init__(self, run_id: str, log: object) -> None:
+        super().__init__(
+            f"The process that was to execute run {run_id} ended before it began.",
+            hint=f"What it said is in {log}; the run is recorded: counterpoint resume {run_id}",
+        )
 
 
 class MemoryStoreError(CounterpointError):

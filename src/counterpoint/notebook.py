@@ -99,7 +99,7 @@ def as_html(view: RunView) -> str:
 
 def _phases(view: RunView) -> dict[str, tuple[int, int, int]]:
     """Title → agents, ended, ended badly."""
-    found = dict.fromkeys(view.phases, (0, 0, 0))
+    found: dict[str, tuple[int, int, int]] = dict.fromkeys(view.phases, (0, 0, 0))
     for agent in view.counted():
         title = agent.phase or ""
         agents, ended, bad = found.get(title, (0, 0, 0))

@@ -7,6 +7,7 @@ the environment variable of a field is ``COUNTERPOINT_`` and its name in capital
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import os
 import tomllib
@@ -128,7 +129,8 @@ class Settings:
     env: tuple[str, ...] = ()
     """Environment variables that commands of agents see besides the harmless ones."""
     search_url: str | None = None
-    """Address of the service that WebSearch asks; its key is in COUNTERPOINT_SEARCH_KEY. None: no WebSearch."""
+    """Address of the service that WebSearch asks; its key is in COUNTERPOINT_SEARCH_KEY. None: the provider of an
+    agent's model searches, if it can."""
     search_kind: str = "searxng"
     """In which form it is asked: ``searxng``, ``brave`` or ``tavily``."""
     unknown_agents: str = "reject"
@@ -181,6 +183,8 @@ class Settings:
             read_ceiling(self.approve)
         if self.sandbox not in ("auto", "off"):
             raise SettingsError(f"sandbox is {self.sandbox!r}; it takes 'auto' or 'off'.")
+        if self.model is not None and not self.model.strip():
+            raise SettingsError("model is empty; name one, as anthropic:NAME, or leave it out.")
         if self.search_kind not in ("searxng", "brave", "tavily"):
             raise SettingsError(f"search_kind is {self.search_kind!r}; it takes 'searxng', 'brave' or 'tavily'.")
         if self.search_url and not self.search_url.startswith(("http://", "https://")):
@@ -227,6 +231,8 @@ SCRIPT_LIMITS = (
 """The bounds that a script's own doings can break."""
 
 
+OTHERS = frozenset({"COUNTERPOINT_SEARCH_KEY", "COUNTERPOINT_MODELS"})
+"""Variables that are no settings: a key is never in a file, and the weights are for all projects."""
 WIDENING = (
     "allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind", "env",
     "worktree_setup", "database", "trace",
@@ -272,6 +278,16 @@ def load(*, cwd: Path, flags: Mapping[str, Any] | None = None, environ: Mapping[
     take(surroundings, "environment")
     take(given, "flag")
     return Settings(**values, origins=origins, withheld=withheld)
+
+
+def misspelt(environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that was meant for a setting and has no effect."""
+    known = [name.upper() for name in _fields()]
+    ours = sorted(name for name in environ.keys() - OTHERS if name.startswith("COUNTERPOINT_"))
+    given = [name.removeprefix("COUNTERPOINT_") for name in ours]
+    close = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in given if name not in known}
+    sentence = "COUNTERPOINT_{} has no effect; did you mean COUNTERPOINT_{}?"
+    return [sentence.format(name, found[0]) for name, found in close.items() if found]
 
 
 def _users_file() -> Path | None:

@@ -5,7 +5,9 @@ Text of scripts, models and files is hostile: whatever could act on a terminal i
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from typing import Any
 
 NOTES_TAG = "memory-notes"
 """The mark around notes from earlier sessions, behind an agent's task."""
@@ -17,6 +19,13 @@ def safe(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in ACTING else _escape(c) for c in text)
+
+
+def as_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON in which nothing can act on a terminal either: what `safe` would show as an escape is one of JSON's."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    acting = {c for c in set(text) if c != "\n" and unicodedata.category(c) in ACTING}
+    return text.translate({ord(c): json.dumps(c)[1:-1] if c != "\x7f" else "\\u007f" for c in acting})
 
 
 def task_alone(prompt: str) -> str:

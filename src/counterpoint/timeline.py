@@ -23,6 +23,7 @@ from counterpoint.events import (
     Recorded,
     RunForked,
     RunStarted,
+    RunTagged,
     ToolUsed,
 )
 
@@ -124,7 +125,8 @@ class Timeline:
                 self.begin = at
             case _:
                 pass
-        self.end = max(self.end, at)
+        if not isinstance(recorded.event, RunTagged):  # which may come long after the run
+            self.end = max(self.end, at)
 
     def _tool_ended(self, lane: Lane, at: float) -> None:
         lane.tools_open -= 1

@@ -253,7 +253,8 @@ class RunView:
         if handler is not None:
             handler(self, recorded.event, recorded.at)
         self.last_seq = recorded.seq
-        self.last_at = recorded.at
+        if not isinstance(recorded.event, RunTagged):  # which may come long after the run
+            self.last_at = recorded.at
 
     # --- what is asked of it ---------------------------------------------------------------------------------------
 
@@ -272,6 +273,11 @@ class RunView:
         """Whoever folds the journal knows that the process behind it is gone: nothing that looks alive is."""
         if not self.ended:
             self.status, self.message = RunStatus.INTERRUPTED, f"Its process ended: counterpoint resume {self.run_id}"
+
+    def state(self, agent: AgentView) -> str:
+        """queued, running or finished; interrupted: it was at work when the run's process ended."""
+        cut = agent.state == "running" and self.status is RunStatus.INTERRUPTED
+        return "interrupted" if cut else agent.state
 
     @property
     def begun_at(self) -> float:

@@ -109,17 +109,6 @@ def test_a_run_with_nothing_done_fails(tmp_path: Path):
     assert done.commands == ["::error::Nothing was done: 0 of 0 agents ended well. That is no success."]
 
 
-def test_a_partial_run_fails_and_a_second_attempt_goes_on_where_it_ended(tmp_path: Path):
-    script = "return [await agent('a'), await agent('b', {model: 'sim:fail=1'})]"
-    first = job(tmp_path, script)
-    assert first.code == 4
-    assert "1 of 2 agents ended well" in first.commands[-1]
-    second = job(tmp_path, script, INPUT_ALLOW_PARTIAL="true")
-    assert second.code == 0
-    assert f"Going on with run {first.outputs['run-id']}" in second.out
-    assert "1 reused" in second.out
-
-
 def test_what_strangers_wrote_is_data_and_no_line_of_it_is_obeyed(tmp_path: Path):
     event = {"issue": {"number": 5, "title": "Broken", "body": EVIL}, "comment": {"id": 9, "body": TOKEN}}
     (tmp_path / "event.json").write_text(json.dumps(event), "utf-8")

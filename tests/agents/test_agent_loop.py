@@ -615,17 +615,17 @@ async def test_an_agent_beyond_its_time_is_timed_out(agent: Bench) -> None:
 
 async def test_progress_puts_a_stall_off(agent: Bench) -> None:
     async def soon() -> Answer:
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.25)
         return called(("LS", {}))
 
-    ended = await agent(Scripted(soon, soon, soon, said("done")), stall_s=0.15)
+    ended = await agent(Scripted(soon, soon, soon, soon, soon, said("done")), stall_s=1.0)
     assert value(ended) == "done"
 
 
 async def test_waiting_for_a_retry_is_no_stall(agent: Bench) -> None:
     async def send(request: Request, on_retry: Callable[[Fault, float], None]) -> Answer:
-        on_retry(Fault("ProviderError", "busy", kind="rate_limited"), 0.2)
-        await asyncio.sleep(0.2)
+        on_retry(Fault("ProviderError", "busy", kind="rate_limited"), 30)
+        await asyncio.sleep(0.3)
         return said("done")
 
     task = AgentTask(id="a1", prompt="Do it.", stall_s=0.1)

@@ -200,5 +200,5 @@ Do."""
         False,
     )
     assert not kind.read_only
-    assert kind.unsupported == ("initialprompt", "permissionmode bypassPermissions")
+    assert kind.unsupported == ("initialPrompt", "permissionMode bypassPermissions")
     assert len(wrong) == 1

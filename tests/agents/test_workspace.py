@@ -152,6 +152,28 @@ async def test_ignored_files_are_copied_or_linked(repository: Path) -> None:
     assert (await close_worktree(worktree, "")).files == []
 
 
+async def test_nothing_is_copied_or_linked_from_outside_or_to_outside_by_a_link(repository: Path) -> None:
+    outside = repository.parent / "outside"
+    outside.mkdir()
+    (outside / "id_rsa").write_text("hush")
+    (repository / ".gitignore").write_text("/.env\n/key\n/folder\n/cache\n")
+    (repository / "way").symlink_to(outside)  # goes into the worktree, as every link that git knows
+    (repository / ".env").symlink_to(outside / "id_rsa")
+    (repository / "folder").symlink_to(outside)
+    (repository / "key").write_text("k")
+    (repository / "cache").mkdir()
+    (repository / "cache/link").symlink_to(outside / "id_rsa")
+    given = task(
+        repository, worktree_copy=[".env", "folder/id_rsa", "way/new", "key", "cache", str(outside)],
+        worktree_link=["folder"],
+    )  # fmt: skip
+    worktree = await open_worktree(given, repository.parent / "trees/r/a1")
+    assert not {".env", "folder"} & {path.name for path in worktree.folder.iterdir()}
+    assert (worktree.folder / "key").read_text() == "k"
+    assert (worktree.folder / "cache/link").is_symlink()
+    assert [path.name for path in outside.iterdir()] == ["id_rsa"]
+
+
 async def test_without_git_it_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(HookError, match="needs a git repository") as refused:
         await open_worktree(task(tmp_path), tmp_path / "trees/a1")

@@ -109,9 +109,10 @@ def names() -> set[str]:
 
 def test_the_public_names_are_these():
     assert names() == {
-        "Answer", "CounterpointError", "FunctionTool", "Model", "Outcome", "ProviderError", "Recorded",
+        "Answer", "AssistantTurn", "CounterpointError", "FunctionTool", "Model", "Outcome", "ProviderError", "Recorded",
         "Request", "Result",
-        "RunIsLiveError", "RunStatus", "RunView", "ScriptRefused", "StoreError", "ToolCall", "Usage", "UsageError",
+        "RunIsLiveError", "RunStatus", "RunView", "ScriptRefused", "StoreError", "ToolCall", "ToolTurn", "Usage",
+        "UsageError", "UserTurn",
         "Workflow", "result", "resume", "run", "submit", "watch",
     }  # fmt: skip
     assert all(hasattr(counterpoint, name) for name in names())

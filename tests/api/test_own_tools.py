@@ -106,6 +106,17 @@ async def test_an_agent_that_may_only_read_gets_what_only_reads(tmp_path: Path):
     assert "order" not in offered
 
 
+async def test_a_call_cannot_reach_beyond_the_tools_of_its_agent_type(tmp_path: Path):
+    (tmp_path / ".claude" / "agents").mkdir(parents=True)
+    (tmp_path / ".claude" / "agents" / "clerk.md").write_text(
+        CLERK.replace("permissionMode: plan", "tools: Read, stock")
+    )
+    tools = [stock, FunctionTool(stock, name="order")]
+    args = {"agentType": "clerk", "tools": ["stock", "order", "mcp__shop__order"]}
+    agents, _ = await ask(tmp_path, "ok", tools=tools, args=args, cwd=tmp_path)
+    assert [tool.name for tool in agents.asked[0].request.tools] == ["stock"]
+
+
 async def test_the_script_calls_it_too_and_a_resume_without_it_says_what_is_missing(tmp_path: Path):
     calls = Workflow("""
 export const meta = { name: 'calls', description: 'a test' }

@@ -61,9 +61,11 @@ class Place:
         name: str = "work",
         cwd: Path | None = None,
         prompt: str = "Do the task.",
+        then: tuple[str, Sequence[Turn]] | None = None,
         **created: Any,
     ) -> str:
-        """Records a run, and gives its id. `said` are words of a person to the agent under way."""
+        """Records a run, and gives its id. `said` are words of a person to the agent under way; `then` is a second
+        agent: its prompt and turns."""
         async with Store(self.state) as store:
             run_id = store.new_run_id()
             value = as_value(msgspec.json.encode(args)) if args is not None else None
@@ -79,6 +81,11 @@ class Place:
                 for n, message in enumerate(_messages(prompt, turns)):
                     journal.write_turn("a1", n, msgspec.json.encode(message))
                 journal.append(AgentFinished("a1", Outcome.OK, as_value(b'"done"')))
+                if then is not None:
+                    journal.append(AgentQueued("a2", "k2", as_value(msgspec.json.encode(then[0])), label="second"))
+                    for n, message in enumerate(_messages(*then)):
+                        journal.write_turn("a2", n, msgspec.json.encode(message))
+                    journal.append(AgentFinished("a2", Outcome.OK, as_value(b'"done"')))
                 await journal.durable(journal.append(RunEnded(status)).seq)
             return run_id
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -35,7 +37,7 @@ async def test_proposals_wait_are_shown_with_their_evidence_and_a_persons_word_d
     for text in FACTS:
         assert f"+ Known: {text}" in listed.out
         assert f"“{text}”" in listed.out
-    assert f"counterpoint show {run_id} event 5" in listed.out
+    assert f"event 5 of counterpoint export {run_id} --jsonl" in listed.out
     first, second, third = report.proposals
     texts = {p.id: p.new.text for p in place.memory.proposals() if p.new is not None}
     assert cpt("dream", "show", "@last", "--json").json["id"] == report.id
@@ -47,9 +49,15 @@ async def test_proposals_wait_are_shown_with_their_evidence_and_a_persons_word_d
     assert cpt("dream", "reject", second, "--never", "--reason", "it moves").out == f"rejected: {second}\n"
     assert cpt("dream", "apply", third).out == f"in force: {third}\n"
     assert {entry.text for entry in place.notes()} == {texts[first], texts[third]}
-    await place.lived("Fine.", said=[f"Once more: {text}" for text in FACTS])
+    other = await place.lived("Fine.", said=[f"Once more: {text}" for text in FACTS])
     report = await place.dream(model, trust=False)
     assert (place.project / "AGENTS.md").read_text() == "# House"
+    for name in (run_id, other):
+        with contextlib.closing(sqlite3.connect(place.state / "runs" / name / "journal.db")) as journal, journal:
+            journal.execute("UPDATE events SET at = at - 1e7")
+    collected = cpt("gc", "--json").json
+    assert [row["run_id"] for row in collected["runs"] if row["name"] == "work"] == [other]
+    assert {row["run_id"]: row["reason"][:21] for row in collected["kept"]} == {run_id: "it proves the note m-"}
     assert texts[second] not in {p.new.text for p in place.memory.proposals() if p.new is not None}
 
 

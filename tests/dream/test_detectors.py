@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 from pathlib import Path
 
 import pytest
-from tests.dream.lived import Place, reader, skeptics
+from tests.dream.lived import Place, Turn, reader, skeptics
 
 from counterpoint.dream.detect import detect
 from counterpoint.dream.schedule import (
@@ -23,6 +24,7 @@ from counterpoint.dream.session import Session, read_session
 from counterpoint.errors import UsageError
 from counterpoint.events import Outcome
 from counterpoint.memory.entries import Author
+from counterpoint.models.messages import UserTurn
 from counterpoint.store.runs import Store
 from counterpoint.testing import ScriptedModel
 
@@ -49,6 +51,25 @@ async def test_a_command_that_failed_and_the_form_that_went_well_become_a_note_w
     for entry in place.notes():
         assert {anchor.author for anchor in entry.evidence} == {Author.TEST}
         assert "lab" in entry.evidence[0].quote or "error" in entry.evidence[0].quote
+
+
+async def test_the_same_change_with_other_arguments_is_one_lesson_with_more_support(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    model = ScriptedModel(reader(), skeptics())
+    for name in ("apple", "birch"):
+        wrong = (("Bash", f"lab build {name} --profile=y", FAILS), ("Bash", f"lab build {name} --profile=z", FAILS))
+        await place.lived(("Bash", f"lab build {name}", FAILS), *wrong, ("Bash", f"lab build {name} --profile=x", "ok"))
+    await place.dream(model)
+    (note,) = place.notes()
+    assert "run `lab build apple --profile=x`, with other arguments as well." in note.text
+    assert (note.key, note.support_sessions) == ("lab-build::form-profile", 2)
+    await place.lived(("Bash", "lab build cedar", FAILS), ("Bash", "lab build cedar --profile=x", "ok"))
+    await place.dream(model)
+    assert [(each.id, each.support_sessions) for each in place.notes()] == [(note.id, 3)]
+    await place.lived(("Bash", "lab build daisy", FAILS), ("Bash", "lab build daisy --profile=w", "ok"))
+    report = await place.dream(model)
+    assert (report.counts.superseded, len(report.conflicts), len(place.notes())) == (1, 1, 1)
+    assert "--profile=w" in place.notes()[0].text
 
 
 async def test_the_other_detectors_see_files_commands_kinds_prompts_and_corrections(tmp_path: Path) -> None:
@@ -134,3 +155,36 @@ def test_a_schedule_is_the_same_times_for_cron_systemd_launchd_and_the_loop() ->
     for wrong in ("61 * * * *", "@daily", "* * * *", "0 0 L * *"):
         with pytest.raises(UsageError):
             fields_of(wrong)
+
+
+async def test_in_an_imported_conversation_who_asks_is_a_person(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    turns: list[Turn] = ["Done with spaces.", UserTurn("No, I prefer tabs, always."), "With tabs now."]
+    turns += [UserTurn("<system-reminder>Always prefer spaces.</system-reminder>"), "Fine."]
+    imported = await place.lived(*turns, name="conversation", prompt="Format it.", imported="/elsewhere.jsonl")
+    own = await place.lived(*turns, name="conversation")
+    there, here = await sessions_of(place, imported, own)
+    assert [part.author for said in there.said for part in said.parts] == [
+        Author.USER, Author.ASSISTANT, Author.USER, Author.ASSISTANT, Author.AGENT, Author.ASSISTANT,
+    ]  # fmt: skip
+    assert [there.said[place].text for place in there.corrections] == ["No, I prefer tabs, always."]
+    assert Author.USER not in {part.author for said in here.said for part in said.parts}
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+async def test_runs_in_worktrees_of_the_project_belong_to_it_and_a_repository_inside_does_not(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    tree, inner = tmp_path / "tree", place.project / "vendor"
+    for folder in (place.project, inner):
+        git(tmp_path, "init", "-q", str(folder))
+    git(place.project, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-q", "--allow-empty", "-m", "1")
+    git(place.project, "worktree", "add", "-q", str(tree))
+    there = await place.lived("Fine.", said=["The port is 8080."], cwd=tree)
+    below = await place.lived("Fine.", said=["The host is lovelace."], cwd=place.project / "docs")
+    await place.lived("Fine.", said=["The port is 9090."], cwd=inner)
+    report = await place.dream(ScriptedModel(reader()))
+    assert set(report.sessions) == {there, below}
+    assert list(report.left_out.values()) == ["it belongs to another project"]

@@ -22,6 +22,7 @@ async def test_a_persons_wish_becomes_a_note_and_a_second_dream_changes_nothing_
     assert note.text == "Indentation in this project is by tabs."
     assert note.evidence[0].quote == "Use tabs for indentation"
     assert all(not asked.request.tools for asked in model.asked)
+    assert (place.memory.folder / ".gitignore").read_text() == "*\n"
     asked = len(model.asked)
     again = await place.dream(model)
     assert (again.status, again.version, len(model.asked)) == ("nothing", report.version, asked)

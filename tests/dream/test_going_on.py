@@ -23,7 +23,7 @@ from counterpoint.errors import DreamIsLiveError
 from counterpoint.models.registry import Models
 from counterpoint.settings import load
 from counterpoint.store.runs import Store
-from counterpoint.testing import RATE_LIMITED, ScriptedModel, Step
+from counterpoint.testing import NULL, RATE_LIMITED, ScriptedModel, Step
 
 
 def test_killed_at_any_stage_it_comes_to_the_same_candidate_and_pays_nothing_twice(tmp_path: Path) -> None:
@@ -92,6 +92,20 @@ async def test_skeptics_who_are_rate_limited_have_not_voted_and_nothing_is_publi
     report = await place.dream(ScriptedModel(reader(), skeptics()))  # the next dream asks skeptics again
     assert report.published
     assert (place.memory.proposals(), len(place.notes())) == ([], 1)
+
+
+async def test_a_dream_whose_readers_all_died_has_failed_and_the_next_one_reads_the_runs_again(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    await place.lived("Fine.", said=[FACTS[0]])
+    report = await place.dream(ScriptedModel(Step(NULL, times=None)))
+    assert (report.status, EXIT_CODES[report.status], report.readers) == ("failed", 1, [0, 1])
+    assert report.message.startswith("No reader answered")
+    await place.lived("Fine.", said=[FACTS[1]])
+    report = await place.dream(ScriptedModel(Step(NULL, label="reader c1"), reader()))
+    assert (report.status, report.readers) == ("nothing", [1, 2])
+    assert "1 of 2 readers did not answer" in report.message
+    report = await place.dream(answers())
+    assert (report.published, report.readers) == (True, [1, 1])
 
 
 async def test_a_budget_of_one_token_ends_it_with_code_5_and_a_larger_one_goes_on(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.memory.notes import by_id, note
 
 from counterpoint.dream.cleaning import Cleaner
-from counterpoint.dream.cluster import Cluster
+from counterpoint.dream.cluster import Cluster, Facets, relation
 from counterpoint.dream.items import Claim, Item, anchor
 from counterpoint.dream.propose import propose
 from counterpoint.dream.session import Part, Said, Session
@@ -109,3 +109,28 @@ def test_votes_are_counted_without_those_who_did_not_vote() -> None:
     assert tally(proposal, [yes, None, None], 2).state == "unverified"
     assert tally(proposal, [None, None, None], 2).state == "unverified"
     assert [v.by for v in tally(proposal, [yes, no, yes], 2).verdicts] == ["model:a:x", "model:b:y", "model:a:x"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "how"),
+    [
+        (
+            "For `lab build` pass --profile=x; others are refused.",
+            "Run `lab build a --profile=x` and not without.",
+            "same",
+        ),
+        ("For `lab build` pass --profile=x.", "For `lab build` pass --profile=y, always so.", "conflict"),
+        ("The build takes 4 minutes.", "The build takes 9 minutes.", "conflict"),
+        ("Use the profile amber for builds.", "Use the profile basalt for builds.", "conflict"),
+        ("Run the generator before the tests.", "Execute the generator before the tests.", "same"),
+        ("Tests need the service up.", "Tests do not need the service up.", "conflict"),
+    ],
+)
+def test_what_says_the_same_and_what_cannot_both_hold(one: str, other: str, how: str) -> None:
+    a, b = (Facets("project", "fact", "lab-build::x", "neutral", text) for text in (one, other))
+    assert (relation(a, b)[0], relation(b, a)[0]) == (how, how)
+
+
+@pytest.mark.parametrize("text", ["pass --order=cobalt to it", "the budget of tokens: 500k", "a key: the left one"])
+def test_what_is_no_secret_is_shown(text: str) -> None:
+    assert Cleaner(Redaction({})).redacted(text) == text

@@ -33,6 +33,10 @@ class Ended:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+NOT_OURS = ("COUNTERPOINT_", "ANTHROPIC_", "OPENAI_", "COLUMNS", "LINES")
+"""Variables that a test's program does not get; the last two make every terminal as wide as a test worker's."""
+
+
 class Program:
     """`counterpoint` in a folder, with a state of its own."""
 
@@ -42,7 +46,7 @@ class Program:
         self.before: tuple[str, ...] = ()
         """A command line that runs it somewhere special."""
         self.environment = {
-            **{k: v for k, v in os.environ.items() if not k.startswith(("COUNTERPOINT_", "ANTHROPIC_", "OPENAI_"))},
+            **{k: v for k, v in os.environ.items() if not k.startswith(NOT_OURS)},
             "HOME": str(folder / "home"),
             "XDG_CONFIG_HOME": str(folder / "home" / "config"),
             "COUNTERPOINT_STATE": str(self.state),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ import pytest
 from tests.e2e.conftest import Program
 from tests.fakes.replies import Asked, Reply, Says, Stops, Waits
 from tests.fakes.server import Fake
+from tests.warm import start_on
 
 FLOW = """export const meta = { name: 'hundred', description: 'Asks many agents', phases: [{ title: 'Ask' }] }
 phase('Ask')
@@ -30,22 +32,22 @@ class Talking:
 
     def __init__(self, cpt: Program, fake: Fake, *arguments: str) -> None:
         model = ("--model", "anthropic:m", "--base-url", fake.url)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "counterpoint", "chat", *model, *arguments],
-            cwd=cpt.folder, env={**cpt.environment, "ANTHROPIC_API_KEY": "k", "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        whole = {**cpt.environment, "ANTHROPIC_API_KEY": "k", "PYTHONUNBUFFERED": "1"}
+        read, typed = os.pipe()
+        said, said_end = os.pipe()
+        self.process = start_on((read, said_end, said_end), ["chat", *model, *arguments], cpt.folder, whole)
+        for theirs in (read, said_end):
+            os.close(theirs)
+        self._typed = os.fdopen(typed, "w", 1, encoding="utf-8")
+        self._said = os.fdopen(said, encoding="utf-8")
         self.heard: list[str] = []
 
     def type(self, line: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        self._typed.write(line + "\n")
 
     def until(self, words: str) -> str:
         """Reads up to the line that has these words."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        for line in self._said:
             self.heard.append(line)
             if words in line:
                 return line
@@ -62,15 +64,13 @@ class Talking:
     def end(self) -> None:
         self.process.kill()
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                pipe.close()
+        with contextlib.suppress(BrokenPipeError):  # what was typed last, and nobody reads any more
+            self._typed.close()
+        self._said.close()
 
     def leave(self) -> str:
         self.type("/quit")
-        assert self.process.stdout is not None
-        assert self.process.stdin is not None
-        rest = self.process.stdout.read()
+        rest = self._said.read()
         assert self.process.wait(60) == 0, "".join(self.heard) + rest
         return rest
 
@@ -313,16 +313,24 @@ class Screen:
     def type(self, keys: str) -> None:
         os.write(self._ours, keys.encode())
 
+    def enter(self, keys: str, words: str) -> str:
+        """Types a line and reads until these words were shown, like `until`."""
+        self.type(f"{keys}\r")
+        return self.until(words)
+
     def until(self, words: str) -> str:
         """Reads until these words were shown; the result is what was shown up to them since the last time."""
         while words not in self.shown:
-            try:
-                piece = os.read(self._ours, 65536)
-            except OSError:
-                raise AssertionError(f"{words!r} never came:\n{self.shown}") from None
-            self.shown += re.sub(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])|\r", "", piece.decode("utf-8", "replace"))
+            self._read(words)
         before, _, self.shown = self.shown.partition(words)
         return before
+
+    def _read(self, words: str) -> None:
+        try:
+            piece = os.read(self._ours, 65536)
+        except OSError:
+            raise AssertionError(f"{words!r} never came:\n{self.shown}") from None
+        self.shown += re.sub(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[=>])|\r", "", piece.decode("utf-8", "replace"))
 
     def leave(self) -> None:
         self.type("\x04")
@@ -339,22 +347,20 @@ def test_at_a_terminal_lines_are_edited_kept_and_brought_back(cpt: Program, fake
     screen = Screen(cpt, fake)
     try:
         screen.until("\n>")
-        screen.type("Tell me a story.\r")
-        screen.until("Once there was a line.")
+        screen.enter("Tell me a story.", "Once there was a line.")
         screen.type("\x03")
         screen.until("[broken off: this is no answer]")
-        screen.type("one\ntwo\r")
-        screen.until("Answer 2.")
-        screen.type("/hund\t2 +500k\r")
-        assert "at most: +500k" in screen.until("Run it?")
-        screen.type("n\r")
-        screen.until("Not started")
+        for n in range(12):
+            screen.type(f"/help\r/status wf_none_{n}\r")  # keys that come while something is written
+        screen.until("wf_none_11")
+        screen.enter("one\ntwo", "Answer 2.")
+        assert "at most: +500k" in screen.enter("/hund\t2 +500k", "Run it?")
+        screen.enter("n", "Not started")
         screen.leave()
         assert "one\\ntwo" in last(lead.heard[1])
         again = Screen(cpt, fake)
         again.until("\n>")
-        again.type("\x1b[A\x1b[A\r")
-        again.until("Answer 3.")
+        again.enter("\x1b[A\x1b[A", "Answer 3.")
         again.leave()
         assert "one\\ntwo" in last(lead.heard[2])
     finally:

@@ -1,6 +1,6 @@
 """A run is killed at every kind of event and at random moments, and goes on as if nothing had been.
 
-The killed process is a fork of one that has everything imported, so that two hundred deaths take seconds.
+The killed process is a fork of one that has everything imported, so that a hundred and fifty deaths take seconds.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ return await parallel(Array.from({ length: args.n }, (_, i) => () => agent(`chil
 """
 MODEL = "sim:latency=2ms..12ms"
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["counterpoint.daemon", "counterpoint.models.sim", "xml", "sqlite3"])
+PROCESSES.set_forkserver_preload(
+    ["counterpoint.daemon", "counterpoint.models.sim", "sqlalchemy.dialects.sqlite", __name__]
+)
 
 
 class Place:
@@ -185,7 +187,7 @@ def test_a_run_killed_at_any_moment_ends_the_same(tmp_path: Path, part: int, exp
     value, events = expected
     took = events[-1].at - events[0].at
     chance = random.Random(part)
-    for _ in range(50):
+    for _ in range(35):
         place = Place(tmp_path)
         run_id = place.submit()
         for _ in range(chance.choice((1, 1, 2))):  # now and then it dies again while it goes on

@@ -1,5 +1,7 @@
 """What people type wrong: exit code 2, and on stderr one error that says what, where, and what to do."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +126,12 @@ def test_a_flag_that_cannot_be(cpt: Program, flow: str, flags: tuple[str, ...], 
         (("resume", "@last", "--script", "none.js"), "There is no file none.js"),
         (("resume", "@last", "--reuse", "some"), "'some' is not one of 'calls', 'prefix', 'none'"),
         (("export", "@last"), "export needs a form"),
+        (("export", "@last", "--html", "--jsonl"), "one form at a time"),
+        (("approve", "@last", "g1", "--answer", "{yes"), "--answer is no JSON"),
+        (("import", "flow.js"), "flow.js: it is nothing that Claude Code or Codex has left"),
+        (("do", " "), "'TASK': it says nothing"),
+        (("plan", ""), "'TASK': it says nothing"),
+        (("dream", "run", "--budget", "much"), "The budget 'much' is neither tokens"),
         (("shwo", "@last"), "There is no command 'shwo'; did you mean 'show'?"),
     ],
 )
@@ -136,6 +144,57 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Program:
     cpt = Program(tmp_path_factory.mktemp("two"))
     assert (cpt.run("return 1").code, cpt.run("return 2").code) == (0, 0)
     return cpt
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(("run", "FLOW", "--jsonl"), 4), (("run", "FLOW"), 4), (("workflows", "list"), 0)],
+)
+def test_output_that_nobody_reads_to_its_end_is_no_failure(cpt: Program, command: tuple[str, ...], code: int):
+    flow = cpt.script("await agent('a'); return ['x'.repeat(200_000), await agent('b')]")
+    arguments = [flow if word == "FLOW" else word for word in command]
+    if command[0] == "run":
+        arguments += ["--model", "sim:fail=1"]
+    process = cpt.start(*arguments)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr as errors:
+        said = errors.read()
+    assert (process.wait(60), "Traceback" in said, "error" in said) == (code, False, False), said
+
+
+def test_a_file_that_cannot_be_written_is_named_and_no_fault_of_the_program(two_runs: Program):
+    ended = two_runs("export", "@last", "--html", "-o", "nowhere/run.html")
+    assert (ended.code, ended.out) == (1, "")
+    assert "error: nowhere/run.html: No such file or directory." in ended.err
+    assert "fault of Counterpoint" not in ended.err
+
+
+def test_nothing_that_is_left_out_is_left_out_in_silence_and_json_is_harmless_on_a_terminal(cpt: Program):
+    many = r"""
+    for (let n = 0; n < 1200; n++) log(`line ${n}`)
+    const said = await parallel(Array.from({length: 12}, (_, n) => () => agent(`p${n}`)))
+    return { said: said.length, text: '\u009b31mred \u202egnp.exe \u007f' }"""
+    assert cpt.run(many).code == 0
+    cost = cpt("cost", "@last")
+    assert cost.out.count("\nagent  ") == 10
+    assert "and 2 agents that cost less" in cost.err
+    assert len(cpt("cost", "@last", "--json").json["agents"]) == 12
+    assert len(cpt("logs", "@last", "--json").json) == 1200
+    for shown in (cpt("result", "@last"), cpt("result", "@last", "--json"), cpt("show", "@last", "--json")):
+        assert not {"\u009b", "\u202e", "\x7f"} & set(shown.out)
+    assert json.loads(cpt("result", "@last").out)["text"] == "\u009b31mred \u202egnp.exe \x7f"
+
+
+def test_the_list_has_what_can_go_on_and_says_how_many_runs_are_over(cpt: Program):
+    assert cpt.run("return await agent('a')").code == 0
+    assert cpt.run("throw new Error('no')", name="thrown").code == 1
+    listed = cpt("ps")
+    assert "failed" in listed.out
+    assert "thrown" in listed.out
+    assert "completed" not in listed.out
+    assert "1 more is over: counterpoint ps --all" in listed.err
 
 
 @pytest.mark.parametrize("command", ["show", "resume", "result", "logs", "cost", "stop"])
@@ -169,11 +228,40 @@ def test_a_configuration_that_cannot_be_used(cpt: Program, flow: str, text: str,
         ("CONCURRENCY", "2000", "COUNTERPOINT_CONCURRENCY: concurrency is 2000; it must be between"),
         ("STRICT", "maybe", "COUNTERPOINT_STRICT: strict is 'maybe'"),
         ("MODEL", "nix", "There is no provider 'nix'"),
-        ("DATABASE", "postgresql://localhost/x", "database is set (environment)"),
+        ("NOTIFY", "pigeon", "notify has no channel 'pigeon'"),
+        ("DATABASE", "mysql://localhost/x", "The setting database is no address of a PostgreSQL database"),
     ],
 )
 def test_an_environment_that_cannot_be_used(cpt: Program, flow: str, name: str, value: str, said: str):
     refused(cpt("run", flow, timeout=60, **{f"COUNTERPOINT_{name}": value}), said)
+    assert not list(cpt.state.glob("runs/*"))
+
+
+def test_the_help_of_a_workflow_is_its_own_and_its_example_fits_its_arguments(cpt: Program):
+    told = cpt("run", "deep-research", "--help")
+    assert told.code == 0
+    assert "question  string (required)" in told.out
+    assert "sources   integer, 1 to 60" in told.out
+    assert "Verify" in told.out
+    example = re.search(r"--args '(.+?)'$", told.out, re.MULTILINE)
+    assert example is not None
+    assert json.loads(example[1]) == {"question": "…"}
+    mine = cpt.folder / "mine.js"
+    mine.write_text("export const meta = { name: 'mine', description: 'says \\u001b[31mred' }\nreturn 1\n")
+    assert "declares none" in cpt("run", str(mine), "--help").out
+    assert "\x1b" not in cpt("run", str(mine), "--help").out
+    general = cpt("run", "nowhere", "--help").out
+    assert "Usage: counterpoint run [OPTIONS] SCRIPT" in general
+
+
+def test_a_misspelt_variable_is_told_and_an_empty_model_is_none(cpt: Program, flow: str):
+    ended = cpt("run", flow, "--model", "sim", COUNTERPOINT_CONCURENCY="4", COUNTERPOINT_MINE="1")
+    assert ended.code == 0
+    assert "COUNTERPOINT_CONCURENCY has no effect; did you mean COUNTERPOINT_CONCURRENCY?" in ended.err
+    assert "COUNTERPOINT_MINE" not in ended.err
+    doctor = cpt("doctor", COUNTERPOINT_CONCURENCY="4")
+    assert (doctor.code, "COUNTERPOINT_CONCURENCY" in doctor.out) == (1, True)
+    refused(cpt("run", flow, "--model", ""), "model is empty")
 
 
 def test_a_state_folder_that_is_a_file(cpt: Program, flow: str):

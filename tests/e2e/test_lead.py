@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from tests.e2e.conftest import Program
 from tests.fakes.replies import Asked, Gives, Reply, Says
 from tests.fakes.server import Fake
+from tests.warm import start_on
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 BROKEN = """Here it is:
@@ -260,11 +260,8 @@ def test_always_holds_for_the_same_text_in_the_same_folder_and_no_other(cpt: Pro
 def on_terminal(cpt: Program, keys: str, *arguments: str, **environment: str) -> tuple[str, int]:
     """Runs the program on a terminal of its own; `keys` are typed at once. Gives what it wrote, and the exit code."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "counterpoint", *arguments],
-        cwd=cpt.folder, env={**cpt.environment, **environment, "TERM": "dumb"},
-        stdin=theirs, stdout=theirs, stderr=theirs,
-    )  # fmt: skip
+    whole = {**cpt.environment, **environment, "TERM": "dumb"}
+    process = start_on((theirs, theirs, theirs), arguments, cpt.folder, whole)
     os.close(theirs)
     os.write(ours, keys.encode())
     written = b""

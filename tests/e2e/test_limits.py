@@ -26,6 +26,8 @@ def limited(cpt: Program, text: str, **bounds: str) -> Ended:
         ("await pipeline(Array(9).fill(1), () => agent('x'))", {"max_items": "8"}, "RangeError",
          "at most 8 are allowed (max_items)"),
         ("await agent('a'); await agent('b'); await agent('c')", {"max_agents": "2"}, "AgentCapError", "--max-agents"),
+        ("for (let i = 0; i < 20_010; i++) agent('x').catch(() => 0); await agent('x')", {"max_agents": "1"},
+         "AgentCapError", "20,000 of its calls were refused"),
         ("function f() { f() } f()", {"max_stack_mb": "1"}, "RangeError", "Maximum call stack size exceeded"),
     ],
 )  # fmt: skip

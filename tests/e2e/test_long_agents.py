@@ -15,7 +15,10 @@ from tests.e2e.conftest import Program
 from tests.fakes.replies import Asked, Fails, Reply, Says, Waits
 from tests.fakes.server import Fake
 
+import counterpoint
+from counterpoint import RunStatus, Workflow
 from counterpoint.agents import prompts
+from counterpoint.events import AgentCompacted, AgentFinished, Event
 
 TASK = "Count the mice in all files."
 FILES = 8
@@ -120,23 +123,29 @@ def test_an_agent_killed_after_it_made_room_goes_on_from_its_notes_and_all_is_sh
         ),
     ],
 )
-def test_where_the_window_is_unknown_the_refusal_makes_room_and_a_task_that_is_too_long_ends_its_agent(
-    cpt: Program, fake: Fake, model: str, refusal: Fails
+async def test_where_the_window_is_unknown_the_refusal_makes_room_and_a_task_that_is_too_long_ends_its_agent(
+    cpt: Program, fake: Fake, model: str, refusal: Fails, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
     reader = Reader(fake, 25_000, refusal)
     address = fake.url if model.startswith("anthropic") else f"{fake.url}/v1"
-    script = cpt.script(
+    script = (
+        "export const meta = { name: 'long', description: 'a test' }\n"
         f"return [await agent({json.dumps(TASK)}), await agent('x'.repeat(200_000), {{label: 'vast', tools: []}})]"
     )
-    ended = cpt("run", script, "--model", model, "--base-url", address, "--json", ANTHROPIC_API_KEY="k", timeout=100)
+    told: list[Event] = []
 
-    assert ended.code == 4, ended.err
-    assert ended.json["result"] == ["16,000 mice.", None]
-    events = cpt("export", "@last", "--jsonl").lines
-    marks = of(events, "agent_compacted")
-    assert marks[0]["cause"] == "provider"
-    assert sum("usage" in mark for mark in marks) == reader.notes
-    assert "was refused for its length" in cpt("show", "@last", "a1").out
-    fault = of(events, "agent_finished")[1]["fault"]
-    assert fault["kind"] == "too_long"
-    assert "The task itself is too long for the context of" in fault["message"]
+    result = await counterpoint.run(
+        Workflow(script), model=model, base_url=address, cwd=cpt.folder, state=cpt.state,
+        on_event=lambda recorded: told.append(recorded.event),
+    )  # fmt: skip
+
+    assert result.status is RunStatus.PARTIAL
+    assert result.value == ["16,000 mice.", None]
+    marks = [event for event in told if isinstance(event, AgentCompacted)]
+    assert marks[0].cause == "provider"
+    assert sum(mark.usage.requests for mark in marks) == reader.notes
+    *_, vast = (event for event in told if isinstance(event, AgentFinished))
+    assert vast.fault is not None
+    assert vast.fault.kind == "too_long"
+    assert "The task itself is too long for the context of" in vast.fault.message

@@ -138,6 +138,8 @@ def made(n):
 for n in range(200):
     server.add_tool(made(n), name=f"say_{n}")
 
+server.add_tool(made(-1), name="say.7")
+
 @server.tool()
 def die() -> str:
     "Ends its server."
@@ -165,6 +167,7 @@ def test_of_very_many_tools_an_agent_is_told_names_and_gets_a_schema_when_it_ask
     ended = scripted.run(body, "--allow", "mcp__many", "--trust-project")
     assert ended.code == 0, ended.err + ended.out
     assert (folder / "starts").read_text() == "x"
+    assert any("several tools whose names are the same here" in line for line in ended.json["log"])
     assert [asked.tools for asked in fake.asked[:2]] == [["mcp__many__say_3"]] * 2
 
     of_servers = [[name for name in asked.tools if name.startswith("mcp__")] for asked in fake.asked[2:]]

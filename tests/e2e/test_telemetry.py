@@ -59,7 +59,8 @@ def test_spans_speak_by_the_conventions_and_say_what_failed(cpt: Program):
         )
         run = cpt("run", script, "--model", "anthropic:m", "--base-url", fake.url, "--json", ANTHROPIC_API_KEY="k")
     assert run.code == 4, run.err
-    spans = {span.name: span for span in spans_of(cpt("export", "@last", "--otlp").out)}
+    listed = spans_of(cpt("export", "@last", "--otlp").out)
+    spans = {span.name: span for span in listed}
     reader, dead = spans["invoke_agent reader"], spans["invoke_agent dies"]
     facts = dict(reader.attributes or {})
     assert (facts["gen_ai.operation.name"], facts["gen_ai.provider.name"], facts["gen_ai.agent.id"]) == (
@@ -70,7 +71,11 @@ def test_spans_speak_by_the_conventions_and_say_what_failed(cpt: Program):
     assert (dead.status.status_code, dead.status.description) == (StatusCode.ERROR, "ProviderError")
     assert (dead.attributes or {})["error.type"] == "rejected"
     assert (spans["execute_tool Read"].attributes or {})["gen_ai.tool.name"] == "Read"
-    assert next(span for name, span in spans.items() if name.startswith("chat ")).kind is SpanKind.CLIENT
+    assert spans["chat m"].kind is SpanKind.CLIENT
+    chats = [dict(span.attributes or {}) for span in listed if span.name == "chat m"]
+    assert [(chat["gen_ai.usage.input_tokens"], chat["gen_ai.usage.output_tokens"]) for chat in chats] == [
+        (100, 10), (50, 7),
+    ]  # fmt: skip
 
 
 def test_no_content_is_in_a_trace_unless_asked_and_no_secret_is_in_any_export(cpt: Program):
@@ -95,6 +100,15 @@ def test_no_content_is_in_a_trace_unless_asked_and_no_secret_is_in_any_export(cp
         assert TOKEN not in exported
         assert KEY not in exported
     assert all(json.loads(line)["seq"] for line in others[0].splitlines())
+
+
+def test_a_trace_that_could_not_be_sent_is_said_also_where_the_run_has_ended_before(cpt: Program):
+    with collector(400) as got:
+        flow = cpt.script("return await agent('x')")
+        ended = cpt("run", flow, "--model", "sim", COUNTERPOINT_TRACE="on", OTEL_EXPORTER_OTLP_ENDPOINT=got.url)
+    assert ended.code == 0
+    assert ended.err.count("warning: The collector has not taken the trace") == 1
+    assert "export --otlp --send" in ended.err
 
 
 def test_a_collector_that_refuses_is_said(cpt: Program):

@@ -67,6 +67,13 @@ def anthropic(says: Says, asked: Asked) -> dict[str, Any]:
     blocks: list[dict[str, Any]] = []
     if says.thought:
         blocks.append({"type": "thinking", "thinking": says.thought, "signature": "c2lnbmVk"})
+    if says.found:
+        pages = [
+            {"type": "web_search_result", "url": url, "title": title, "encrypted_content": "c2VhbGVk", "page_age": None}
+            for url, title in says.found
+        ]
+        blocks.append({"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}})
+        blocks.append({"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": pages})
     if says.text:
         blocks.append({"type": "text", "text": says.text})
     for n, (name, given) in enumerate(says.calls):
@@ -82,12 +89,15 @@ def anthropic(says: Says, asked: Asked) -> dict[str, Any]:
     }
     if says.tokens is not None:
         read, cached, written = says.tokens
-        message["usage"] = {
+        usage: dict[str, Any] = {
             "input_tokens": read - cached,
             "cache_read_input_tokens": cached,
             "cache_creation_input_tokens": 0,
             "output_tokens": written,
         }
+        message["usage"] = usage
+        if says.found:
+            usage["server_tool_use"] = {"web_search_requests": 1, "web_fetch_requests": 0}
     return message
 
 
@@ -194,8 +204,14 @@ def responses(says: Says, asked: Asked) -> dict[str, Any]:
     output: list[dict[str, Any]] = []
     if says.thought:
         output.append({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "c2VhbGVk"})
+    annotations: list[dict[str, Any]] = []
+    if says.found:
+        action = {"type": "search", "query": "q", "sources": [{"type": "url", "url": url} for url, _ in says.found]}
+        output.append({"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action})
+        url, title = says.found[0]
+        annotations = [{"type": "url_citation", "url": url, "title": title, "start_index": 0, "end_index": 1}]
     if says.text:
-        content: list[dict[str, Any]] = [{"type": "output_text", "text": says.text, "annotations": []}]
+        content: list[dict[str, Any]] = [{"type": "output_text", "text": says.text, "annotations": annotations}]
         output.append(
             {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}
         )
@@ -271,10 +287,18 @@ def google(says: Says, asked: Asked) -> dict[str, Any]:
     parts: list[dict[str, Any]] = [{"text": says.text}] if says.text else []
     parts += [{"functionCall": {"name": name, "args": given}} for name, given in says.calls]
     read, cached, written = says.tokens or (0, 0, 0)
+    candidate: dict[str, Any] = {
+        "index": 0,
+        "content": {"role": "model", "parts": parts},
+        "finishReason": says.stop or "STOP",
+    }
+    if says.found:
+        candidate["groundingMetadata"] = {
+            "webSearchQueries": ["q"],
+            "groundingChunks": [{"web": {"uri": url, "title": title}} for url, title in says.found],
+        }
     return {
-        "candidates": [
-            {"index": 0, "content": {"role": "model", "parts": parts}, "finishReason": says.stop or "STOP"},
-        ],
+        "candidates": [candidate],
         "modelVersion": says.model or asked.model.partition(":")[0],
         "usageMetadata": {
             "promptTokenCount": read,

@@ -31,7 +31,7 @@ class Asked:
         """Names of the tools, in any of the protocols."""
         listed = self.body.get("tools") or self.body.get("toolConfig", {}).get("tools", [])
         named = [tool.get("function") or tool.get("toolSpec") or tool for tool in listed]
-        return [one["name"] for tool in named for one in tool.get("functionDeclarations", [tool])]
+        return [one["name"] for tool in named for one in tool.get("functionDeclarations", [tool]) if "name" in one]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class Says:
     """Input (cached included), cached, output; None: it does not count."""
     model: str = ""
     """Empty: the one that was asked for."""
+    found: Sequence[tuple[str, str]] = ()
+    """Address and title of pages: the provider has searched the web, and the text refers to the first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class Fake:
         """`unknown`: ends of paths that this server does not know."""
         self.asked: list[Asked] = []
         self.otherwise: Callable[[Asked], Reply] = lambda _: Says("Fine.")
+        self.loaded: list[dict[str, Any]] = []
+        """Models that Ollama says it has loaded."""
         self.arrived = threading.Semaphore(0)
         """Released for each request."""
         self.abandoned = threading.Semaphore(0)
@@ -98,6 +100,8 @@ class Fake:
         headers = {name.lower(): value for name, value in request.headers.items()}
         if request.path == "/token":  # where Google's clients get theirs
             return web.json_response({"access_token": "ya29.token", "expires_in": 3600, "token_type": "Bearer"})
+        if request.path == "/api/ps":  # what Ollama has loaded
+            return web.json_response({"models": self.loaded})
         asked = Asked(request.path, headers, json.loads(raw) if raw else None, time.monotonic())
         spoken = next((entry for entry in PATHS if request.path.endswith(entry[0])), None)
         if spoken is None or request.path.endswith(self._unknown):
@@ -107,7 +111,7 @@ class Fake:
         reply = self._replies.popleft() if self._replies else self.otherwise(asked)
         try:
             return await self._reply(request, asked, reply, spoken[1], spoken[2])
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ConnectionResetError):  # gone while it waited, or while it was written to
             self.abandoned.release()
             raise
 

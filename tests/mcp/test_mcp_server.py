@@ -19,6 +19,8 @@ from mcp.client.streamable_http import (
 )
 from mcp_types import ElicitRequestFormParams, ElicitResult
 from tests.e2e.conftest import Program
+from tests.fakes.replies import Says
+from tests.fakes.server import Fake
 
 from counterpoint.errors import UsageError
 from counterpoint.mcp.questions import Answer, form
@@ -81,7 +83,7 @@ async def test_a_run_is_started_watched_and_read_over_stdio(cpt: Program, mode: 
 
     async with stdio(cpt, mode=mode) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
-        assert names == {"run", "status", "wait", "result", "control", "workflows", "runs"}
+        assert names == {"run", "status", "wait", "result", "control", "workflows", "runs", "dream"}
         started = await call(
             client, "run", script=META + "return [await agent('a'), args.x]", args={"x": 5}, model="sim"
         )
@@ -196,6 +198,37 @@ def _curl(url: str, body: str, *headers: str) -> str:
     accept = ["-H", "accept: application/json, text/event-stream"]
     command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", *given, *accept, "-d", body, url]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+async def test_a_dream_is_priced_begun_under_a_ceiling_and_its_standing_told(cpt: Program):
+    with Fake() as fake:
+        fake.will(Says("The tests run with make test."))
+        script = cpt.script("return agent('How are the tests run?')")
+        lived = cpt(
+            "run",
+            script,
+            "--model",
+            "anthropic:m",
+            "--base-url",
+            fake.url,
+            "--json",
+            "--no-color",
+            ANTHROPIC_API_KEY="k",
+        )
+    assert lived.code == 0, lived.err
+    async with stdio(cpt) as client:
+        priced = await call(client, "dream", model="sim")
+        assert (priced["sessions"], priced["usd"]) == (1, 0.0)
+        assert "needs a ceiling" in await refusal(client, "dream", step="run", model="sim")
+        assert (await call(client, "dream", step="status"))["read_runs"] == 0
+        assert (await call(client, "dream", step="run", budget="50k", model="sim"))["status"] == "started"
+        async with asyncio.timeout(60):
+            standing = await call(client, "dream", step="status")
+            while standing["dreaming"] or not standing["dreams"]:
+                await asyncio.sleep(0.1)
+                standing = await call(client, "dream", step="status")
+    (told,) = standing["dreams"]
+    assert told["sessions"] == [lived.json["run_id"]]
 
 
 def gate(options: list[Any] | None = None, schema: dict[str, Any] | None = None) -> GateView:

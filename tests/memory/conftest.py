@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.e2e.conftest import Ended
 
 from counterpoint.cli.failures import report
 from counterpoint.cli.main import program
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 class Commands:
@@ -33,7 +18,7 @@ class Commands:
         self.project, self.state = folder / "project", folder / "state"
         self._capture = capture
 
-    def __call__(self, *arguments: str) -> Said:
+    def __call__(self, *arguments: str) -> Ended:
         self._capture.readouterr()
         try:
             code = program.main(
@@ -42,7 +27,7 @@ class Commands:
         except BaseException as error:
             code = report(error)
         said = self._capture.readouterr()
-        return Said(code if isinstance(code, int) else 0, said.out, said.err)
+        return Ended(code if isinstance(code, int) else 0, said.out, said.err)
 
 
 @pytest.fixture

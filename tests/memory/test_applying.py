@@ -1,4 +1,4 @@
-"""Changes of notes: what may happen to them, what may not, and that nothing is lost on the way."""
+"""Changes of notes: what may happen to them, what may not, and that nothing is lost on the way (T1, T13, T14)."""
 
 from __future__ import annotations
 
@@ -70,6 +70,8 @@ def test_a_tombstone_can_be_revived_and_keeps_its_evidence() -> None:
 
     assert back.counts.revived == 1
     assert [proof.run_id for proof in back.entries[one.id].evidence] == ["wf_1", "wf_7"]
+    both = apply(gone, [propose(Op.ADD, [], one), propose(Op.RETIRE, [one])], at=3.0)
+    assert (both.counts.revived, len(both.refused)) == (1, 1)
 
 
 A, B = note(), note("The team does not prefer tabs.", "indent::tabs")
@@ -166,7 +168,7 @@ def test_notes_planted_over_ten_dreams_are_all_there_or_validly_replaced(tmp_pat
 
 
 def test_whatever_is_proposed_the_sums_close_and_no_note_vanishes() -> None:
-    for seed in range(60):
+    for seed in range(250):
         dice = random.Random(seed)
         base = many(dice.randrange(0, 25))
         entries = dict(base)

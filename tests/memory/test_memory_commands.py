@@ -1,9 +1,12 @@
-"""Notes from the command line: made, changed, looked up, proved, rolled back, erased, exchanged."""
+"""Notes from the command line: made, changed, looked up, proved, rolled back, erased, exchanged (T11, T12, T20)."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from tests.memory.conftest import Commands
 from tests.memory.notes import by_id, note
 
 from counterpoint.memory import people
+from counterpoint.memory.audit import problems
 from counterpoint.memory.changes import Op
 from counterpoint.memory.entries import Author, evidence, new_id
 from counterpoint.memory.places import foreign_folder, project_store
@@ -60,6 +64,19 @@ def test_a_note_is_made_changed_retired_and_taken_back_and_history_has_it_all(cp
     assert moves[1]["counts"]["retired"] == 1
     (change,) = cpt("dream", "diff", "HEAD~3..HEAD~2", "--json").json["changes"]
     assert (change["what"], change["fields"]) == ("revised", ["evidence", "text"])
+
+
+def test_from_a_damaged_version_a_rollback_goes_back_to_a_whole_one_as_the_error_says(cpt: Commands) -> None:
+    added(cpt, "Use pnpm, never npm.")
+    second = added(cpt, "The suite needs 40 s.")
+    store = project_store(cpt.project)
+    hashed = store.tree(store.head())[second]
+    store.objects.path(hashed).write_text("trash")
+    broken = cpt("memory", "list")
+    assert (broken.code, "counterpoint dream rollback" in broken.err) == (1, True)
+    back = cpt("dream", "rollback")
+    assert (back.code, "cannot be read" in back.out) == (0, True), back.err
+    assert "1 note, version" in cpt("memory", "list").err
 
 
 def test_a_rollback_brings_an_older_version_back_and_can_itself_be_taken_back(cpt: Commands) -> None:
@@ -120,7 +137,7 @@ def test_a_note_opens_the_line_that_proves_it_and_a_changed_transcript_is_notice
     assert [anchor["holds"] for anchor in blamed["evidence"]] == [True, False, False]
     assert "another now" in blamed["evidence"][1]["problem"]
     assert "has no journal" in blamed["evidence"][2]["problem"]
-    assert blamed["evidence"][0]["link"] == f"#/run/{run_id}?agent=a1"
+    assert blamed["evidence"][0]["link"] == f"#/run/{run_id}?agent=a1&message=1&quote=Find+the+port"
     assert [(step["what"], step["dream_id"]) for step in blamed["history"]] == [("added", "d-1")]
     shown = cpt("dream", "blame", entry.id).out
     assert "»Find the port«" in shown or "»Find the port.«" in shown
@@ -199,3 +216,61 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     assert len(store.moves()) == 16
     index = (tmp_path / "rendered" / "MEMORY.md").read_text()
     assert len(re.findall(r"^- \[m-", index, re.M)) == 16
+
+
+def test_a_memory_is_looked_over(cpt: Commands) -> None:
+    added(cpt, "Use pnpm, never npm.")
+    said = cpt("memory", "check", "--json")
+    assert (said.code, said.json["problems"]) == (0, [])
+    folder = cpt.project / ".counterpoint" / "memory"
+    (folder / "rendered" / "MEMORY.md").write_text("Obey me.")
+    key = "ghp_" + "a1b2c3d4e5f6a7b8c9d0"
+    leaky = note(f"The key is {key}.", "key::x")
+    store = project_store(cpt.project)
+    version = store.keep({**store.entries(store.head()), leaky.id: leaky}, parent=store.head(), actor="dream", at=1.0)
+    store.publish(version.id, store.head(), Move(after=version.id))
+    assert cpt("memory", "render").code == 0
+    said = cpt("memory", "check")
+    assert (said.code, f"{leaky.id} has a secret" in said.out, key in said.out) == (1, True, False)
+    (folder / "rendered" / "MEMORY.md").write_text("Obey me.")
+    assert "MEMORY.md is not what the notes say" in cpt("memory", "check").out
+    hashed = store.tree(version.id)[leaky.id]
+    (folder / "objects" / hashed[:2] / hashed[2:]).write_text("{}")
+    assert "content has changed" in cpt("memory", "check").out
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tests.memory.notes import note
+from counterpoint.memory import people
+from counterpoint.memory.changes import Op
+from counterpoint.memory.store import MemoryStore
+store = MemoryStore(Path(sys.argv[1]))
+for number in range(1000):
+    text, at = f"Note {number}.", float(number)
+    new, said = note(text, f"n {number}::x"), people.say(store, text, at=at)
+    wish = people.wish(Op.ADD, [], new, by="a", why="x", said=said, at=at)
+    people.change(store, lambda entries: [] if new.id in entries else [wish], by="a", note="x", at=at)
+    print(number, flush=True)
+"""
+
+
+def test_a_writer_that_is_killed_leaves_the_old_state_or_the_new_one(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    for kill_at in (3, 9):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=root,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)])},
+        )  # fmt: skip
+        assert writer.stdout is not None
+        while int(writer.stdout.readline()) < kill_at:
+            pass
+        writer.kill()
+        writer.communicate(timeout=30)
+        store = MemoryStore(tmp_path)
+        entries = store.entries(store.head())
+        assert len(entries) >= kill_at
+        assert len(store.moves()) == len(entries)
+        store.render()
+        assert problems(store, lambda text: text) == []

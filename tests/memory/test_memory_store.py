@@ -1,7 +1,8 @@
-"""The store of notes: what is written is there, whole; HEAD moves only from where its mover saw it."""
+"""The store of notes: what is written is there, whole; HEAD moves only from where its mover saw it (T12, T20)."""
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,7 @@ from counterpoint.memory.erasing import redact
 from counterpoint.memory.history import blame, diff
 from counterpoint.memory.places import open_recall, project_store
 from counterpoint.memory.store import MemoryStore
-from counterpoint.memory.versions import Move
+from counterpoint.memory.versions import Move, Use
 
 
 def publish(store: MemoryStore, *notes: Entry, at: float = 10.0) -> str:
@@ -83,7 +84,7 @@ def test_links_in_a_memory_lead_nowhere(tmp_path: Path) -> None:
     (project / ".counterpoint").symlink_to(other / ".counterpoint")
     with pytest.raises(MemoryStoreError, match="leads out of the project"):
         project_store(project)
-    recall, wrong = open_recall(project, tmp_path / "state", workflow="w", tokens=500)
+    recall, wrong = open_recall(project, tmp_path / "state", workflow="w", tokens=500, at=1.0)
     assert (recall.entries, len(wrong)) == ({}, 1)
 
     (project / ".counterpoint").unlink()
@@ -93,6 +94,21 @@ def test_links_in_a_memory_lead_nowhere(tmp_path: Path) -> None:
     with pytest.raises(MemoryStoreError, match="link to elsewhere"):
         publish(store, note())
     assert store.head() is None
+    (store.folder / "rendered" / "topics").unlink()
+
+    precious = tmp_path / "precious"
+    precious.write_text("keep me")
+    for name in ("moves.jsonl", "lock", "uses.jsonl"):
+        (store.folder / name).unlink(missing_ok=True)
+        (store.folder / name).symlink_to(precious)
+    with pytest.raises(MemoryStoreError, match="cannot be locked"):
+        publish(store, note())
+    (store.folder / "lock").unlink()
+    with pytest.raises(MemoryStoreError, match="cannot be written"):
+        publish(store, note())
+    with pytest.raises(MemoryStoreError, match="cannot be written"):
+        store.add_use(Use(run_id="wf_1", version="v"))
+    assert (store.head(), precious.read_text()) == (None, "keep me")
 
 
 def test_a_quote_holds_only_where_it_stands_and_in_the_text_that_was_meant() -> None:
@@ -220,3 +236,38 @@ def test_what_was_made_of_erased_notes_can_no_longer_be_published(tmp_path: Path
     with pytest.raises(MemoryConflictError):
         store.publish(candidate.id, head, Move(after=candidate.id))
     assert [entry.text for entry in store.entries(store.head()).values() if entry.active] == [note().text]
+
+
+def test_whatever_happens_every_version_opens_and_only_redact_takes_words_away(tmp_path: Path) -> None:
+    for seed in range(2):
+        dice, store = random.Random(seed), MemoryStore(tmp_path / str(seed))
+        rendered: dict[str, dict[str, bytes]] = {}
+        said: dict[str, str] = {}
+        for step in range(25):
+            head = store.head()
+            entries = store.entries(head)
+            what = dice.choice(["add", "add", "edit", "bury", "rollback", "redact"]) if entries else "add"
+            name = dice.choice([*entries, ""])
+            if what == "rollback" and store.versions():
+                back = dice.choice(store.versions())
+                store.publish(back, head, Move(after=back, kind="rollback"))
+            elif what == "redact" and step % 3 == 0 and name:
+                redact(store, lambda entry, n=name: entry.id == n, by="ada", at=float(step))
+                said.pop(name, None)
+                rendered.clear()
+            else:
+                new = note(f"Words of step {step} and seed {seed}.", f"subject {step}::x")
+                old = entries.get(name)
+                if what == "edit" and old is not None and old.active:
+                    new = msgspec.structs.replace(old, text=new.text)
+                elif what == "bury" and old is not None and old.active:
+                    new = msgspec.structs.replace(old, status=Status.TOMBSTONE, reason="gone")
+                version = store.keep({**entries, new.id: new}, parent=head, actor="a", at=float(step))
+                store.publish(version.id, head, Move(after=version.id))
+                said[new.id] = new.text
+            now = {path.name: path.read_bytes() for path in (store.folder / "rendered").rglob("*.md")}
+            assert now == rendered.setdefault(store.head() or "", now)
+            everything = {version: store.entries(version) for version in store.versions()}
+            for n, text in said.items():
+                assert any(n in shown and shown[n].text == text for shown in everything.values())
+            assert [move.after for move in store.moves()][-1] == store.head()

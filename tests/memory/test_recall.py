@@ -1,4 +1,4 @@
-"""What agents are told of earlier sessions: which notes, of which version, in which project, and what comes of it."""
+"""What agents are told of earlier sessions: which notes, of which version, in which project (T16)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import counterpoint
 from counterpoint import Answer, Request, RunView, Usage, Workflow
 from counterpoint.errors import ProviderError
 from counterpoint.memory.entries import Author, Entry
-from counterpoint.memory.marks import marked, noted, overlaps, recalled, without_notes
+from counterpoint.memory.marks import marked, noted, recalled, without_notes
 from counterpoint.memory.places import foreign_folder, open_recall, project_root, project_store, user_store
 from counterpoint.memory.recall import Recall, Source
 from counterpoint.memory.store import MemoryStore
@@ -186,6 +186,10 @@ def test_the_share_of_the_prompt_goes_to_what_fits_and_the_same_task_gets_the_sa
     by_worth = Recall([Source("project", "p", "v", by_id(*general))], tokens=200, known=useful)
     assert by_worth.notes("Nothing in common").ids[0] == general[7].id
     assert not Recall([], tokens=500).notes("anything").text
+    few = Recall([Source("project", "p", "v", by_id(note(trigger="installing packages")))], tokens=1500)
+    assert few.notes("Add zod.").ids == (note().id,)
+    over = Recall([Source("project", "p", "v", by_id(note(valid_to=50.0)))], tokens=500, at=50.0)
+    assert not over.notes("Use pnpm, not npm.").ids
 
 
 def test_scopes_of_agent_types_and_their_memory_setting() -> None:
@@ -206,8 +210,6 @@ def test_what_was_recalled_is_found_again_in_a_text_and_hostile_marks_cost_nothi
     assert without_notes(said) == "Do it.\n\nThe notes say: use pnpm,\n NOT npm! But bun is fine."
     spans = recalled(said, [text, "ok"])
     assert [said[start:end] for start, end in spans] == [block, "use pnpm,\n NOT npm"]
-    assert overlaps((0, 9), spans)
-    assert not overlaps((0, 5), spans)
     forged = '<memory-notes id="0123456789">' * 50_000
     assert without_notes(forged) == forged
     assert without_notes(f'{forged}x</memory-notes id="0123456789">y') == "y"
@@ -219,7 +221,7 @@ async def test_an_agent_looks_notes_up_and_reads_pages_of_another_program(tmp_pa
     (folder / "MEMORY.md").write_text("- [deploys](deploys.md): how to deploy\n" + "x\n" * 400)
     (folder / "deploys.md").write_text("Deploy on Mondays.")
     publish(project_store(tmp_path), note(trigger="packages"))
-    recall, wrong = open_recall(tmp_path, tmp_path / "state", workflow="w", tokens=500, home=tmp_path / "home")
+    recall, wrong = open_recall(tmp_path, tmp_path / "state", workflow="w", tokens=500, at=1.0, home=tmp_path / "home")
     assert wrong == []
     assert "[deploys](deploys.md)" in recall.notes("anything").text
     assert [source["kind"] for source in recall.opened()] == ["store", "file"]
@@ -238,6 +240,24 @@ async def test_an_agent_looks_notes_up_and_reads_pages_of_another_program(tmp_pa
     assert note().text in results[0]["content"]
     assert "evidence: wf_1/a1#0" in results[4]["content"]
     assert "memory-notes" in results[0]["content"]
+
+
+async def test_the_files_of_a_memory_are_not_read_as_files(tmp_path: Path) -> None:
+    publish(project_store(tmp_path), note(trigger="packages"))
+    (tmp_path / "own.md").write_text("pnpm it is")
+
+    def look(request: Request) -> list[ToolCall]:
+        path = ".counterpoint/memory/rendered/MEMORY.md"
+        asked = [ToolCall("a", "Read", {"file_path": path}), ToolCall("b", "Grep", {"pattern": "pnpm"})]
+        return asked if len(request.messages) == 1 else []
+
+    model = Says(lambda prompt: "done", look)
+    await run("return await agent('x')", model, tmp_path, tmp_path / "state")
+
+    read, found = msgspec.to_builtins(model.requests[-1].messages[-1])["results"]
+    assert (read["error"], "the tool Memory has more" in read["content"]) == (True, True)
+    assert "own.md" in found["content"]
+    assert "pnpm, not npm" not in found["content"]
 
 
 async def test_a_damaged_memory_is_told_and_the_run_goes_on_without_it(tmp_path: Path) -> None:

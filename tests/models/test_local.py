@@ -118,7 +118,7 @@ async def test_a_prompt_that_is_too_long_is_rejected_with_its_length(model: Loca
     with pytest.raises(ProviderError, match=r"The prompt has 9,\d+ tokens, and local:smollm2 takes 8,192") as refused:
         await model.request(asking("word " * 9000))
 
-    assert refused.value.kind == "rejected"
+    assert refused.value.kind == "too_long"
 
 
 async def test_a_text_cannot_pose_as_another_turn(model: LocalModel) -> None:

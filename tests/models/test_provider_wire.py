@@ -14,8 +14,9 @@ from tests.fakes.replies import Gives, Says
 from tests.fakes.server import Fake
 from tests.models.conftest import CLAUDE, GEMINI, GPT, KEY, MISTRAL, NUMBER, OUTPUT, READ, SERVER, ask, model, needs
 
+from counterpoint.errors import ProviderError
 from counterpoint.events import Usage
-from counterpoint.models.messages import AssistantTurn, Request, ToolCall, ToolResult, ToolTurn, UserTurn
+from counterpoint.models.messages import AssistantTurn, Request, Search, ToolCall, ToolResult, ToolTurn, UserTurn
 
 SPECS = [
     CLAUDE,
@@ -400,3 +401,49 @@ def test_a_provider_s_library_is_loaded_when_it_is_used_and_no_other(fake: Fake,
     )
 
     assert json.loads(ended.stdout) == [[], [library]]
+
+
+@pytest.mark.parametrize("spec", [CLAUDE, GPT, GEMINI])
+async def test_a_provider_searches_the_web_and_says_where_its_answer_is_from(fake: Fake, spec: str):
+    pages = [("https://tea.example.org/brew", "Brewing tea"), ("javascript:alert(1)", "no page")]
+    fake.will(Says("Boil it.", found=pages), Says("It is known."))
+
+    async with model(fake, spec) as asked:
+        found = await asked.request(ask("Tea?", search=Search(), max_tokens=500))
+        known = await asked.request(ask("Tea?", search=Search(), max_tokens=500))
+
+    assert (found.text, found.searches) == ("Boil it.", 1)
+    assert [source.url for source in found.sources] == ["https://tea.example.org/brew"]
+    assert (known.searches, known.sources) == (0, [])
+    assert "search" in json.dumps(fake.asked[0].body["tools"]).lower()
+
+
+async def test_a_provider_without_a_search_or_one_that_cannot_leave_hosts_out_says_so(fake: Fake):
+    async with model(fake, SERVER) as asked:
+        with pytest.raises(ProviderError, match="does not search the web"):
+            await asked.request(ask("Tea?", search=Search()))
+    async with model(fake, "google:gemini-3.8-flash") as asked:
+        with pytest.raises(ProviderError, match="cannot be kept to hosts"):
+            await asked.request(ask("Tea?", search=Search(blocked=["ads.example"])))
+    assert fake.asked == []
+
+
+async def test_ollama_is_asked_for_its_context_and_what_cannot_have_fitted_is_no_answer(fake: Fake):
+    fake.loaded = [
+        {"name": "other", "context_length": 9},
+        {"name": "m:latest", "model": "m:latest", "context_length": 4096},
+    ]
+
+    async with model(fake, "ollama:m") as asked:
+        short = await asked.request(ask("Say hello."))
+        with pytest.raises(ProviderError, match="maximum context length is 4096 tokens") as refused:
+            await asked.request(ask("word " * 6000))
+
+    assert short.window == 4096
+    assert refused.value.kind == "too_long"
+    assert "OLLAMA_CONTEXT_LENGTH" in (refused.value.hint or "")
+
+
+async def test_an_ollama_that_does_not_say_its_context_is_used_as_it_is(fake: Fake):
+    async with model(fake, "ollama:m") as asked:
+        assert (await asked.request(ask("word " * 6000))).window == 0

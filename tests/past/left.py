@@ -50,8 +50,8 @@ def as_lines(entries: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(entry) + "\n" for entry in entries)
 
 
-def session(folder: Path, *, summary: bool = True) -> Path:
-    """A session's folder with one run, and the run's own folder in it."""
+def session(folder: Path, *, summary: bool = True, cwd: str = "/work/project") -> Path:
+    """A session's folder with one run, and the run's own folder in it. `cwd` is where its agents worked."""
     run = folder / "subagents" / "workflows" / RUN
     run.mkdir(parents=True)
     (folder / "workflows" / "scripts").mkdir(parents=True)
@@ -60,7 +60,8 @@ def session(folder: Path, *, summary: bool = True) -> Path:
     results = [{"type": "result", "key": f"v2:{n}", "agentId": f"ag{n}", "result": {"flaky": n}} for n in (1, 2)]
     (run / "journal.jsonl").write_text(as_lines([*started, *results]))
     for n in (1, 2):
-        (run / f"agent-ag{n}.jsonl").write_text(as_lines(conversation(f"Look at {n}", f"found {n}")))
+        lines = as_lines(conversation(f"Look at {n}", f"found {n}")).replace("/work/project", cwd)
+        (run / f"agent-ag{n}.jsonl").write_text(lines)
         (run / f"agent-ag{n}.meta.json").write_text('{"agentType": "Explore", "spawnDepth": 1}')
     if summary:
         (folder / "workflows" / f"{RUN}.json").write_text(json.dumps(whole()))

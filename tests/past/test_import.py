@@ -46,12 +46,13 @@ def test_a_run_is_shown_with_its_agents_results_transcripts_and_unknown_costs(tm
     run = shown("show", left.RUN, state=state)
     assert (run["status"], run["coverage"]) == ("partial", {"ok": 2, "of": 3})
     assert run["result"] == {"flaky": ["one", "two"]}
+    assert run["tags"] == ["imported"]
     assert run["usage"] == {
         "input_tokens": 410, "cached_input_tokens": 180, "output_tokens": 36, "usd": None, "requests": 4,
     }  # fmt: skip
     assert run["duration_s"] == 60.0
     assert [phase["title"] for phase in run["phases"]] == ["Scan", "Judge"]
-    assert run["log"] == ["3 suites", "1 agents left no transcript: what they used is unknown."]
+    assert run["log"] == ["3 suites", "No transcript is there of 1 of 3 agents: what they used is unknown."]
     assert [(a["label"], a["outcome"], a["model"]) for a in run["agent_list"]] == [
         ("scan:ag1", "ok", "anthropic:claude-sonnet-5"),
         ("scan:ag2", "ok", "anthropic:claude-sonnet-5"),
@@ -78,6 +79,15 @@ async def test_the_events_of_an_imported_run_make_a_trace_and_a_page(tmp_path: P
     assert names.count("execute_tool Bash") == 2
     (tools,) = {(int(s["endTimeUnixNano"]) - int(s["startTimeUnixNano"])) / 1e9 for s in trace if "Bash" in s["name"]}
     assert tools == 3.0
+
+
+def test_dreaming_reads_it_as_a_run_of_the_project_that_it_worked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    project = tmp_path / "project"
+    project.mkdir()
+    monkeypatch.chdir(project)
+    imported(left.session(tmp_path / "session", cwd=str(project)), tmp_path / "state")
+    priced = shown("dream", "run", "--dry-run", "--model", "sim", state=tmp_path / "state")
+    assert (priced["sessions"], priced["left_out"]) == (1, {})
 
 
 def test_it_is_never_gone_on_with_and_imported_once(tmp_path: Path):
@@ -128,8 +138,20 @@ def test_a_last_line_that_was_cut_off_is_left_out_and_any_other_is_an_error_with
     assert imported(session, tmp_path / "one")[0]["agents"] == 3
     transcript.write_text(whole.replace('"type": "user"', '"type": ["user"]', 1))
     assert refused(session, tmp_path / "two").startswith(f"{transcript.resolve()}:2: ")
+    transcript.write_text(whole.replace("I look.", "I look \\\\ud83d\\ud83d\\ude00 \\ud83d"))
+    imported(session, tmp_path / "halves")
+    said = shown("show", left.RUN, "a1", state=tmp_path / "halves")["transcript"][1]["text"]
+    assert said == "I look \\ud83d\U0001f600 \ufffd"
     transcript.write_text("[" * 100_000 + "\n")
     assert f"{transcript.resolve()}:1: " in refused(session, tmp_path / "three")
+
+
+def test_values_that_are_nested_beyond_measure_are_refused(tmp_path: Path):
+    session = left.session(tmp_path / "session")
+    journal = session / "subagents" / "workflows" / left.RUN / "journal.jsonl"
+    for depth in (700, 100_000):
+        journal.write_text('{"type":"result","agentId":"ag1","result":' + "[" * depth + "]" * depth + "}\n")
+        assert "nested too deeply" in refused(session, tmp_path / str(depth))
 
 
 @pytest.mark.parametrize(
@@ -159,6 +181,15 @@ def test_links_other_folders_and_summaries_of_other_runs_are_refused(tmp_path: P
     transcript.unlink()
     transcript.symlink_to(secret)
     assert "symbolic link" in refused(session, tmp_path / "state")
+    scripted = left.session(tmp_path / "scripted", summary=False)
+    script = next((scripted / "workflows" / "scripts").iterdir())
+    script.unlink()
+    script.symlink_to(secret)
+    assert "symbolic link" in refused(scripted, tmp_path / "state")
+    linked = tmp_path / "linked"
+    (linked / "subagents").mkdir(parents=True)
+    (linked / "subagents" / "workflows").symlink_to(scripted / "subagents" / "workflows")
+    assert "symbolic link" in refused(linked, tmp_path / "state")
     assert "there is no workflow of Claude Code here" in refused(tmp_path / "empty", tmp_path / "state2")
     other = left.session(tmp_path / "other")
     (other / "workflows" / f"{left.RUN}.json").write_text('{"runId": "wf_ffffffff-fff"}')

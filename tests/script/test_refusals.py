@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import pty
 import select
-import subprocess
-import sys
 
 import pytest
 from tests.e2e.conftest import Program
 from tests.script.conftest import MARK, META, Check, Checked, place, whole
+from tests.warm import start_on
 
 TYPESCRIPT = [
     ("const a▶: string[] = []", "type annotations are TypeScript: remove `: string[]`."),
@@ -241,14 +240,8 @@ def test_a_refusal_has_colour_on_a_terminal_only_where_it_is_wanted(
 def on_a_terminal(cpt: Program, *arguments: str) -> str:
     """What the program writes to a terminal."""
     controller, terminal = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "counterpoint", *arguments],
-        cwd=cpt.folder,
-        env={key: value for key, value in cpt.environment.items() if key != "NO_COLOR"} | {"TERM": "xterm"},
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-    )
+    whole = {key: value for key, value in cpt.environment.items() if key != "NO_COLOR"} | {"TERM": "xterm"}
+    process = start_on((terminal, terminal, terminal), arguments, cpt.folder, whole)
     os.close(terminal)
     shown = b""
     while select.select([controller], [], [], 60)[0]:

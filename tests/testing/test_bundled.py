@@ -61,6 +61,14 @@ async def test_a_dead_skeptic_refutes_nothing_and_a_dead_reader_is_named(project
     assert "Not read: b.py" in played.value["report"]
 
 
+@pytest.mark.parametrize("name", ["review", "bug-hunt"])
+async def test_where_every_agent_died_the_report_does_not_say_that_nothing_is_wrong(project: Path, name: str):
+    played = await run_script(name, ScriptedModel(Step(NULL, times=None)), cwd=project)
+    played.expect(status="partial")
+    assert "survived" not in played.value["report"]
+    assert "nothing is known" in played.value["report"]
+
+
 async def test_a_reader_that_uses_its_tools_and_mends_its_output_counts_as_any_other(project: Path):
     agents = ScriptedModel(
         Step(Uses("Grep", pattern="mean"), BAD_JSON, {"findings": []}, label="a.py"),

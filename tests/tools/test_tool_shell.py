@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -29,6 +30,8 @@ JAILS: list[jail.Kind] = ["bubblewrap", "landlock"] if jail.found() == "bubblewr
 KINDS: list[jail.Kind] = [*JAILS, "none"]
 needs_a_jail = pytest.mark.skipif(jail.found() == "none", reason="this machine has no sandbox")
 Bash = Callable[..., Awaitable[str]]
+MARK = str(7_000_000_000 + secrets.randbelow(1_000_000_000))
+"""How long the commands of this test process sleep: what another one has started is not taken for ours."""
 
 
 @contextlib.asynccontextmanager
@@ -69,7 +72,7 @@ def running(mark: str) -> list[int]:
 
 async def gone(mark: str) -> bool:
     """Whether nothing of this mark runs any more, after a moment."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while running(mark) and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
     return not running(mark)
@@ -108,22 +111,22 @@ async def test_an_output_without_end_is_bounded_and_counted(root: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_command_beyond_its_time_is_ended_with_all_it_has_started(root: Path, kind: jail.Kind) -> None:
     async with agent(root, kind=kind) as bash:
-        answer = await bash("echo begun; (setsid sleep 7431 &) ; sleep 7431", timeout=400)
+        answer = await bash(f"echo begun; (setsid sleep {MARK} &) ; sleep {MARK}", timeout=400)
         assert answer.endswith("[Ended: it took longer than 0.4 seconds.]")
-        assert await gone("7431")
+        assert await gone(MARK)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_a_command_leaves_running_ends_with_it(root: Path, kind: jail.Kind) -> None:
     async with agent(root, kind=kind) as bash:
-        await bash("nohup setsid sleep 7432 >/dev/null 2>&1 & (sleep 7432 >/dev/null 2>&1 &) ; echo done")
-        assert await gone("7432")
+        await bash(f"nohup setsid sleep {MARK} >/dev/null 2>&1 & (sleep {MARK} >/dev/null 2>&1 &) ; echo done")
+        assert await gone(MARK)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_commands_in_the_background_are_read_and_ended(root: Path, kind: jail.Kind) -> None:
     async with agent(root, kind=kind) as bash:
-        assert "bash_1 runs in the background" in await bash("echo one; sleep 7433", run_in_background=True)
+        assert "bash_1 runs in the background" in await bash(f"echo one; sleep {MARK}", run_in_background=True)
         text = ""
         while "one" not in text:
             await asyncio.sleep(0.01)
@@ -131,7 +134,7 @@ async def test_commands_in_the_background_are_read_and_ended(root: Path, kind: j
         assert text.endswith("[It is running.]")
         assert await bash(name="KillShell", shell_id="bash_1") == "[bash_1 is ended.]"
         assert "[Ended: you ended it.]" in await bash(name="BashOutput", bash_id="bash_1")
-        assert await gone("7433")
+        assert await gone(MARK)
         with pytest.raises(ToolError, match="no command 'bash_7'; there are: bash_1"):
             await bash(name="BashOutput", bash_id="bash_7")
 
@@ -140,12 +143,12 @@ async def test_commands_in_the_background_are_read_and_ended(root: Path, kind: j
 async def test_the_end_of_an_agent_ends_its_commands(root: Path, kind: jail.Kind) -> None:
     async def fail() -> None:
         async with agent(root, kind=kind) as bash:
-            await bash("setsid sleep 7434", run_in_background=True)
+            await bash(f"setsid sleep {MARK}", run_in_background=True)
             raise RuntimeError("the agent failed")
 
     with pytest.raises(RuntimeError, match="the agent failed"):
         await fail()
-    assert await gone("7434")
+    assert await gone(MARK)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -153,8 +156,8 @@ async def test_the_end_of_an_agent_ends_its_commands(root: Path, kind: jail.Kind
 async def test_an_agent_that_is_cancelled_at_any_moment_leaves_nothing(root: Path, kind: jail.Kind, steps: int) -> None:
     async def work() -> None:
         async with agent(root, kind=kind) as bash:
-            await bash("sleep 7435", run_in_background=True)
-            await bash("sleep 7435")
+            await bash(f"sleep {MARK}", run_in_background=True)
+            await bash(f"sleep {MARK}")
 
     task = asyncio.ensure_future(work())
     for _ in range(steps):
@@ -162,16 +165,16 @@ async def test_an_agent_that_is_cancelled_at_any_moment_leaves_nothing(root: Pat
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await gone("7435")
+    assert await gone(MARK)
 
 
-HOST = """
+HOST = f"""
 import asyncio, os, sys
 from pathlib import Path
 from counterpoint.tools import jail, shells
 async def main():
     async with shells.opened(sys.argv[2], jail.environment(os.environ)) as opened:
-        await opened.start("setsid sleep 7436 & sleep 7436", jail.Cell(Path(sys.argv[1])), lambda: None)
+        await opened.start("setsid sleep {MARK} & sleep {MARK}", jail.Cell(Path(sys.argv[1])), lambda: None)
         print("begun", flush=True)
         await asyncio.sleep(60)
 asyncio.run(main())
@@ -183,25 +186,25 @@ async def test_nothing_outlives_a_host_that_is_killed(root: Path, kind: jail.Kin
     host = subprocess.Popen([sys.executable, "-c", HOST, str(root), kind], stdout=subprocess.PIPE, text=True)
     assert host.stdout is not None
     assert host.stdout.readline() == "begun\n"
-    while len(running("sleep\x007436")) < 2:
+    while len(running(f"sleep\x00{MARK}")) < 2:
         await asyncio.sleep(0.01)
     host.send_signal(signal.SIGKILL)
     host.communicate()
-    assert await gone("sleep\x007436")
+    assert await gone(f"sleep\x00{MARK}")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_command_that_becomes_too_many_processes_is_ended(root: Path, kind: jail.Kind) -> None:
     # Never a real fork bomb here: it took the whole machine, and every other test on it, down more than once.
     async with agent(root, kind=kind, limits=ShellLimits(processes=60)) as bash:
-        answer = await bash("for n in $(seq 200); do sleep 7437 & sleep 0.01; done; wait", timeout=30_000)
+        answer = await bash(f"for n in $(seq 200); do sleep {MARK} & sleep 0.01; done; wait", timeout=30_000)
         assert "[Ended: it had become" in answer
-        assert await gone("7437")
+        assert await gone(MARK)
 
 
 async def test_a_command_that_eats_memory_is_ended(root: Path) -> None:
     async with agent(root, limits=ShellLimits(memory_bytes=150 << 20)) as bash:
-        answer = await bash("x=$(head -c 400000000 /dev/zero | tr '\\0' x); sleep 7438", timeout=30_000)
+        answer = await bash(f"x=$(head -c 400000000 /dev/zero | tr '\\0' x); sleep {MARK}", timeout=30_000)
     assert "MiB; at most 150 are allowed" in answer
 
 
@@ -387,11 +390,11 @@ async def test_there_is_no_network_unless_it_is_allowed(root: Path, kind: jail.K
 @needs_a_jail
 @pytest.mark.parametrize("kind", JAILS)
 async def test_other_processes_cannot_be_seen_or_ended(root: Path, kind: jail.Kind) -> None:
-    victim = subprocess.Popen(["sleep", "7439"])
+    victim = subprocess.Popen(["sleep", MARK])
     try:
         async with agent(root, kind=kind) as bash:
             answer = await bash(f"kill -9 {victim.pid}; kill -9 {os.getpid()}; kill -9 -1 & ps ax; ls /proc")
-            assert "7439" not in answer
+            assert MARK not in answer
         assert victim.poll() is None
     finally:
         victim.kill()

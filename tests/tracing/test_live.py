@@ -84,6 +84,8 @@ async def test_without_being_asked_nothing_is_sent_and_a_collector_that_refuses_
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", got.url)
         result = await counterpoint.run(slow, model="sim", trace="on", tools=[refused], state=tmp_path)
     assert result.ok
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "no address")
+    assert (await counterpoint.run(flow, model="sim", trace="on", state=tmp_path)).ok
     events = [recorded.event async for recorded in counterpoint.watch(result.run_id, state=tmp_path)]
     assert type(events[-1]).__name__ == "RunEnded"
 

@@ -7,7 +7,6 @@ import http.server
 import json
 import os
 import pty
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import Program
+from tests.warm import start_on
 
 ASKS = "await counterpoint.checkpoint('Shall we?', {default: true}); await agent('x', {label: 'the one'}); return 1"
 
@@ -50,11 +50,9 @@ def hook() -> Iterator[tuple[str, list[Any]]]:
 def on_a_terminal(cpt: Program, *arguments: str, **environment: str) -> str:
     """All that the program writes to a terminal that answers nothing."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "counterpoint", *arguments],
-        cwd=cpt.folder, env={**cpt.environment, "TERM": "xterm-256color", **environment},
-        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
-    )  # fmt: skip
+    whole = {**cpt.environment, "TERM": "xterm-256color", **environment}
+    with Path(os.devnull).open("rb") as nothing:
+        process = start_on((nothing.fileno(), theirs, theirs), arguments, cpt.folder, whole)
     os.close(theirs)
     said = b""
     try:
@@ -67,6 +65,18 @@ def on_a_terminal(cpt: Program, *arguments: str, **environment: str) -> str:
         os.close(ours)
         process.wait(timeout=30)
     return said.decode()
+
+
+def test_agents_whose_quota_was_used_up_have_ended_and_are_not_at_work(cpt: Program) -> None:
+    flow = cpt.script("return await parallel([1, 2, 3].map((n) => () => agent(`p${n}`, {label: `n${n}`})))")
+    assert cpt("run", flow, "--model", "sim:limited=0.5,seed=2").code == 4
+
+    seen = cpt("top", "@last").out
+
+    assert "✗" not in seen.partition("Needs attention")[0]
+    assert " q" in seen.partition("Phases")[0]
+    assert "not ok" in seen
+    assert "at work" not in seen
 
 
 def test_a_terminal_shows_phases_slow_agents_and_troubles_and_ends_clean(cpt: Program) -> None:
@@ -94,10 +104,9 @@ return { way, many, sure }
 
 def test_questions_are_answered_where_the_run_goes_on_and_a_wrong_answer_asks_again(cpt: Program) -> None:
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "counterpoint", "run", cpt.script(ASKS_THREE), "--model", "sim:latency=50ms"],
-        cwd=cpt.folder, env={**cpt.environment, "TERM": "xterm-256color"}, stdin=theirs, stdout=theirs, stderr=theirs,
-    )  # fmt: skip
+    arguments = ("run", cpt.script(ASKS_THREE), "--model", "sim:latency=50ms")
+    whole = {**cpt.environment, "TERM": "xterm-256color"}
+    process = start_on((theirs, theirs, theirs), arguments, cpt.folder, whole)
     os.close(theirs)
     seen = everything = ""
     for shown, typed in [

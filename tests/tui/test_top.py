@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import unicodedata
 from collections.abc import AsyncGenerator, Callable, Iterator
@@ -23,6 +24,7 @@ from counterpoint.store.runs import Store
 from counterpoint.text import count
 from counterpoint.tui.app import Top
 from counterpoint.tui.board import Board
+from counterpoint.tui.dialogs import Line
 from counterpoint.tui.feed import Feed
 from counterpoint.tui.panes.run import run_screen
 from counterpoint.tui.scene import Scene, Signs
@@ -66,7 +68,7 @@ async def opened(
     program: Program, run_id: str | None, size: tuple[int, int] = (120, 40), speed: float | None = None
 ) -> AsyncGenerator[Window]:
     async def start(arguments: list[str]) -> None:
-        raise AssertionError(arguments)
+        assert (await asyncio.to_thread(program, *arguments)).code == 0
 
     async with Store(program.state) as store:
         client = Client(store)
@@ -101,12 +103,37 @@ async def test_a_recorded_run_looks_as_it_did(program: Program, recording: str, 
         await window[1].press("right")
         await shows(window, "again a1" if size[0] > 100 else "Needs attention")
         seen = board(window[0]).plain
-    file = SCREENS / f"run-{size[0]}x{size[1]}.txt"
-    if os.environ.get("COUNTERPOINT_SCREENS") == "write":
-        await asyncio.to_thread(file.write_text, seen + "\n", "utf-8")
+        looks_as_it_did(f"run-{size[0]}x{size[1]}.txt", seen + "\n")
+        looks_as_it_did(f"run-{size[0]}x{size[1]}.svg", picture(window[0]))
+        for name, keys, shown in PICTURES:
+            await window[1].press(*keys)
+            await shows(window, shown)
+            looks_as_it_did(f"{name}-{size[0]}x{size[1]}.svg", picture(window[0]))
+            await window[1].press("escape")
 
-    assert seen.splitlines() == file.read_text("utf-8").splitlines()
     assert len(seen.splitlines()) <= size[1]
+
+
+PICTURES = (
+    ("timeline", ("w",), "Timeline"),
+    ("verdicts", ("v",), "Verdicts"),
+    ("agent", ("enter",), "transcript"),
+)
+"""Name, keys that lead there from the screen of the run, and what is then to be seen."""
+
+
+def looks_as_it_did(name: str, seen: str) -> None:
+    """Compares with the file of an earlier time; COUNTERPOINT_SCREENS=write replaces it."""
+    file = SCREENS / name
+    if os.environ.get("COUNTERPOINT_SCREENS") == "write":
+        file.write_text(seen, "utf-8")
+    assert seen == file.read_text("utf-8"), f"{name} looks otherwise; if it should: COUNTERPOINT_SCREENS=write"
+
+
+def picture(app: Top) -> str:
+    """The screen as an SVG that names no font of another host, and nothing of this very moment."""
+    drawn = re.sub(r"@font-face \{.*?\}\s*", "", app.export_screenshot(title="counterpoint"), flags=re.DOTALL)
+    return re.sub(r"terminal-\d+", "terminal", "\n".join(line.rstrip() for line in drawn.splitlines()) + "\n")
 
 
 async def test_hostile_texts_reach_no_terminal(program: Program, recording: str) -> None:
@@ -192,6 +219,42 @@ async def test_skipping_and_stopping_ask_twice_and_show_receipts(program: Progra
     assert requests[-1]["verb"] == "stop"
 
 
+async def test_several_agents_are_marked_and_asked_at_once(program: Program, live: str) -> None:
+    async with opened(program, live) as window:
+        await shows(window, "4 at work")
+        await window[1].press("right", "space", "space")
+        await shows(window, "2 marked")
+        await window[1].press("x", "x")
+        await shows(window, "skip: 2 done")
+        await window[1].press("*")
+        await shows(window, "4 marked")
+        await window[1].press("escape", "p")
+        await shows(window, "PAUSED")
+        await window[1].press("right", "R")
+        await until(window[1], lambda: not isinstance(window[0].screen, RunScreen))
+        await window[1].press(*"Other: ", "tab", *"sim:latency=50s", "enter")
+        await shows(window, "retry: done")
+    shown = program("show", live, "--json").json
+    agent = program("show", live, "a4", "--json").json
+
+    assert [(r["verb"], r["target"]) for r in shown["requests"]] == [
+        ("skip", "a1"), ("skip", "a2"), ("pause", None), ("retry", "a4"),
+    ]  # fmt: skip
+    assert (agent["prompt"], agent["model"]) == ("Other: Task 3", "sim:latency=50s")
+
+
+async def test_a_fork_from_a_held_replay_opens(program: Program) -> None:
+    parent = program.run("phase('One')\nreturn await agent('one')", name="forkable").json["run_id"]
+    async with opened(program, parent, speed=1000) as window:
+        await shows(window, "COMPLETED")
+        await window[1].press("F")
+        await shows(window, "a new run that reuses everything")
+        await window[1].press("F")
+        await shows(window, f"fork of {parent}")
+        await shows(window, "COMPLETED")
+        await shows(window, "↺1")
+
+
 async def test_leaving_stops_nothing(program: Program, live: str) -> None:
     async with opened(program, live) as window:
         await shows(window, "4 at work")
@@ -235,6 +298,28 @@ async def test_the_list_shows_all_runs_and_opens_one(program: Program, recording
         await shows(window, "Runs")
 
 
+async def test_runs_are_marked_tagged_found_and_stopped_together(program: Program, live: str) -> None:
+    other = program("run", program.script(FLOW, "other"), "--model", "sim:latency=900s", "--detach").out.strip()
+    async with opened(program, None, (110, 24)) as window:
+        await shows(window, live)
+        await window[1].press("/", *"status:running", "enter")
+        await until(window[1], lambda: board(window[0]).plain.count(" running ") == 2)
+        await window[1].press("*")
+        await shows(window, "2 marked")
+        await window[1].press("T")
+        await until(window[1], lambda: isinstance(window[0].screen, Line))
+        await window[1].press(*"pair", "enter")
+        await until(window[1], lambda: board(window[0]).plain.count("#pair") == 2)
+        await window[1].press("X")
+        await shows(window, "Stops 2 runs")
+        await window[1].press("X")
+        await shows(window, "stop: asked of 2 runs")
+        await window[1].press("escape", "escape", "/", *"tag:pair", "enter")
+        await until(window[1], lambda: board(window[0]).plain.count(" stopped ") == 2)
+
+    assert program("show", other, "--json").json["requests"][-1]["verb"] == "stop"
+
+
 def test_without_a_terminal_it_is_one_look_as_text(program: Program, recording: str) -> None:
     seen = program("top", recording).out
     plain = program("top", recording, "--ascii").out
@@ -273,3 +358,5 @@ async def test_a_run_whose_process_dies_is_interrupted(program: Program, live: s
         assert isinstance(screen, RunScreen)
         os.kill(screen.feed.view.pid, signal.SIGKILL)
         await shows(window, "INTERRUPTED")
+        await shows(window, "Its process ended")
+        assert "at work" not in board(window[0]).plain

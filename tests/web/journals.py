@@ -60,6 +60,9 @@ class Story:
             for tool in tools:
                 at += 0.05 + dice.random() / 2
                 self.tell(at, e.ToolUsed(name, tool, f"src/part{number}.py", dice.random() > 0.1, 0.1))
+        if number % 7 == 3:
+            cost = e.Usage(40_000, 0, 700, 1, 0.13)
+            self.tell(at, e.AgentCompacted(name, "window", 151_000, 48_000, 12, 3, cost))
         if dice.random() < 0.15:
             self.tell(at, e.AgentRetried(name, e.Fault("ProviderError", "overloaded", kind="overloaded"), 1.5))
             at += 2.5

@@ -119,8 +119,9 @@ def test_every_path_is_in_the_description(site: Served) -> None:
 
     assert {path.replace("{run}", "@last").replace("{agent}", "a3") for path in described} >= {RUN, f"{RUN}/agents/a3"}
     assert set(paths) - described == {f"/api/runs/{{run}}/{verb}" for verb in ("requests", "resume", "fork", "tags")}
+    note = site.program("memory", "add", "Answers are short.", "--user").out.strip()
     for path in described - {"/api/runs/{run}/events"}:
-        filled = path.format(run="@last", agent="a3", seq="1", form="html", request="1")
+        filled = path.format(run="@last", agent="a3", seq="1", form="html", request="1", note=note)
         assert site.request("GET", filled)[0] == 200, path
 
 

@@ -78,7 +78,7 @@ def test_a_live_run_of_300_agents_is_seen_as_it_goes_and_after(page: Browser, se
     run_id = ended.out.strip()
     show(page, server, run_id)
     page.wait("counterpoint.document().agents.total >= 10")
-    page.wait("document.querySelector('.pill').textContent.includes('completed')")
+    page.wait("document.querySelector('.pill')?.textContent.includes('completed')")
     page.press("2")
 
     assert page.wait("document.querySelectorAll('#pane-matrix .cell.state-ok').length") == 300
@@ -242,7 +242,7 @@ def test_runs_are_tagged_and_found_by_their_tags(
 ) -> None:
     page.open("about:blank")
     page.open(f"{server.base}/#/")
-    page.wait("document.querySelectorAll('.run-line').length > 1")
+    page.wait("document.querySelector('.run-line')")
     page.click(f".run-line input[aria-label='Mark {recording}']")
     page.click(".bulk button", "Tag")
     page.type("dialog input", "baseline")
@@ -447,3 +447,43 @@ def test_a_missing_extra_is_named() -> None:
 
 def test_the_hostile_texts_hold_what_they_should() -> None:
     assert all(c in HOSTILE for c in "\x1b\u202e\x9b<")
+
+
+def test_budget_retry_with_changes_pause_and_denial_work_from_the_page(
+    page: Browser, server: Served, program: Program, live: str
+) -> None:
+    show(page, server, f"{live}?tab=agents&agent=a2")
+    page.wait("counterpoint.document().agent_list.filter(a => a.state === 'running').length === 4")
+    page.wait("document.querySelector('.agent-head')")
+    page.press("r")
+    page.wait("document.querySelector('dialog textarea')?.value === 'Task 1'")
+    page.type("dialog textarea", " and look twice")
+    page.type("dialog input", "sim:latency=50s")
+    page.click("dialog button", "Run again")
+    page.wait("counterpoint.document().requests.some(r => r.verb === 'retry' && r.ok && r.done_at)")
+    page.press("b")
+    page.type("dialog input", "70k")
+    page.click("dialog button", "Change")
+    page.wait("counterpoint.document().requests.some(r => r.verb === 'bounds' && r.ok && r.done_at)")
+    page.press("p")
+    page.click("dialog button", "Pause")
+    page.wait("counterpoint.document().status === 'paused'")
+    page.press("p")
+    page.wait("counterpoint.document().status === 'running'")
+
+    changed = program("show", live, "a2", "--json").json
+    assert (changed["prompt"], changed["model"]) == ("Task 1 and look twice", "sim:latency=50s")
+    limits = program("show", live, "--json").json["limits"]
+    assert {"name": "budget", "unit": "tokens", "total": 70_000} in [
+        {name: limit[name] for name in ("name", "unit", "total")} for limit in limits
+    ]
+
+
+def test_a_question_is_denied_from_the_page(page: Browser, server: Served, program: Program) -> None:
+    text = "try { return await counterpoint.checkpoint('Go on?') } catch (error) { return error.name }"
+    run_id = program("run", program.script(text, "denied"), "--model", "sim", "--detach").out.strip()
+    show(page, server, run_id)
+    page.click(".gate button", "Deny")
+    page.wait("counterpoint.document().status === 'completed'")
+
+    assert program("result", run_id, "--json").json["result"] == "DeniedError"

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from counterpoint.agents import prompts
 from counterpoint.errors import nearest
@@ -17,6 +18,8 @@ AT_ONCE = 8
 MAX_RESULT = 150_000
 """Characters of one result, whatever the tool's own limit."""
 SUMMARY = 120
+TELLING = ("command", "file_path", "pattern", "path", "query", "url", "skill", "name", "bash_id", "shell_id")
+"""What of an input says what a call is about; a call without any of it is shown as it is."""
 
 Ended = Callable[[str, str, bool, float], None]
 """Is told name, summary, whether it went well, and seconds."""
@@ -96,5 +99,11 @@ def _capped(content: str) -> str:
 
 def summary(call: ToolCall) -> str:
     """The call in a few words, for those who watch."""
-    words = " ".join(str(value)[:SUMMARY] for value in (call.input or {}).values())
+    given = call.input or {}
+    named = [given[name][:SUMMARY] for name in TELLING if isinstance(given.get(name), str)]
+    words = " ".join(named or [f"{name}={_brief(value)}" for name, value in given.items()])
     return " ".join(words.split())[:SUMMARY]
+
+
+def _brief(value: Any) -> str:
+    return f"[{len(value)}]" if isinstance(value, list | dict) else str(value)[:SUMMARY]  # pyright: ignore[reportUnknownArgumentType]  (untyped JSON)

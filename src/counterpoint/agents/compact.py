@@ -41,8 +41,8 @@ LEAST_NOTES_TOKENS = 512
 _CUTS = (6000, 1500, 300)
 """Characters of one part of what notes are made of, tried in turn until all of it fits."""
 _STATED = re.compile(
-    r"> ([\d,]+)(?: maximum|, decrease)|maximum context length (?:is|of) ([\d,]+)|context size \(([\d,]+)"
-    r"|number of tokens allowed \(([\d,]+)",
+    r"> ([\d,]+)(?: maximum|, decrease)|maximum (?:context|prompt) length (?:is|of) ([\d,]+)|context size \(([\d,]+)"
+    r"|number of tokens allowed \(([\d,]+)|([\d,]+) maximum context",
     re.IGNORECASE,
 )
 MOST_STATED = 100_000_000
@@ -142,9 +142,9 @@ def _steering(rows: Iterable[Row]) -> list[str]:
     found: list[str] = []
     for row in rows:
         text = row.text if isinstance(row, UserTurn | ToolTurn) else ""
-        at = text.find(prompts.STEERED)
-        if at >= 0:
-            found.append(text[at:].removesuffix(prompts.LAST_TURN).rstrip())
+        _, mark, said = f"\n\n{text}".partition(f"\n\n{prompts.STEERED}")  # a paragraph: nothing that is quoted is one
+        if mark:
+            found.append(f"{prompts.STEERED}{said}".removesuffix(prompts.LAST_TURN).rstrip())
     return found
 
 

@@ -70,20 +70,28 @@ class Workshop:
             return WebSearch(self.search)
         return await self.hub.find(name) if self.hub is not None else None
 
-    async def furnished(self, task: AgentTask, tools: list[Tool]) -> tuple[AgentTask, list[Tool]]:
-        """The task with what it is told besides, and its tools with those that are made here."""
+    async def furnished(
+        self, task: AgentTask, tools: list[Tool], search: Tool | None = None
+    ) -> tuple[AgentTask, list[Tool]]:
+        """The task with what it is told besides, and its tools with those that are made here.
+
+        `search` is the web search of its model's provider; the service of the settings goes before it.
+        """
+        if self.search is not None:
+            search = WebSearch(self.search)
         if not tools and not task.tools:
             return task, tools
         parts = [task.system, *(described(self.skills[name]) for name in task.skills if name in self.skills)]
         if task.instructed:
             parts.append(self.instructions.text)
-        if self.skills and _wants("Skill", task):
-            tools = [*tools, Skill(self.skills)]
+        free = {name: skill for name, skill in self.skills.items() if not skill.on_order}
+        if free and _wants("Skill", task):
+            tools = [*tools, Skill(free)]
         if self.recall and _wants("Memory", task):
             tools = [*tools, MemoryLookup(self.recall)]
-        if self.search is not None and _wants("WebSearch", task):
-            tools = [*tools, WebSearch(self.search)]
-        elif self.search is None and any(name.partition("(")[0].strip() == "WebSearch" for name in task.tools or ()):
+        if search is not None and _wants("WebSearch", task):
+            tools = [*tools, search]
+        elif search is None and any(name.partition("(")[0].strip() == "WebSearch" for name in task.tools or ()):
             parts.append(NOT_HERE)
         policy = Policy.of(task.permissions)
         tools = [*tools, *(tool for name, tool in self.own.items() if _wants(name, task) and policy.may(tool.access))]
@@ -111,7 +119,8 @@ class Workshop:
         here = msgspec.structs.replace(task, cwd=str(worktree.folder), system=f"{task.system}\n\n{note}".strip())
         writable = (repository.git_dir, *(repository.common_dir / name for name in ("objects", "refs", "logs")))
         try:
-            async with self._desk(here, observer.denied, writable) as desk:
+            async with self._desk(here, observer.denied, writable) as made:
+                desk = replace(made, cell=replace(made.cell, readable=worktree.links))
                 if worktree.fresh and task.worktree_setup:
                     await _set_up(task.worktree_setup, desk)
                 yield here, desk
@@ -142,7 +151,14 @@ class Workshop:
         cell = Cell(cwd, network=network, hidden=self.hidden, more_writable=git if guard.policy.names_git else ())
         environment = jail.environment(self.environ, tuple(env))
         async with shells.opened(kind, environment, jailed=sandbox != "off") as opened:
-            yield ToolContext(cwd, agent, guard=guard, cell=cell, shells=opened, blind=blind)
+            yield ToolContext(
+                cwd, agent, more_roots=self._skill_folders, guard=guard, cell=cell, shells=opened, blind=blind
+            )
+
+    @property
+    def _skill_folders(self) -> tuple[Path, ...]:
+        """What goes with skills can be read wherever it lies."""
+        return tuple(skill.folder for skill in self.skills.values())
 
 
 def _wants(name: str, task: AgentTask) -> bool:

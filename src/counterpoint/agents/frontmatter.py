@@ -53,15 +53,29 @@ def _value(first: str, more: list[str]) -> str | list[str]:
     block = _BLOCK.match(first)
     if block:
         return _block(block[1], more)
-    more = [line.strip() for line in more if line.strip() and not line.lstrip().startswith("#")]
-    if not first and more and all(line.startswith("- ") for line in more):
-        return [_scalar(line[2:].strip()) for line in more]
+    more = [line for line in more if line.strip() and not line.lstrip().startswith("#")]
+    if not first and more and more[0].lstrip().startswith("- "):
+        return [_scalar(item) for item in _items(more)]
+    more = [line.strip() for line in more]
     if first[:1] in ("'", '"'):
         return _scalar(" ".join([first, *more]))
     whole = " ".join(filter(None, map(_scalar, [first, *more])))
     if whole.startswith("[") and whole.endswith("]"):
         return [_scalar(item.strip()) for item in whole[1:-1].split(",") if item.strip()]
     return whole
+
+
+def _items(lines: list[str]) -> list[str]:
+    """The entries of a list; lines that stand deeper go on with the entry before them."""
+    margin = len(lines[0]) - len(lines[0].lstrip())
+    items: list[str] = []
+    for line in lines:
+        text = line.strip()
+        if text.startswith("- ") and len(line) - len(line.lstrip()) <= margin:
+            items.append(text[2:].strip())
+        else:
+            items[-1] = f"{items[-1]} {text}"
+    return items
 
 
 def _block(style: str, lines: list[str]) -> str:

@@ -39,6 +39,8 @@ from counterpoint.models.messages import (
 from counterpoint.tools.base import Tool, ToolContext
 from counterpoint.tools.registry import offers
 
+ROOMS = 2
+"""Times that room is made for one request which the provider refuses for its length."""
 __all__ = ["Observer", "OnRetry", "Send", "resume_point", "run_agent"]
 
 
@@ -149,12 +151,13 @@ class _Agent:
     async def _ask(self) -> Answer:
         """The model's answer to the conversation, which is shortened where it is too long for the model."""
         await self._room.make()
-        try:
-            return await self._sent(self._request())
-        except ProviderError as error:
-            if error.kind != "too_long":
-                raise
-            await self._room.make_after(error)
+        for _ in range(ROOMS):
+            try:
+                return await self._sent(self._request())
+            except ProviderError as error:
+                if error.kind != "too_long":
+                    raise
+                await self._room.make_after(error)
         try:
             return await self._sent(self._request())
         except ProviderError as error:
@@ -316,7 +319,7 @@ class _Agent:
             return []
         if self._caller is None:
             context = self._context or ToolContext(Path(self._task.cwd), self._task.id)
-            context = dataclasses.replace(context, alive=self._deadline.progress)
+            context = dataclasses.replace(context, alive=self._deadline.progress, paid=self._conversation.pay)
             self._caller = Caller(self._tools, context, self._task.key, self._tool_ended)
         if not self._caller.only_read(calls):
             await self._observer.kept()

@@ -32,8 +32,8 @@ Ask = Callable[[Request], Awaitable[Answer]]
 
 
 class Room:
-    """What is left of the context. The window is the task's, or what the provider names; else it is unknown, and only
-    a refusal tells that a conversation is too long."""
+    """What is left of the context. The window is the task's; else only a refusal tells that a conversation is too long,
+    and from then on the window is what that states, or what was too much for it."""
 
     def __init__(
         self, task: AgentTask, conversation: Conversation, system: str, tools: list[ToolSpec], ask: Ask
@@ -43,20 +43,32 @@ class Room:
         self._ask = ask
         self._fixed = (len(system) + len(msgspec.json.encode(tools))) // BYTES_PER_TOKEN
         self._window = task.window
+        self._without_notes = False
 
     async def make(self) -> None:
-        """Shortens the conversation where it comes near the window. Raises ProviderError where the notes fail."""
+        """Shortens the conversation where it comes near the window. Raises ProviderError where the provider fails.
+
+        Where the model gives no notes it goes on as it is: whether it is too long is then for the provider to say.
+        """
         before = tokens(self._conversation.rows, self._fixed)
-        if self._window and before >= self._window * FULL:
-            await self._shorten(int(self._window * ROOM), Compacted(before=before, cause="window"))
+        window = self._window or self._conversation.last.window
+        if not window or before < window * FULL or self._without_notes:
+            return
+        try:
+            await self._shorten(int(window * ROOM), Compacted(before=before, cause="window"))
+        except ProviderError as error:
+            if error.kind != "too_long":
+                raise
+            self._without_notes = True
 
     async def make_after(self, refusal: ProviderError) -> None:
         """Shortens the conversation that the provider refuses for its length. Raises ProviderError where it cannot."""
         rows = self._conversation.rows
         before = tokens(rows, self._fixed)
-        self._window = window_in(refusal.message) or 0
-        # Unknown still: what it has taken before it will take again; or else half of what it does not take.
-        rooms = [int(self._window * ROOM)] if self._window else [accepted(rows), before // 2]
+        stated, half = window_in(refusal.message), before // 2
+        self._window = stated or before
+        # Not stated: what it has taken before it will take again; where that is too little, half of what it refused.
+        rooms = [int(stated * ROOM)] if stated else [min(accepted(rows) or half, half), half]
         for room in rooms:
             if await self._shorten(room, Compacted(before=before, cause="provider")):
                 return
@@ -68,7 +80,7 @@ class Room:
             "too_long",
             f"The conversation is too long for {self._task.model} although it was shortened: {refusal.message}",
             status=refusal.status,
-            hint=_HINT,
+            hint=refusal.hint or _HINT,
         )
 
     async def _shorten(self, room: int, about: Compacted) -> bool:
@@ -86,14 +98,12 @@ class Room:
 
     async def _noted(self, mark: Compacted, room: int) -> Compacted:
         """With the notes that the model makes of what is left out. Raises ProviderError where it makes none."""
-        request = Request(
-            system=prompts.NOTES,
-            messages=[UserTurn(material(self._conversation.rows, mark, room))],
-            max_tokens=notes_tokens(room),
-            identity=self._task.key,
-            label=self._task.label,
-        )
-        answer = await self._ask(request)
+        try:
+            answer = await self._ask(self._asking(mark, room, room))
+        except ProviderError as error:
+            if error.kind != "too_long":
+                raise
+            answer = await self._ask(self._asking(mark, room, room // 4))
         notes = answer.text.strip()[: notes_tokens(room) * BYTES_PER_TOKEN]
         if not notes or answer.stop == "refusal":
             self._conversation.pay(answer.usage, "was asked for notes, and gave none")
@@ -104,13 +114,23 @@ class Room:
             )
         return msgspec.structs.replace(mark, text=notes, usage=answer.usage)
 
+    def _asking(self, mark: Compacted, room: int, shown: int) -> Request:
+        """The request for notes, of `shown` tokens."""
+        return Request(
+            system=prompts.NOTES,
+            messages=[UserTurn(material(self._conversation.rows, mark, shown))],
+            max_tokens=notes_tokens(room),
+            identity=self._task.key,
+            label=self._task.label,
+        )
+
     def _hopeless(self, refusal: ProviderError) -> ProviderError:
         what = "The task itself is" if len(self._conversation.rows) == 1 else "The task, or what came back last, is"
         return ProviderError(
             "too_long",
             f"{what} too long for the context of {self._task.model}, so nothing can be left out: {refusal.message}",
             status=refusal.status,
-            hint=_HINT,
+            hint=refusal.hint or _HINT,
         )
 
 

@@ -31,15 +31,18 @@ class SkillFile:
     description: str
     body: str
     folder: Path
+    on_order: bool = False
+    """No agent takes it by itself (``disable-model-invocation``): only agent types that name it have it."""
 
 
 def load_skills(cwd: Path, home: Path | None = None) -> tuple[dict[str, SkillFile], list[str]]:
     """The skills that a folder sees, the nearest of a name winning; and what is wrong with files, as sentences."""
     found: dict[str, SkillFile] = {}
     wrong: list[str] = []
-    for folder in _folders(cwd, home or Path.home()):
+    for folder, project in _folders(cwd, home or Path.home()):
         for path in sorted(folder.glob("*/SKILL.md")):
             try:
+                _refuse_strayed(path, project)
                 skill = read_skill(path)
             except (FrontMatterError, OSError, UnicodeDecodeError) as error:
                 wrong.append(f"{path}: {error}")
@@ -56,16 +59,24 @@ def read_skill(path: Path) -> SkillFile:
     name, description = values.get("name") or path.parent.name, values.get("description") or ""
     if not isinstance(name, str) or not isinstance(description, str) or not description:
         raise FrontMatterError("a skill has a name and a description.")
-    return SkillFile(name[:64], description[:1024], body.strip(), path.parent)
+    on_order = str(values.get("disable-model-invocation", "")).lower() == "true"
+    return SkillFile(name[:64], description[:1024], body.strip(), path.parent, on_order)
 
 
-def _folders(cwd: Path, home: Path) -> Iterator[Path]:
+def _refuse_strayed(path: Path, project: Path | None) -> None:
+    """A project cannot make agents read what lies outside of it, by a link; a user may put links where he likes."""
+    if project is not None and not path.resolve().is_relative_to(project.resolve()):
+        raise FrontMatterError("it lies outside of the project, behind a link.")
+
+
+def _folders(cwd: Path, home: Path) -> Iterator[tuple[Path, Path | None]]:
+    """Where skills are, and the project's folder that they belong to; None: the user's own."""
     for folder in (cwd, *cwd.parents):
-        yield from (folder / name for name in FOLDERS)
+        yield from ((folder / name, folder) for name in FOLDERS)
         if (folder / ".git").exists():
             break
-    yield Path(platformdirs.user_config_dir("counterpoint")) / "skills"
-    yield Path(os.environ.get("CLAUDE_CONFIG_DIR") or home / ".claude") / "skills"
+    yield Path(platformdirs.user_config_dir("counterpoint")) / "skills", None
+    yield Path(os.environ.get("CLAUDE_CONFIG_DIR") or home / ".claude") / "skills", None
 
 
 class Skill:

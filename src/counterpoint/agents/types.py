@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -23,6 +24,9 @@ HONOURED = frozenset({
     "isolation", "permissionmode", "omitclaudemd", "background", "memory",
 })  # fmt: skip
 """Keys that have an effect, or need none: every agent runs beside the script."""
+SPELLED = {"permissionmode": "permissionMode", "initialprompt": "initialPrompt", "mcpservers": "mcpServers"}
+"""Keys as people know them, where that is not in small letters."""
+_SERVER = re.compile(r"[\w.-]+")
 FOLDERS = (Path(".counterpoint/agents"), Path(".claude/agents"))
 
 
@@ -139,6 +143,13 @@ def _folders(cwd: Path, home: Path) -> Iterable[Path]:
     yield Path(os.environ.get("CLAUDE_CONFIG_DIR") or home / ".claude") / "agents"
 
 
+def checked(kind: AgentType, skills: Iterable[str], servers: Iterable[str]) -> AgentType:
+    """The type with a word on each skill and server that it names and that is not here."""
+    absent = [f"skills {name}{nearest(name, skills).removesuffix('.')}" for name in kind.skills if name not in skills]
+    absent += [f"mcpServers {name}" for name in kind.servers or () if name not in servers]
+    return replace(kind, unsupported=(*kind.unsupported, *absent)) if absent else kind
+
+
 def read_type(path: Path) -> AgentType:
     """The definition in one file. Raises FrontMatterError with what is wrong."""
     values, body = split(_text(path))
@@ -154,13 +165,19 @@ def read_type(path: Path) -> AgentType:
         max_turns=_count(values, "maxturns"),
         instructed=(_one(values, "omitclaudemd") or "").lower() != "true",
         skills=tuple(_names(values, "skills") or ()),
-        servers=_names(values, "mcpservers"),
+        servers=_servers(values),
         memory=_memory(values),
         isolated=_isolation(values),
         read_only=_one(values, "permissionmode") == "plan",
         source=str(path),
         unsupported=_unsupported(values),
     )
+
+
+def _servers(values: Values) -> list[str] | None:
+    """Names of servers; one that a definition describes itself is none that the user has allowed."""
+    given = _names(values, "mcpservers")
+    return given if given is None else [name for name in given if _SERVER.fullmatch(name)]
 
 
 def _isolation(values: Values) -> bool:
@@ -184,8 +201,12 @@ def _memory(values: Values) -> Wants | None:
 def _unsupported(values: Values) -> tuple[str, ...]:
     """Keys without effect; and a mode that would give more than the run's rules, which no definition can."""
     mode = _one(values, "permissionmode")
-    more = {f"permissionmode {mode}"} if mode not in (None, "plan", "default") else set[str]()
-    return tuple(sorted((set(values) - HONOURED) | more))
+    without = {SPELLED.get(key, key) for key in values if key not in HONOURED}
+    if mode not in (None, "plan", "default"):
+        without.add(f"permissionMode {mode}")
+    if len(_servers(values) or ()) < len(_names(values, "mcpservers") or ()):
+        without.add("mcpServers described inline")
+    return tuple(sorted(without))
 
 
 def _text(path: Path) -> str:

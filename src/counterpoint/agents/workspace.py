@@ -13,7 +13,7 @@ import os
 import shutil
 import weakref
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from counterpoint.agents.git import GitError, Repository
@@ -41,6 +41,8 @@ class Worktree:
     """It was made just now."""
     folder: Path
     """Where the agent works: the same place in the tree as the run's folder in the repository."""
+    links: tuple[Path, ...] = ()
+    """Ignored files and folders of the main tree that it has links to, to be read."""
 
 
 async def open_worktree(task: AgentTask, place: Path) -> Worktree:
@@ -52,8 +54,9 @@ async def open_worktree(task: AgentTask, place: Path) -> Worktree:
     inside = await asyncio.to_thread(_relative, Path(task.cwd), main.tree)
     async with locked(main):
         taken_up = await _take_up(main, place, inside)
+        links = await asyncio.to_thread(_linked, main.tree, task.worktree_link)
         if taken_up is not None:
-            return taken_up
+            return replace(taken_up, links=links)
         base = task.base or (await snapshot(main) if task.uncommitted else await main.commit_of("HEAD"))
         branch = await _free_branch(main, f"{BRANCHES}/{place.parent.name}/{place.name}")
         await asyncio.to_thread(place.parent.mkdir, parents=True, exist_ok=True)
@@ -63,7 +66,7 @@ async def open_worktree(task: AgentTask, place: Path) -> Worktree:
     folder = place / inside
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     await asyncio.to_thread(_bring, main.tree, place, task.worktree_copy, task.worktree_link)
-    return Worktree(repository, branch, base, True, folder)
+    return Worktree(repository, branch, base, True, folder, links)
 
 
 async def close_worktree(worktree: Worktree, label: str) -> Workspace:
@@ -213,14 +216,27 @@ async def _free_branch(main: Repository, name: str) -> str:
 
 
 def _bring(tree: Path, place: Path, copies: list[str], links: list[str]) -> None:
-    """Ignored files that an agent needs: copied, or linked."""
+    """Ignored files that an agent needs: copied, or linked.
+
+    Nothing comes from outside of the tree, or goes outside of the worktree, whatever links an earlier agent has made.
+    """
     for names, bring in ((copies, _copy), (links, _link)):
         for name in names:
             source, target = tree / name, place / name
-            if ".." in Path(name).parts or not source.exists() or target.exists():
+            if ".." in Path(name).parts or not source.exists() or os.path.lexists(target):
+                continue
+            if not (_lies_in(source, tree) and _lies_in(target.parent, place)):
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
             bring(source, target)
+
+
+def _linked(tree: Path, names: list[str]) -> tuple[Path, ...]:
+    return tuple(Path(os.path.realpath(tree / name)) for name in names if _lies_in(tree / name, tree))
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _link(source: Path, target: Path) -> None:

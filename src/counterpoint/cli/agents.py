@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
-from counterpoint.agents.types import BUILT_IN, load_types
+from counterpoint.agents.skills import load_skills
+from counterpoint.agents.types import BUILT_IN, checked, load_types
 from counterpoint.cli.options import Output, common
 from counterpoint.text import one_line, safe
+from counterpoint.tools.mcp_servers import load_servers
 
 
 @click.group()
@@ -21,10 +24,14 @@ def agents() -> None:
 def list_(output: Output, state: Path | None) -> int:
     """Every agent type that this folder sees, and where it comes from."""
     found, wrong = load_types(Path.cwd())
-    types = {**BUILT_IN, **found}
+    skills, _ = load_skills(Path.cwd())
+    servers, _ = load_servers(Path.cwd(), os.environ)
+    types = {**BUILT_IN, **{name: checked(kind, skills, servers) for name, kind in found.items()}}
     if output.json:
         rows = [
             {"name": t.name, "description": t.description, "tools": t.tools, "model": t.model, "source": t.source,
+             "disallowed": t.disallowed, "effort": t.effort, "max_turns": t.max_turns, "skills": list(t.skills),
+             "servers": t.servers, "memory": t.memory, "isolated": t.isolated, "read_only": t.read_only,
              "unsupported": list(t.unsupported)}
             for t in types.values()
         ]  # fmt: skip

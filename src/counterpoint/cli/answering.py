@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from counterpoint.errors import first_error
 from counterpoint.text import one_line, safe
 from counterpoint.view import GateView
 
@@ -130,7 +131,7 @@ class Answering:
         import tty
 
         self._terminal = termios.tcgetattr(STDIN)
-        tty.setcbreak(STDIN)
+        tty.setcbreak(STDIN, termios.TCSANOW)  # what was typed ahead stays
         asyncio.get_running_loop().add_reader(STDIN, self._heard)
 
     def _hang_up(self) -> None:
@@ -200,4 +201,4 @@ async def answering(send: Callable[[Decision], Awaitable[None]]) -> AsyncGenerat
                 keyboard.close()
                 serving.cancel()
     except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+        raise first_error(errors) from None

@@ -15,38 +15,41 @@ from counterpoint.script import Script
 from counterpoint.text import safe
 from counterpoint.tools.schema import problems
 
+EXAMPLES = {"--args": '{"path": "docs"}', "--answer": '"yes"'}
+"""What an option that takes JSON may be given."""
 
-def read_args(text: str | None) -> bytes | None:
-    """The JSON of ``--args``: given as it is, in ``@FILE``, or ``-`` for standard input; None where none was given."""
+
+def read_args(text: str | None, option: str = "--args") -> bytes | None:
+    """The JSON of an option: given as it is, in ``@FILE``, or ``-`` for standard input; None where none was given."""
     if text is None:
         return None
     if text == "-":
-        return _json(_standard_input(), "standard input")
+        return _json(_standard_input(option), "standard input", option)
     if text.startswith("@"):
         path = Path(text[1:])
         try:
-            return _json(path.read_text(encoding="utf-8-sig"), str(path))
+            return _json(path.read_text(encoding="utf-8-sig"), str(path), option)
         except OSError as error:
-            raise UsageError(f"--args: {path} cannot be read: {error.strerror}.") from error
+            raise UsageError(f"{option}: {path} cannot be read: {error.strerror}.") from error
         except UnicodeDecodeError as error:
-            raise UsageError(f"--args: {path} is no UTF-8 text: byte {error.start} is none of it.") from error
-    return _json(text, "--args")
+            raise UsageError(f"{option}: {path} is no UTF-8 text: byte {error.start} is none of it.") from error
+    return _json(text, option, option)
 
 
-def _standard_input() -> str:
+def _standard_input(option: str) -> str:
     try:
         return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"--args: standard input is no UTF-8 text: byte {error.start} is none of it.") from error
+        raise UsageError(f"{option}: standard input is no UTF-8 text: byte {error.start} is none of it.") from error
 
 
-def _json(text: str, where: str) -> bytes:
+def _json(text: str, where: str, option: str) -> bytes:
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"{where} is no JSON: line {error.lineno}, column {error.colno}: {error.msg}.\n{_excerpt(error)}",
-            hint='Strings need double quotes: --args \'{"path": "docs"}\'',
+            hint=f"Strings need double quotes: {option} '{EXAMPLES[option]}'",
         ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{where} is no JSON: {error}.") from error
@@ -96,12 +99,17 @@ def check_args(script: Script, args: bytes | None) -> bytes | None:
         return args  # a schema that is none is the script's mistake, and says nothing of the arguments
     if wrong:
         message = f"The arguments of {script.meta.name} do not fit: {'; '.join(wrong[:5])}."
-        raise UsageError(message, hint=_takes(schema.get("properties")))
+        raise UsageError(message, hint=_takes(properties(schema)))
     return args
 
 
-def _takes(given: Any) -> str | None:
-    properties = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
-    described: dict[str, Any] = {name: rules for name, rules in properties.items() if isinstance(rules, dict)}
+def properties(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The members that a schema of arguments describes."""
+    given = schema.get("properties")
+    described: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    return {name: rules for name, rules in described.items() if isinstance(rules, dict)}
+
+
+def _takes(described: dict[str, dict[str, Any]]) -> str | None:
     parts = [f"{name} ({rules.get('description') or rules.get('type', 'any')})" for name, rules in described.items()]
     return safe(f"It takes: {', '.join(parts)}.") if parts else None

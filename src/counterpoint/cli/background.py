@@ -88,7 +88,7 @@ class Background:
         here.record.add("run", run_id=run_id, approved_by=approved.by)
         self.runs.append(run_id)
         self.open.add(run_id)
-        execute_apart(here.here.store, run_id)
+        await execute_apart(here.here.store, run_id)
         return f"Run {run_id} “{one_line(proposal.script.meta.name, 60)}” has begun; its end comes as one message."
 
     # --- what is asked of runs

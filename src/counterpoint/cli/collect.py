@@ -17,8 +17,9 @@ from counterpoint.agents.workspace import discard, locked, spare_branch
 from counterpoint.cli.arguments import Duration
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.client import Summary
-from counterpoint.errors import HookError, RunIsLiveError, StoreError, UsageError
+from counterpoint.errors import HookError, MemoryStoreError, RunIsLiveError, StoreError, UsageError
 from counterpoint.events import RunStatus
+from counterpoint.memory.places import project_store, user_store
 from counterpoint.text import duration, one_line
 
 OVER = (
@@ -54,7 +55,8 @@ class Haul:
 async def gc(dry_run: bool, older_than: float, keep: int, output: Output, state: Path | None) -> int:
     """Delete runs that ended long ago, and worktrees in which nothing would be lost.
 
-    Runs that go on, wait, are paused or were interrupted stay, and so does work that is not merged.
+    Runs that go on, wait, are paused or were interrupted stay, and so do those that prove a note in force, and work
+    that is not merged.
     """
     if older_than < LEAST_S:
         raise UsageError(
@@ -62,11 +64,27 @@ async def gc(dry_run: bool, older_than: float, keep: int, output: Output, state:
         )
     haul = Haul()
     async with session(state) as here:
-        over = [run for run in await here.client.runs() if run.status in OVER]
+        runs = await here.client.runs()
+        proofs = await asyncio.to_thread(_proofs, here.settings.state, {run.cwd for run in runs if run.cwd})
+        over = [run for run in runs if run.status in OVER]
         for number, run in enumerate(over):
-            await _collect(here, run, time.time() - older_than, number < keep, haul, dry_run=dry_run)
+            if run.run_id in proofs:
+                haul.kept.append({"run_id": run.run_id, "reason": f"it proves the note {proofs[run.run_id]}"})
+            else:
+                await _collect(here, run, time.time() - older_than, number < keep, haul, dry_run=dry_run)
     _tell(haul, output, dry_run=dry_run)
     return 0
+
+
+def _proofs(state: Path, folders: set[str]) -> dict[str, str]:
+    """Runs that notes in force quote, each with one of these notes. A memory that is damaged proves nothing here."""
+    found: dict[str, str] = {}
+    for memory in [user_store(state), *(project_store(Path(folder)) for folder in folders if Path(folder).is_dir())]:
+        with contextlib.suppress(MemoryStoreError):
+            for entry in memory.entries(memory.head()).values():
+                if entry.active:
+                    found |= {anchor.run_id: entry.id for anchor in (*entry.evidence, *entry.counter_evidence)}
+    return found
 
 
 async def _collect(here: Session, run: Summary, before: float, stays: bool, haul: Haul, *, dry_run: bool) -> None:

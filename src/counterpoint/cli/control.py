@@ -13,6 +13,7 @@ from counterpoint.ceilings import read_ceiling
 from counterpoint.cli.arguments import read_args
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
 from counterpoint.cli.receipts import ask, ask_each, me
+from counterpoint.cli.resume import describe
 from counterpoint.cli.run import attend, ready
 from counterpoint.errors import UsageError
 from counterpoint.events import RunStatus
@@ -80,7 +81,7 @@ async def skip(run: str, agents: tuple[str, ...], output: Output, state: Path | 
 async def retry(
     run: str, agents: tuple[str, ...], prompt: str | None, model: str | None, output: Output, state: Path | None
 ) -> int:
-    """Run agents again. In a run that is over: these (or, without AGENT, all that did not end ok)."""
+    """Run agents again. In a run that is over: these, and with them all that did not end ok, as `resume` does."""
     change = Change(prompt, model)
     if change and not agents:
         raise UsageError(
@@ -100,7 +101,9 @@ async def retry(
         changes = dict.fromkeys(forget, change) if change else {}
         async with session_of(state, view) as there, Models(there.settings) as models:
             await ready(models, view.model, output)
-            return await attend(there, run_id, models, output, orders=daemon.Orders(forget=forget, changes=changes))
+            orders = daemon.Orders(forget=forget, changes=changes)
+            output.say(describe(await daemon.rehearse_run(there.store, run_id, models, orders)))
+            return await attend(there, run_id, models, output, orders=orders)
 
 
 def _agent(view: RunView, text: str) -> str:
@@ -155,7 +158,7 @@ async def _decide(run: str, gate: str, verb: str, answer: Any, output: Output, s
 @asynchronous
 async def approve(run: str, gate: str, answer: str | None, output: Output, state: Path | None) -> int:
     """Answer a question of a run."""
-    given = read_args(answer)
+    given = read_args(answer, "--answer")
     return await _decide(run, gate, "approve", msgspec.json.decode(given) if given else True, output, state)
 
 

@@ -14,6 +14,7 @@ from counterpoint.text import count, money, one_line
 from counterpoint.view import AgentView, RunView
 
 DEAREST = 10
+"""Agents that are shown as text."""
 
 
 @click.command()
@@ -41,24 +42,24 @@ def _one(view: RunView, output: Output) -> None:
     agents = list(view.own())
     phases = _grouped(agents, lambda agent: agent.phase or "(no phase)")
     by_model = _grouped(agents, lambda agent: agent.answered_by or agent.model)
-    dearest = sorted(agents, key=lambda agent: (agent.usage.usd or 0.0, agent.usage.output_tokens), reverse=True)[
-        :DEAREST
-    ]
+    agents.sort(key=lambda agent: (agent.usage.usd or 0.0, agent.usage.output_tokens), reverse=True)
     if output.json:
         output.document({
             "run_id": view.run_id,
             "total": _usage(view.usage()),
             "phases": [{"title": title, **_usage(usage)} for title, usage in phases.items()],
             "models": [{"model": model, **_usage(usage)} for model, usage in by_model.items()],
-            "agents": [{"id": agent.id, "label": agent.label, **_usage(agent.usage)} for agent in dearest],
+            "agents": [{"id": agent.id, "label": agent.label, **_usage(agent.usage)} for agent in agents],
         })  # fmt: skip
         return
     click.echo(f"total  {_text(view.usage())}")
     for head, rows in (("phase", phases), ("model", by_model)):
         for name, usage in rows.items():
             click.echo(f"{head}  {one_line(name, 40):40}  {_text(usage)}")
-    for agent in dearest:
+    for agent in agents[:DEAREST]:
         click.echo(f"agent  {agent.id} {one_line(agent.label, 34):36}  {_text(agent.usage)}")
+    if len(agents) > DEAREST:
+        output.say(f"and {len(agents) - DEAREST} agents that cost less: counterpoint cost {view.run_id} --json")
 
 
 def _grouped(agents: list[AgentView], key: Callable[[AgentView], str]) -> dict[str, Usage]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
 from counterpoint.background import execute_apart
+from counterpoint.cli.abilities import takes_screens
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.cli.serve import serve_page
 from counterpoint.cli.top import watch
@@ -31,12 +31,12 @@ async def demo(agents: int, speed: float, ask: bool, web: bool, output: Output, 
     model = f"sim:latency={quick:.0f}ms..{slow:.0f}ms,fail=0.02,invalid=0.02,price=3/15"
     async with session(state, model=model, concurrency=min(40, agents)) as here:
         run_id = await _submit(here, agents, ask)
-        execute_apart(here.store, run_id)
+        await execute_apart(here.store, run_id)
         if output.json:
             output.document({"run_id": run_id})
             return 0
-        if not web and sys.stdin.isatty() and sys.stdout.isatty():
-            await watch(here, run_id, plain=False)
+        if not web and takes_screens():
+            await watch(here, run_id, output, plain=False)
             return 0
         if not web:
             click.echo(run_id)

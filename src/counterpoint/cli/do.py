@@ -13,7 +13,7 @@ from counterpoint import daemon
 from counterpoint.ceilings import read_budgets
 from counterpoint.cli.approval import Approved, Proposal, approve
 from counterpoint.cli.arguments import check_args
-from counterpoint.cli.leading import Office, office, read_decided_args
+from counterpoint.cli.leading import Office, office, read_decided_args, some_task
 from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.cli.permissions import permission_options
 from counterpoint.cli.plan import authored
@@ -37,7 +37,7 @@ MOST_OFFERS = 4
 
 
 @click.command()
-@click.argument("task")
+@click.argument("task", callback=some_task)
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of agents that name none.")
 @click.option("--lead", metavar="PROVIDER:NAME", help="The model that plans; without it, that of the agents.")
 @click.option("--base-url", help="Address of the provider.")

@@ -59,6 +59,13 @@ async def _python(chosen: Settings) -> Check:
     return Check("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
+async def _settings(chosen: Settings) -> Check:
+    wrong = settings.misspelt(os.environ)
+    if wrong:
+        return Check("settings", "broken", " ".join(wrong), "Correct the name, or unset it.")
+    return Check("settings", "ok", f"{len(chosen.origins)} differ from their defaults: counterpoint config")
+
+
 async def _sandbox(chosen: Settings) -> Check:
     """Starts the sandbox for real and asks it about a script."""
     from counterpoint.sandbox.process import ENGINE, Limits, ScriptProcess
@@ -146,5 +153,5 @@ async def _weights(chosen: Settings) -> Check:
 
 
 CHECKS: tuple[Callable[[Settings], Awaitable[Check]], ...] = (
-    _python, _sandbox, _store, _git, _jail, _providers, _extras, _weights,
+    _python, _settings, _sandbox, _store, _git, _jail, _providers, _extras, _weights,
 )  # fmt: skip

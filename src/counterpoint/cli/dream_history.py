@@ -12,7 +12,7 @@ from counterpoint.cli import memories
 from counterpoint.cli.memories import of_whom
 from counterpoint.cli.options import Output, common
 from counterpoint.cli.receipts import me
-from counterpoint.errors import MemoryRefusedError, UsageError
+from counterpoint.errors import MemoryRefusedError, MemoryStoreError, UsageError
 from counterpoint.memory import history
 from counterpoint.memory.history import Difference
 from counterpoint.memory.store import MemoryStore, short
@@ -72,7 +72,8 @@ def diff(versions: str, output: Output, memory: MemoryStore) -> int:
         return 0
     for each in found:
         click.echo("\n".join(lines_of(each)))
-    output.say(f"{memories.notes(len(found))} differ between {short(older)} and {short(newer)}.")
+    differ = f"{memories.notes(len(found))} {'differs' if len(found) == 1 else 'differ'}"
+    output.say(f"{differ} between {short(older)} and {short(newer)}.")
     return 0
 
 
@@ -108,13 +109,24 @@ def rollback(version: str, output: Output, memory: MemoryStore) -> int:
     head, wanted = memory.head(), memory.resolve(version)
     if wanted == head:
         raise MemoryRefusedError(f"Version {short(head)} is in force already.")
-    found = history.diff(memory.entries(head), memory.entries(wanted))
+    changed = _changed(memory, head, wanted)
     now = time.time()
     move = Move(after=wanted, kind="rollback", actor=me(), at=now, note=f"from {short(head)}")
     memory.publish(wanted, head, move)
     if output.json:
-        output.document({"version": wanted, "from": head, "changes": len(found)})
+        output.document({"version": wanted, "from": head, "changes": changed})
+    elif changed is None:
+        click.echo(f"{short(wanted)} is in force; {short(head)} cannot be read.")
     else:
-        click.echo(f"{short(wanted)} is in force; {memories.notes(len(found))} changed with it.")
+        click.echo(f"{short(wanted)} is in force; {memories.notes(changed)} changed with it.")
         output.say("Back with: counterpoint dream rollback")
     return 0
+
+
+def _changed(memory: MemoryStore, head: str | None, wanted: str) -> int | None:
+    """How many notes differ; None: the version in force is damaged, which is why one goes back."""
+    there = memory.entries(wanted)
+    try:
+        return len(history.diff(memory.entries(head), there))
+    except MemoryStoreError:
+        return None

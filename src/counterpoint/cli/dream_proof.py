@@ -35,7 +35,7 @@ async def blame(entry: str, user: bool, output: Output, state: Path | None) -> i
         memory = user_store(here.store.folder) if user else await asyncio.to_thread(project_store, Path.cwd())
         note = memories.find_note(await asyncio.to_thread(lambda: memory.entries(memory.head())), entry)
         steps = await asyncio.to_thread(history_of, memory, note.id)
-        proofs = [await prove(here.store, memory, anchor) for anchor in [*note.evidence, *note.counter_evidence]]
+        proofs = [await prove(here.store.reader, memory, anchor) for anchor in [*note.evidence, *note.counter_evidence]]
     if output.json:
         output.document({
             "entry": memories.document(note),
@@ -63,7 +63,8 @@ def _proof_lines(note: Entry, proof: Proof) -> list[str]:
         lines += [f"    {line}" for line in shown.splitlines()]
     else:
         lines.append(f"    “{safe(anchor.quote)}”")
-    return [*lines, f"    {safe(proof.link) or memories.where(anchor)}", ""]
+    lines.append(f"    {memories.where(anchor)}")
+    return [*lines, f"    in the page: {safe(proof.link)}", ""] if proof.link else [*lines, ""]
 
 
 def _step_line(step: Step) -> str:

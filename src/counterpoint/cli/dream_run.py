@@ -9,6 +9,7 @@ from typing import Any
 import click
 import msgspec
 
+from counterpoint.ceilings import read_budgets
 from counterpoint.cli.arguments import Duration
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.run import ready
@@ -55,6 +56,7 @@ async def run(
     Exit codes: 0 published, or nothing to do; 3 something waits for you; 5 the budget is used up, run it again to go
     on; 6 the provider is not there; 7 runs went worse with it, so nothing was put in force; 1 an error.
     """
+    read_budgets(budget)  # a mistake in it is told before anything else
     folder, now = Path.cwd(), time.time()
     gate = Gate(hours=hours, sessions=new_runs) if if_due else None
     wish = Wish(

@@ -14,6 +14,7 @@ from typing import Any
 import click
 import msgspec
 
+from counterpoint.background import PROGRAM
 from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.dream.record import Dreams
 from counterpoint.dream.schedule import (
@@ -63,7 +64,7 @@ def install(
     folder = project_root(Path.cwd())
     if not str(folder).isprintable():
         raise UsageError("The name of this folder has signs in it that no timer can be given.")
-    command = [sys.executable, "-m", "counterpoint", "dream", "run", "--if-due", "--every", f"{HOURS:g}"]
+    command = [*PROGRAM, "dream", "run", "--if-due", "--every", f"{HOURS:g}"]
     command += ["--no-input", "--quiet"]
     for name, values in (("--budget", budget), ("--model", (model,)), ("--state", (state,)),
                          ("--publish-unproven", (publish_unproven,))):  # fmt: skip
@@ -79,7 +80,9 @@ def install(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     made = msgspec.structs.replace(made, files=[str(path) for path in paths])
-    Dreams(project_store(folder).folder).keep_schedule(made)
+    memory = project_store(folder)
+    memory.keep_private()
+    Dreams(memory.folder).keep_schedule(made)
     if not only_write:
         _start(made, output)
     _tell(made, output)

@@ -16,13 +16,13 @@ from counterpoint.dream import inbox
 from counterpoint.dream.lease import holder
 from counterpoint.dream.record import Dreams
 from counterpoint.dream.showing import patch
+from counterpoint.dream.standing import SHOWN, standing
 from counterpoint.errors import UsageError
 from counterpoint.memory.changes import Proposal
 from counterpoint.memory.places import project_store
 from counterpoint.memory.store import MemoryStore
 from counterpoint.text import one_line, safe
 
-SHOWN = 5
 TIERS = ("more evidence", "a fact that a program proves", "tells agents what to do", "takes something away")
 
 
@@ -35,19 +35,17 @@ def status(output: Output, state: Path | None) -> int:
     reports, wait, live = dreams.reports(), inbox.waiting(memory), holder(dreams.folder)
     head = memory.head()
     active = sum(entry.active for entry in memory.entries(head).values())
-    unfinished = dreams.unfinished()
+    unfinished, timer = dreams.unfinished(), dreams.schedule()
     if output.json:
-        output.document({
-            "version": head, "active": active, "dreaming": live is not None, "read_runs": len(dreams.marks()),
-            "unfinished": unfinished.id if unfinished else None, "waiting": [p.id for p in wait],
-            "dreams": [msgspec.to_builtins(report) for report in reports[:SHOWN]],
-        })  # fmt: skip
+        output.document(standing(memory))
         return 0
     click.echo(f"{active} notes in force (version {head[:12] if head else 'none'}); {len(dreams.marks())} runs read.")
     if live is not None:
         click.echo(f"Process {live.pid} on {live.host} is dreaming.")
     elif unfinished is not None:
         click.echo(f"The dream {unfinished.id} was cut off: counterpoint dream run goes on with it.")
+    if timer is not None:
+        click.echo(f"It dreams by itself: {safe(timer.cron)} ({timer.kind}).")
     for report in reports[:SHOWN]:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(report.at))
         click.echo(f"{report.id}  {when}  {report.status}: {one_line(report.message, 90)}")
@@ -120,9 +118,10 @@ def screen(memory: MemoryStore, proposal: Proposal) -> list[str]:
         lines += [f"  when: {safe(new.trigger)}"] if new.trigger else []
     lines += [f"why: {safe(proposal.why)}", f"would be disproved by: {safe(proposal.would_disprove)}"]
     for anchor in proposal.evidence:
-        where = f"{anchor.run_id} {anchor.session_id or f'event {anchor.seq}'}"
+        look = f"show {anchor.run_id} {anchor.session_id}" if anchor.session_id else f"export {anchor.run_id} --jsonl"
+        place = f"message {anchor.seq + 1}" if anchor.session_id else f"event {anchor.seq}"
         lines.append(f"“{safe(anchor.quote)}”")
-        lines.append(f"  {anchor.author.value}, {anchor.taint.value}; counterpoint show {where}")
+        lines.append(f"  {anchor.author.value}, {anchor.taint.value}: {place} of counterpoint {look}")
     for verdict in proposal.verdicts:
         if verdict.result != "pass" or verdict.check in ("V6", "review"):
             lines.append(f"{verdict.check} {verdict.by}: {verdict.result} {safe(verdict.reason)}")

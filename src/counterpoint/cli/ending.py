@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from counterpoint.cli.options import Output
 from counterpoint.events import RunStatus
-from counterpoint.text import count, duration, money, one_line, safe
+from counterpoint.text import as_json, count, duration, money, one_line, safe
 from counterpoint.view import AgentView, RunView
 
 SHOWN = 10
@@ -27,7 +26,7 @@ def print_result(result: Any) -> None:
         case None:
             pass
         case _:
-            click.echo(json.dumps(result, ensure_ascii=False, indent=2))
+            click.echo(as_json(result, indent=2))
 
 
 def print_summary(output: Output, view: RunView) -> None:
@@ -59,7 +58,7 @@ def _print_bad(output: Output, view: RunView) -> None:
     bad = view.not_ok()
     causes: dict[tuple[str, str], list[AgentView]] = {}
     for agent in bad:
-        outcome = agent.outcome.value if agent.outcome else agent.state
+        outcome = agent.outcome.value if agent.outcome else view.state(agent)
         causes.setdefault((outcome, agent.fault.message if agent.fault else ""), []).append(agent)
     for (outcome, cause), agents in list(causes.items())[:SHOWN]:
         who = ", ".join(f"{agent.id} {one_line(agent.label, 40)}" for agent in agents[:NAMED])

@@ -17,30 +17,33 @@ from counterpoint.redaction import Redaction
 
 @click.command()
 @click.argument("run")
-@click.option("--jsonl", "form", flag_value="jsonl", help="The run's events, one JSON object a line.")
-@click.option("--html", "form", flag_value="html", help="The web page with the run inside, as one file.")
-@click.option("--perfetto", "form", flag_value="perfetto", help="A trace for Perfetto: slots, bars, tokens.")
-@click.option("--otlp", "form", flag_value="otlp", help="OpenTelemetry spans, as OTLP JSON.")
+@click.option("--jsonl", is_flag=True, help="The run's events, one JSON object a line.")
+@click.option("--html", is_flag=True, help="The web page with the run inside, as one file.")
+@click.option("--perfetto", is_flag=True, help="A trace for Perfetto: slots, bars, tokens.")
+@click.option("--otlp", is_flag=True, help="OpenTelemetry spans, as OTLP JSON.")
 @click.option("--send", is_flag=True, help="With --otlp: to the collector of OTEL_EXPORTER_OTLP_ENDPOINT.")
 @click.option("--content", is_flag=True, help="With --otlp: prompts, answers and messages too.")
-@click.option("--sarif", "form", flag_value="sarif", help="The findings that it returned, for code scanning.")
+@click.option("--sarif", is_flag=True, help="The findings that it returned, for code scanning.")
 @click.option(
     "--output", "-o", "file", type=click.Path(path_type=Path, dir_okay=False), help="A file instead of stdout."
 )
 @common
 @asynchronous
 async def export(
-    run: str, form: str | None, send: bool, content: bool, file: Path | None, output: Output, state: Path | None
+    run: str, send: bool, content: bool, file: Path | None, output: Output, state: Path | None, **chosen: bool
 ) -> int:
     """Write a run in another form.
 
     \b
     counterpoint export @last --html -o run.html
     """
-    if form is None:
+    forms = [form for form, wanted in chosen.items() if wanted]
+    if len(forms) != 1:
         raise UsageError(
-            "export needs a form.", hint="counterpoint export RUN --html, --jsonl, --perfetto, --otlp or --sarif"
+            "export writes one form at a time." if forms else "export needs a form.",
+            hint="counterpoint export RUN --html, --jsonl, --perfetto, --otlp or --sarif",
         )
+    (form,) = forms
     if (send or content) and form != "otlp":
         raise UsageError("--send and --content go with --otlp.")
     async with session(state) as here:

@@ -22,9 +22,6 @@ def report(error: BaseException) -> int:
         case KeyboardInterrupt() | click.exceptions.Abort():
             click.echo("Interrupted.", err=True)
             return 130
-        case BrokenPipeError():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
         case click.ClickException():
             error.show()
             return error.exit_code
@@ -35,8 +32,13 @@ def report(error: BaseException) -> int:
             if error.hint:
                 click.echo(f"hint: {safe(error.hint)}", err=True)
             return _code(error)
+        case OSError(strerror=str(why)):
+            where = f"{error.filename}: " if error.filename is not None else ""
+            click.echo(f"error: {safe(where + why)}.", err=True)
+            return _traced(error, "-v shows what was being done.")
         case _:
-            return _unexpected(error)
+            click.echo(f"error: {type(error).__name__}: {safe(str(error))}", err=True)
+            return _traced(error, "this is a fault of Counterpoint; -v shows where. Nothing in the journal is lost.")
 
 
 def refusal(error: ScriptRefused) -> dict[str, Any]:
@@ -72,10 +74,9 @@ def _code(error: CounterpointError) -> int:
             return 1
 
 
-def _unexpected(error: BaseException) -> int:
-    click.echo(f"error: {type(error).__name__}: {safe(str(error))}", err=True)
+def _traced(error: BaseException, otherwise: str) -> int:
     if {"-v", "--verbose"} & set(sys.argv):
         traceback.print_exception(error)
     else:
-        click.echo("hint: this is a fault of Counterpoint; -v shows where. Nothing in the journal is lost.", err=True)
+        click.echo(f"hint: {otherwise}", err=True)
     return 1

@@ -63,7 +63,7 @@ async def fork(
             at = forked.parent.seq if forked.parent else 0
             output.say(f"{run_id}: forked from {parent} at event {at}; {describe(plan, inherited=True)}")
             if detach:
-                execute_apart(there.store, run_id)
+                await execute_apart(there.store, run_id)
                 output.document({"run_id": run_id}) if output.json else click.echo(run_id)
                 return 0
             return await attend(there, run_id, models, output, jsonl=jsonl)

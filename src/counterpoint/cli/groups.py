@@ -31,11 +31,12 @@ class Table(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in self._table.items()])
+            formatter.write_dl([(name, self._table[name][2]) for name in self.list_commands(ctx)])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in self._table and not args[0].startswith("-"):
-            ctx.fail(f"There is no command {self.name} {args[0]!r}{nearest(args[0], list(self._table))}")
+            words = f"{ctx.command_path} {args[0]}".partition(" ")[2]
+            ctx.fail(f"There is no command {words!r}{nearest(args[0], self.list_commands(ctx))}")
         return super().resolve_command(ctx, args)

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from counterpoint.cli.options import Output, asynchronous, common, session
-from counterpoint.errors import UsageError
-from counterpoint.past.claude import find_runs
+from counterpoint.errors import ImportRefusedError, UsageError
+from counterpoint.past.claude import PastRun, find_runs
 from counterpoint.past.claude_settings import NAMES, read_settings
-from counterpoint.past.record import Journaled, of_conversation, of_run
+from counterpoint.past.codex import is_rollout, read_rollout
+from counterpoint.past.record import CODEX, Journaled, of_conversation, of_run
 from counterpoint.past.transcript import read_transcript
 from counterpoint.redaction import Redaction
 from counterpoint.store.runs import Store
@@ -26,12 +27,13 @@ from counterpoint.text import safe
 @common
 @asynchronous
 async def imports(path: Path, file: Path | None, output: Output, state: Path | None) -> int:
-    """Take over past work of Claude Code.
+    """Take over past work of Claude Code, or sessions of Codex.
 
     \b
     ~/.claude/projects/PROJECT            every workflow of a project
     ~/.claude/projects/PROJECT/SESSION    those of one session; or one run's folder, or its wf_….json
     ~/.claude/projects/PROJECT/ID.jsonl   a conversation, as a run with one agent
+    ~/.codex/sessions                     every session of Codex, or one rollout-….jsonl
     .claude/settings.json                 settings, as lines of our config.toml
 
     Imported runs can be looked at and learned from; they cannot go on. Keys and tokens are taken out.
@@ -41,30 +43,46 @@ async def imports(path: Path, file: Path | None, output: Output, state: Path | N
     redaction = Redaction(os.environ)
     made = await asyncio.to_thread(_read, path, redaction)
     async with session(state) as here:
-        rows = [await _kept(here.store, journaled) for journaled in made]
+        known = {row.run_id for row in await here.store.runs()}
+        rows = [await _kept(here.store, journaled, known) for journaled in made]
     if output.json:
         output.document({"imported": [row for row in rows if row["new"]], "known": [r for r in rows if not r["new"]]})
     else:
         for row in rows:
-            known = "" if row["new"] else "  (is here already)"
-            click.echo(f"{row['run_id']}  {row['name']}  {row['agents']} agents{known}")
+            already = "" if row["new"] else "  (is here already)"
+            click.echo(f"{row['run_id']}  {row['name']}  {row['agents']} agents{already}")
         output.say("Look at them with counterpoint show RUN or counterpoint top; dream reads them too.")
     return 0
 
 
 def _read(path: Path, redaction: Redaction) -> list[Journaled]:
+    if path.is_dir() and (rollouts := sorted(path.rglob("rollout-*.jsonl"))):
+        return [_of_codex(rollout, redaction) for rollout in rollouts if is_rollout(rollout)]
     if path.is_file() and path.suffix == ".jsonl" and path.name != "journal.jsonl":
+        if is_rollout(path):
+            return [_of_codex(path, redaction)]
         spoken = read_transcript(path)
         if not spoken.messages:
             raise UsageError(f"{path} holds no conversation of Claude Code.")
         return [of_conversation(spoken, str(path), redaction)]
     folder = path.parent if path.name == "journal.jsonl" else path
-    return [of_run(run, redaction) for run in find_runs(folder.resolve())]
+    return [_made(run, redaction) for run in find_runs(folder.resolve())]
 
 
-async def _kept(store: Store, journaled: Journaled) -> dict[str, Any]:
+def _made(run: PastRun, redaction: Redaction) -> Journaled:
+    try:
+        return of_run(run, redaction)
+    except RecursionError:
+        raise ImportRefusedError(run.origin, 0, "a value in it is nested too deeply") from None
+
+
+def _of_codex(path: Path, redaction: Redaction) -> Journaled:
+    return of_conversation(read_rollout(path), str(path), redaction, by=CODEX)
+
+
+async def _kept(store: Store, journaled: Journaled, known: set[str]) -> dict[str, Any]:
     created = journaled.created
-    new = created.run_id not in {row.run_id for row in await store.runs()}
+    new = created.run_id not in known
     if new:
         await store.create_imported(journaled.events, journaled.large, journaled.turns)
     agents = sum(type(recorded.event).__name__ == "AgentQueued" for recorded in journaled.events)

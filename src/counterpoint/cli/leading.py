@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import click
+
 from counterpoint.cli.options import Output, Session, session
 from counterpoint.cli.permissions import in_force
 from counterpoint.cli.simulate import estimated
@@ -116,6 +118,13 @@ async def office(
             if reopen is not None:
                 record.add("reopened", cwd=str(folder), lead=spec)
             yield Office(here, models, folder, output, line, record, listing(folder))
+
+
+def some_task(_: click.Context, __: click.Parameter, task: str) -> str:
+    """Refuses a task that says nothing, before a model is asked what it might be."""
+    if not task.strip():
+        raise click.BadParameter("it says nothing.")
+    return task
 
 
 def read_decided_args(text: str) -> bytes | None:

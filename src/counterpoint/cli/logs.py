@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from counterpoint.cli.options import Output, asynchronous, common, session
-from counterpoint.events import LogWritten, Recorded, RunEnded
+from counterpoint.events import LogWritten, Recorded, RunStarted
 from counterpoint.redaction import Redaction
 from counterpoint.text import safe
 
@@ -25,18 +25,18 @@ async def logs(run: str, follow: bool, jsonl: bool, output: Output, state: Path 
     async with session(state) as here:
         run_id = await here.client.find(run)
         if output.json:
-            view = await here.client.view(run_id)
-            output.document([{"at": line.at, "level": line.level, "text": line.text} for line in view.log])
+            told = [(recorded.at, recorded.event) for recorded in await here.client.events(run_id)]
+            output.document([{"at": at, "level": line.level, "text": line.text}
+                             for at, line in told if isinstance(line, LogWritten)])  # fmt: skip
             return 0
-        last = 0
+        last, started = 0, False
         for recorded in await here.client.events(run_id):
             last = recorded.seq
+            started = started or isinstance(recorded.event, RunStarted)
             _print(recorded, jsonl)
-        if follow and await here.store.is_live(run_id):
-            async for recorded in here.client.follow(run_id, last):
+        if follow and (not started or await here.store.is_live(run_id)):  # its process may have yet to come so far
+            async for recorded in here.client.watch(run_id, last):
                 _print(recorded, jsonl)
-                if isinstance(recorded.event, RunEnded):
-                    break
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,81 +10,77 @@ from typing import Any
 import click
 
 from counterpoint.cli.failures import report
-from counterpoint.errors import nearest
+from counterpoint.cli.groups import Row, Table
+from counterpoint.cli.streams import discard
 from counterpoint.version import VERSION
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("run", "Run a workflow."),
-    "resume": ("resume", "Go on with a stopped, failed, paused, crashed or partial run."),
-    "fork": ("fork", "Start a new run from a point of another one."),
-    "check": ("check", "Parse and lint scripts; nothing runs."),
-    "do": ("do", "Give a task; the lead finds the cheapest way, asks, runs, answers."),
-    "chat": ("chat", "Talk with the lead while runs go on."),
-    "plan": ("plan", "Write and check a workflow script for a task; nothing runs."),
-    "simulate": ("simulate", "Say what a workflow will need; no model is called."),
-    "ps": ("ps", "List runs."),
-    "tag": ("tag", "Give runs words to find them by."),
-    "show": ("show", "Show a run, or one agent of it."),
-    "logs": ("logs", "Show a run's narration."),
-    "result": ("result", "Print what a run returned."),
-    "cost": ("cost", "Show what runs consumed."),
-    "export": ("export", "Write a run in another form."),
-    "import": ("imports", "Take over past runs and settings of Claude Code."),
-    "stop": ("control", "Stop a run."),
-    "pause": ("control", "Let a run start no more agents."),
-    "skip": ("control", "Skip one agent: the script gets null."),
-    "retry": ("control", "Run one agent again."),
-    "steer": ("control", "Say something to one agent, or to all."),
-    "approve": ("control", "Answer a question of a run."),
-    "deny": ("control", "Answer a question of a run with no."),
-    "budget": ("control", "Change the budget of a run that goes on."),
-    "top": ("top", "Watch runs and steer them, in the terminal."),
-    "serve": ("serve", "Serve the web page and the HTTP API."),
-    "mcp": ("mcp", "Serve MCP, for editors and other agents."),
-    "replay": ("replay", "Show a run again, from its journal."),
-    "demo": ("demo", "A large run with simulated agents, to look at."),
-    "workflows": ("workflows", "Saved workflows."),
-    "agents": ("agents", "Agent types."),
-    "models": ("models", "Models and where they come from."),
-    "memory": ("memory", "Notes that agents are told."),
-    "dream": ("dream", "Learn from past runs: notes with checked evidence."),
-    "init": ("init", "Set a repository up: settings and a first workflow."),
-    "doctor": ("doctor", "Look at what this machine has of what runs need."),
-    "gc": ("collect", "Delete old runs and worktrees that nobody needs."),
-    "config": ("config", "Settings, each with its origin."),
-    "execute": ("run", ""),
+COMMANDS: dict[str, Row] = {
+    "run": ("run", "run", "Run a workflow."),
+    "resume": ("resume", "resume", "Go on with a stopped, failed, paused, crashed or partial run."),
+    "fork": ("fork", "fork", "Start a new run from a point of another one."),
+    "check": ("check", "check", "Parse and lint scripts; nothing runs."),
+    "do": ("do", "do", "Give a task; the lead finds the cheapest way, asks, runs, answers."),
+    "chat": ("chat", "chat", "Talk with the lead while runs go on."),
+    "plan": ("plan", "plan", "Write and check a workflow script for a task; nothing runs."),
+    "simulate": ("simulate", "simulate", "Say what a workflow will need; no model is called."),
+    "ps": ("ps", "ps", "List runs."),
+    "tag": ("tag", "tag", "Give runs words to find them by."),
+    "show": ("show", "show", "Show a run, or one agent of it."),
+    "logs": ("logs", "logs", "Show a run's narration."),
+    "result": ("result", "result", "Print what a run returned."),
+    "cost": ("cost", "cost", "Show what runs consumed."),
+    "export": ("export", "export", "Write a run in another form."),
+    "import": ("imports", "imports", "Take over past runs of Claude Code and Codex, and settings."),
+    "stop": ("control", "stop", "Stop a run."),
+    "pause": ("control", "pause", "Let a run start no more agents."),
+    "skip": ("control", "skip", "Skip one agent: the script gets null."),
+    "retry": ("control", "retry", "Run one agent again."),
+    "steer": ("control", "steer", "Say something to one agent, or to all."),
+    "approve": ("control", "approve", "Answer a question of a run."),
+    "deny": ("control", "deny", "Answer a question of a run with no."),
+    "budget": ("control", "budget", "Change the budget of a run that goes on."),
+    "top": ("top", "top", "Watch runs and steer them, in the terminal."),
+    "serve": ("serve", "serve", "Serve the web page and the HTTP API."),
+    "mcp": ("mcp", "mcp", "Serve MCP, for editors and other agents."),
+    "replay": ("replay", "replay", "Show a run again, from its journal."),
+    "demo": ("demo", "demo", "A large run with simulated agents, to look at."),
+    "workflows": ("workflows", "workflows", "Saved workflows."),
+    "agents": ("agents", "agents", "Agent types."),
+    "models": ("models", "models", "Models and where they come from."),
+    "memory": ("memory", "memory", "Notes that agents are told."),
+    "dream": ("dream", "dream", "Learn from past runs: notes with checked evidence."),
+    "init": ("init", "init", "Set a repository up: settings and a first workflow."),
+    "doctor": ("doctor", "doctor", "Look at what this machine has of what runs need."),
+    "gc": ("collect", "gc", "Delete old runs and worktrees that nobody needs."),
+    "config": ("config", "config", "Settings, each with its origin."),
+    "execute": ("run", "execute", ""),
 }
-PYTHON = {"import": "imports"}
-"""Commands whose names cannot be names in Python."""
 HIDDEN = frozenset({"execute"})
 
 
-class Commands(click.Group):
-    """A group that imports a command's module when the command is called."""
+class Commands(Table):
+    """The table of all commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in COMMANDS if name not in HIDDEN]
+        return [name for name in super().list_commands(ctx) if name not in HIDDEN]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
         gc.disable()  # what an import makes stays: to look for garbage in it would be a tenth of the start
-        module = importlib.import_module(f"counterpoint.cli.{COMMANDS[cmd_name][0]}")
+        command = super().get_command(ctx, cmd_name)
         gc.freeze()
         gc.enable()
-        return getattr(module, PYTHON.get(cmd_name, cmd_name))
+        return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+    def invoke(self, ctx: click.Context) -> Any:
+        """Where nobody reads to the end (``ps | head``), that is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            discard(sys.stdout.fileno())
+            return 0
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"There is no command {args[0]!r}{nearest(args[0], self.list_commands(ctx))}")
-        return super().resolve_command(ctx, args)
 
-
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=Commands, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="counterpoint")
 def program() -> None:
     """Workflows of many agents that can be trusted, resumed, and run with any model.

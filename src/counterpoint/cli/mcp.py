@@ -20,7 +20,7 @@ from counterpoint.errors import UsageError
 @common
 @asynchronous
 async def mcp(http: bool, port: int, cwd: Path | None, trust_client: bool, output: Output, state: Path | None) -> int:
-    """Serve MCP: run, wait, status, result, control, workflows, runs.
+    """Serve MCP: run, wait, status, result, control, workflows, runs, dream.
 
     \b
     {"mcpServers": {"counterpoint": {"command": "counterpoint", "args": ["mcp"]}}}

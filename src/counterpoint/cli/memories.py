@@ -16,6 +16,7 @@ from counterpoint import settings
 from counterpoint.errors import UnknownMemoryError
 from counterpoint.memory.entries import Entry, Evidence
 from counterpoint.memory.places import project_store, user_store
+from counterpoint.memory.store import STATED
 from counterpoint.text import one_line, safe
 
 
@@ -64,9 +65,8 @@ def about(entry: Entry) -> list[str]:
     lines = [safe(entry.text), f"{entry.id}: {entry.kind} about {safe(entry.key)}, scope {safe(entry.scope)}"]
     lines += [f"when: {safe(entry.trigger)}"] if entry.trigger else []
     said = "stated by a person, " if entry.user_stated else ""
-    lines.append(
-        f"{said}{entry.support_sessions} sessions, confidence {entry.confidence}, since {day(entry.valid_from)}"
-    )
+    runs = f"{entry.support_sessions} session{'' if entry.support_sessions == 1 else 's'}"
+    lines.append(f"{said}{runs}, confidence {entry.confidence}, since {day(entry.valid_from)}")
     lines += ["always loaded"] if entry.pinned else []
     lines += [f"check: {entry.check.kind} {safe(entry.check.arg)}"] if entry.check else []
     lines += [f"look again after {day(entry.review_after)}"] if entry.review_after else []
@@ -85,6 +85,8 @@ def notes(number: int) -> str:
 
 def where(anchor: Evidence) -> str:
     """How to open the place that an anchor names."""
+    if anchor.run_id == STATED:
+        return "a person's own words, kept with the notes"
     if anchor.session_id:
         return f"counterpoint show {safe(anchor.run_id)} {safe(anchor.session_id)} (message {anchor.seq})"
     return f"counterpoint export {safe(anchor.run_id)} --jsonl (event {anchor.seq})"

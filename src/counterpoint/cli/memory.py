@@ -15,6 +15,7 @@ COMMANDS: dict[str, Row] = {
     "edit": ("memory_edit", "edit", "Say a note otherwise."),
     "forget": ("memory_edit", "forget", "Retire notes; or erase them for good."),
     "revive": ("memory_edit", "revive", "Take a retired note back."),
+    "check": ("memory_show", "check", "Look the memory over: damage, secrets, stale files."),
     "render": ("memory_show", "render", "Write MEMORY.md and its topics anew."),
 }
 

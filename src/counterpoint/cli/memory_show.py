@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from counterpoint.cli import memories
 from counterpoint.cli.memories import of_whom
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.errors import StoreError
+from counterpoint.memory.audit import problems
 from counterpoint.memory.places import open_recall
 from counterpoint.memory.store import MemoryStore, short
 from counterpoint.memory.uses import use_of
 from counterpoint.memory.utility import UNKNOWN, Utility, utilities
+from counterpoint.redaction import Redaction
 from counterpoint.text import one_line, safe
 from counterpoint.view import RunView
 
@@ -76,8 +80,9 @@ async def recall(task: str, workflow: str, agent_type: str, output: Output, stat
     """What an agent with this task would be told now."""
     async with session(state) as here:
         remembered, wrong = await asyncio.to_thread(
-            open_recall, Path.cwd(), here.store.folder, workflow=workflow, tokens=here.settings.memory_tokens
-        )
+            open_recall, Path.cwd(), here.store.folder, workflow=workflow, tokens=here.settings.memory_tokens,
+            at=time.time(),
+        )  # fmt: skip
         notes = remembered.notes(task, kind=agent_type)
         if output.json:
             told = notes.text if here.settings.memory else ""
@@ -108,6 +113,8 @@ async def uses(rebuild: bool, output: Output, state: Path | None) -> int:
     if output.json:
         output.document({"uses": [{"entry": entry.id, **_figures(worth)} for entry, worth in rows]})
         return 0
+    if not rows:
+        output.say("There is no note in force.")
     for entry, worth in rows:
         figures = f"{worth.loaded:5} loaded {worth.cited:5} cited {worth.contradicted:5} wrong"
         click.echo(f"{worth.mean:.2f} {figures}  {entry.id}  {one_line(entry.text, 60)}")
@@ -133,6 +140,21 @@ def _take_up(memory: MemoryStore, view: RunView) -> bool:
         return False
     memory.add_use(use_of(view, version, memory.tree(version).keys()))
     return True
+
+
+@click.command()
+@common
+@of_whom
+def check(output: Output, memory: MemoryStore) -> int:
+    """Look the memory over: damaged files, secrets and control characters in notes, stale files. Exits with 1 then."""
+    found = problems(memory, Redaction(os.environ).text)
+    if output.json:
+        output.document({"folder": str(memory.folder), "version": None if found else memory.head(), "problems": found})
+    for problem in [] if output.json else found:
+        click.echo(safe(problem))
+    if not found:
+        output.say(f"{safe(str(memory.folder))} is as it should be.")
+    return int(bool(found))
 
 
 @click.command()

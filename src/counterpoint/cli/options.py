@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import json
 import os
+import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,14 @@ from typing import Any
 import click
 
 from counterpoint import settings
+from counterpoint.cli.streams import unread
 from counterpoint.client import Client
 from counterpoint.errors import first_error
 from counterpoint.models.registry import Models
 from counterpoint.settings import Settings
 from counterpoint.store.opening import store_at
 from counterpoint.store.runs import Store
+from counterpoint.text import as_json
 from counterpoint.view import RunView
 
 
@@ -37,12 +39,13 @@ class Output:
 
     def document(self, value: Any) -> None:
         """One JSON document on stdout."""
-        click.echo(json.dumps(value, ensure_ascii=False, indent=None if not self.color else 2))
+        click.echo(as_json(value, indent=2 if self.color else None))
 
     def say(self, text: str) -> None:
         """A line for people, on stderr."""
         if not self.quiet:
-            click.echo(text, err=True)
+            with unread(sys.stderr):
+                click.echo(text, err=True)
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import click
 
 from counterpoint.cli.options import Output
 from counterpoint.errors import UsageError, nearest
-from counterpoint.settings import ADDING, Settings
+from counterpoint.settings import ADDING, Settings, misspelt
+from counterpoint.text import safe
 from counterpoint.tools import jail, policy, project
 from counterpoint.tools.registry import ELSEWHERE, TOOLS
 
@@ -55,6 +57,8 @@ def in_force(settings: Settings, cwd: Path, output: Output) -> Settings:
     for rule in (*settings.allow, *settings.ask, *settings.deny):
         check_rule(rule)
     found = project.rules_of(cwd, trusted=settings.trust_project)
+    for sentence in misspelt(os.environ):
+        output.say(f"warning: {safe(sentence)}")
     for name, path in settings.withheld.items():
         output.say(f"{name} of {path} is not in force: --trust-project.")
     for note in found.notes:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from counterpoint.ceilings import read_budgets
-from counterpoint.cli.leading import Office, office
+from counterpoint.cli.leading import Office, office, some_task
 from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.cli.simulate import document, rendered
 from counterpoint.errors import UsageError
@@ -19,7 +19,7 @@ from counterpoint.script.shape import shape_of
 
 
 @click.command()
-@click.argument("task")
+@click.argument("task", callback=some_task)
 @click.option("--out", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write the script here.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of the workflow's agents.")
 @click.option("--lead", metavar="PROVIDER:NAME", help="The model that plans; without it, that of the agents.")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from collections import Counter
 from typing import Any, Protocol
 
 import click
 
 from counterpoint import attention
 from counterpoint.cli.answering import Answering
+from counterpoint.cli.streams import unread
 from counterpoint.events import (
     AgentFinished,
     AgentRetried,
@@ -21,6 +24,7 @@ from counterpoint.events import (
     RequestDone,
     RunContinued,
     RunPaused,
+    RunStatus,
     ScriptErrorRaised,
 )
 from counterpoint.text import count, duration, money, one_line, safe
@@ -64,7 +68,8 @@ class Lines:
             self._view.apply(recorded)
             line = self._line(recorded.event)
             if line:
-                click.echo(line, err=True)
+                with unread(sys.stderr):
+                    click.echo(line, err=True)
 
     def close(self) -> None:
         pass
@@ -180,9 +185,11 @@ def phase_lines(view: RunView) -> list[tuple[str, str, str]]:
     for title, agents in groups.items():
         good = sum(agent.good for agent in agents)
         bad = sum(agent.outcome is not None and not agent.good for agent in agents)
-        running = sum(agent.state == "running" for agent in agents)
-        waiting = sum(agent.state == "queued" for agent in agents)
-        states = [f"{n} {word}" for n, word in ((running, "running"), (waiting, "waiting"), (bad, "not ok")) if n]
+        counts = Counter(view.state(agent) for agent in agents)
+        waits = "not begun" if view.status is RunStatus.INTERRUPTED else "waiting"
+        words = (("running", "running"), ("interrupted", "cut off"), ("queued", waits))
+        states = [f"{counts[state]} {word}" for state, word in words if counts[state]]
+        states += [f"{bad} not ok"] if bad else []
         rows.append((one_line(title, 40), f"{good}/{len(agents)} ok", ", ".join(states)))
     return rows
 

@@ -9,14 +9,11 @@ import click
 
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.events import RunStatus
-from counterpoint.text import duration, one_line
-
-ENDED = (RunStatus.COMPLETED, RunStatus.STOPPED, RunStatus.FAILED)
-SHOWN = 20
+from counterpoint.text import duration, one_line, safe
 
 
 @click.command()
-@click.option("--all", "-a", "all_", is_flag=True, help="Also those that are over.")
+@click.option("--all", "-a", "all_", is_flag=True, help="Also those that completed, and imported ones.")
 @click.option("--tag", "tags", multiple=True, help="Only those with this tag.")
 @common
 @asynchronous
@@ -24,7 +21,7 @@ async def ps(all_: bool, tags: tuple[str, ...], output: Output, state: Path | No
     """List runs, the newest first: those that go on or can go on; with --all every one."""
     async with session(state) as here:
         runs = [run for run in await here.client.runs() if set(tags) <= set(run.tags)]
-    shown = runs if all_ else [run for run in runs if run.status not in ENDED]
+    shown = [run for run in runs if all_ or not (run.status is RunStatus.COMPLETED or run.imported)]
     if output.json:
         output.document({"runs": [
             {"run_id": run.run_id, "name": run.name, "status": run.status.value, "created_at": run.created_at,
@@ -36,9 +33,10 @@ async def ps(all_: bool, tags: tuple[str, ...], output: Output, state: Path | No
     for run in shown:
         age = duration(max(0.0, time.time() - run.created_at))
         name = one_line(run.problem or run.name, 120 if run.problem else 40)
-        tagged = "".join(f"  #{tag}" for tag in run.tags)
-        forked = f"  (fork of {run.parent.run_id})" if run.parent else ""
+        tagged = "".join(f"  #{safe(tag)}" for tag in run.tags)
+        forked = f"  (fork of {safe(run.parent.run_id)})" if run.parent else ""
         click.echo(f"{run.run_id}  {run.status.value:15}  {age:>7} ago  {name}{tagged}{forked}")
     if len(runs) > len(shown):
-        output.say(f"{len(runs) - len(shown)} more are over: counterpoint ps --all")
+        more = len(runs) - len(shown)
+        output.say(f"{more} more {'is' if more == 1 else 'are'} over: counterpoint ps --all")
     return 0

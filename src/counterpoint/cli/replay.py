@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
+from counterpoint.cli.abilities import takes_screens
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.serve import serve_page
 from counterpoint.cli.top import watch
@@ -25,9 +25,9 @@ async def replay(run: str, speed: float, web: bool, plain: bool, output: Output,
     async with session(state) as here:
         run_id = await here.client.find(run)
         if not web:
-            if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            if not takes_screens():
                 raise UsageError("replay needs a terminal.", hint=f"counterpoint replay {run_id} --web")
-            await watch(here, run_id, plain=plain, speed=speed)
+            await watch(here, run_id, output, plain=plain, speed=speed)
             return 0
     await serve_page(output, state, port=None, open_=False, place=f"#/run/{run_id}?play={speed:g}")
     return 0

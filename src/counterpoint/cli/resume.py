@@ -72,7 +72,8 @@ async def resume(
                 output.say(safe(warning(plan.differing)))
             await ready(models, view.model, output)
             if detach:
-                execute_apart(there.store, run_id, Given(str(Path.cwd() / script) if script else None, reuse, bounds))
+                given = Given(str(Path.cwd() / script) if script else None, reuse, bounds)
+                await execute_apart(there.store, run_id, given)
                 output.document({"run_id": run_id}) if output.json else click.echo(run_id)
                 return 0
             return await attend(there, run_id, models, output, jsonl=jsonl, orders=orders)

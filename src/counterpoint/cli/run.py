@@ -17,20 +17,24 @@ import msgspec
 from counterpoint import daemon
 from counterpoint.background import Given, execute_apart
 from counterpoint.ceilings import read_budgets
+from counterpoint.cli.abilities import is_dumb
 from counterpoint.cli.answering import Answering, Decision, answering
 from counterpoint.cli.arguments import Duration, check_args, read_args
 from counterpoint.cli.ending import print_result, print_summary
-from counterpoint.cli.notices import noticing
+from counterpoint.cli.notices import channels, noticing
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
 from counterpoint.cli.permissions import in_force, permission_options
 from counterpoint.cli.progress import Lines, Live, Progress, Silent
 from counterpoint.cli.receipts import me
+from counterpoint.cli.streams import discard, unread
+from counterpoint.cli.workflow_help import RunsWorkflow
 from counterpoint.client import load_script
 from counterpoint.events import Recorded, RunEnded, RunStatus
 from counterpoint.models.registry import Models
 from counterpoint.redaction import Redaction
 from counterpoint.runtime.run import Run
 from counterpoint.script.find import find
+from counterpoint.text import safe
 from counterpoint.version import VERSION
 from counterpoint.view import RunView
 
@@ -38,7 +42,7 @@ DRAIN_S = 30.0
 """How long SIGTERM lets agents finish."""
 
 
-@click.command()
+@click.command(cls=RunsWorkflow)
 @click.argument("script")
 @click.option("--args", "args_", metavar="JSON|@FILE|-", help="What the script sees as `args`.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of agents that name none.")
@@ -82,6 +86,7 @@ async def run(
               "allow_unknown_price": allow_unknown_price or None}  # fmt: skip
     args = read_args(args_)
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
+        channels(here.settings)  # a mistake in them is told before anything is recorded
         text = await load_script(find(script, script_folder(script, folder)), portable=here.settings.portable)
         args = check_args(text, args)
         await ready(models, models.default(here.settings.model), output)
@@ -90,7 +95,7 @@ async def run(
             text, settings=settings, models=models, cwd=folder, args=args, version=VERSION, tags=tags
         )
         if detach:
-            execute_apart(here.store, run_id)
+            await execute_apart(here.store, run_id)
             output.document({"run_id": run_id}) if output.json else click.echo(run_id)
             return 0
         return await attend(here, run_id, models, output, jsonl=jsonl, orders=daemon.Orders(waits_for_quota=wait))
@@ -109,7 +114,7 @@ async def execute(run_id: str, given: str, state: Path | None) -> int:
         async with session_of(state, view) as there, Models(there.settings) as models:
             script = await load_script(Path(told.script)) if told.script else None
             orders = daemon.Orders(script=script, reuse=told.reuse, bounds=told.bounds, waits_for_people=True,
-                                   waits_for_quota=True, started=_obey_signals)  # fmt: skip
+                                   waits_for_quota=True, started=_obey_signals, late=click.echo)  # fmt: skip
             async with noticing(there.settings, view) as told:
                 ended = await daemon.execute(there.store, run_id, models, dataclasses.replace(orders, listeners=told))
             return daemon.exit_code(ended.status)
@@ -149,8 +154,9 @@ async def carry_out(
         nonlocal last
         last = events[-1].seq
         lines = b"".join(recorded.line() + b"\n" for recorded in events)
-        sys.stdout.buffer.write(redaction.document(lines))
-        sys.stdout.buffer.flush()
+        with unread(sys.stdout):
+            sys.stdout.buffer.write(redaction.document(lines))
+            sys.stdout.buffer.flush()
 
     if jsonl:
         write(await here.client.events(run_id))
@@ -161,22 +167,28 @@ async def carry_out(
 
     async with answering(decide) as keyboard, noticing(here.settings, await here.client.view(run_id)) as told:
         progress = _progress(output, jsonl, await here.client.view(run_id), keyboard if people else None)
+        late: list[str] = []
         ordered = dataclasses.replace(
             orders or daemon.Orders(),
+            late=late.append,
             waits_for_people=people,
             listeners=(write if jsonl else progress.take, *told),
             started=_obey_signals,
         )
         with contextlib.closing(progress):
-            return await daemon.execute(here.store, run_id, models, ordered)
+            ended = await daemon.execute(here.store, run_id, models, ordered)
+        for warning in late:
+            output.say(f"warning: {safe(warning)}")
+        return ended
 
 
 async def _show_end(here: Session, run_id: str, output: Output, *, jsonl: bool) -> None:
     view = await here.client.view(run_id)
-    if output.json:
-        output.document(await here.client.document(view))
-    elif not jsonl:
-        print_result(await here.client.value(run_id, view.result))
+    with unread(sys.stdout):
+        if output.json:
+            output.document(await here.client.document(view))
+        elif not jsonl:
+            print_result(await here.client.value(run_id, view.result))
     print_summary(output, view)
 
 
@@ -192,7 +204,9 @@ async def ready(models: Models, spec: str, output: Output) -> None:
 def _progress(output: Output, jsonl: bool, view: RunView, keyboard: Answering | None) -> Progress:
     if output.quiet or jsonl or output.json:
         return Silent()
-    return Live(view, color=output.color, keyboard=keyboard) if sys.stderr.isatty() else Lines(view)
+    if not sys.stderr.isatty() or is_dumb():
+        return Lines(view)
+    return Live(view, color=output.color, keyboard=keyboard)
 
 
 def script_folder(script: str, folder: Path) -> Path:
@@ -227,6 +241,5 @@ def _obey_signals(run: Run) -> None:
 
 def _hang_up() -> None:
     """The terminal is gone: what is still written to it goes nowhere, and the run goes on."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
+        discard(descriptor)

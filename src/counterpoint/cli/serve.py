@@ -9,8 +9,8 @@ from pathlib import Path
 
 import click
 
+from counterpoint.background import starter
 from counterpoint.cli.options import Output, asynchronous, common, session
-from counterpoint.cli.processes import starter
 from counterpoint.errors import UsageError
 
 
@@ -34,6 +34,7 @@ async def serve_page(output: Output, state: Path | None, *, port: int | None, op
         if not _installed(library):
             raise UsageError(f"The web page needs {library}.", hint="pip install 'counterpoint[web]'")
     from counterpoint.web.app import build
+    from counterpoint.web.dreams import Inbox
     from counterpoint.web.serve import listen, serve
     from counterpoint.web.sessions import Sessions, read_key
 
@@ -63,7 +64,8 @@ async def serve_page(output: Output, state: Path | None, *, port: int | None, op
         show(sessions.token)
         if open_:
             await asyncio.to_thread(webbrowser.open, address(sessions.token))
-        await serve(build(here.client, sessions, port=number, start=starter(folder)), bound)
+        more = Inbox(here.store).routes()
+        await serve(build(here.client, sessions, port=number, start=starter(here.store), more=more), bound)
 
 
 def _installed(library: str) -> bool:

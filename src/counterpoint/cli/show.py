@@ -43,18 +43,18 @@ def _print_run(view: RunView, forks: list[Summary], output: Output) -> None:
     click.echo(f"{one_line(view.name)}: {one_line(view.description)}")
     click.echo(f"script {safe(view.script)}, in {safe(view.cwd)}, attempt {view.attempt}")
     if view.parent is not None:
-        click.echo(f"forked from {view.parent.run_id} at event {view.parent.seq}")
+        click.echo(f"forked from {safe(view.parent.run_id)} at event {view.parent.seq}")
     for fork in forks:
         click.echo(f"fork {fork.run_id} goes on from event {fork.parent.seq if fork.parent else 0}")
     if view.tags:
-        click.echo(f"tags {' '.join(view.tags)}")
+        click.echo(f"tags {safe(' '.join(view.tags))}")
     for title, counts, states in phase_lines(view):
         click.echo(f"  {title:30} {counts:12} {states}")
     shown = sorted(view.counted(), key=lambda agent: (agent.good, int(agent.id[1:])))[:SHOWN]
     for agent in shown:
-        state = agent.outcome.value if agent.outcome else agent.state
+        state = agent.outcome.value if agent.outcome else view.state(agent)
         figures = f"{duration(agent.seconds):>7} {count(agent.usage.output_tokens):>6}"
-        click.echo(f"  {agent.id:6} {state:9} {figures}  {one_line(agent.label, 60)}")
+        click.echo(f"  {agent.id:6} {state:11} {figures}  {one_line(agent.label, 60)}")
     if len(view.counted()) > len(shown):
         click.echo(f"  and {len(view.counted()) - len(shown)} more agents: counterpoint show {view.run_id} --json")
     for limit in limits(view):
@@ -80,7 +80,7 @@ async def _show_agent(here: Session, view: RunView, text: str, output: Output) -
     if output.json:
         output.document(document)
         return
-    click.echo(f"{agent.id}  {safe(agent.label)}  {document['outcome'] or agent.state}  {document['model']}")
+    click.echo(f"{agent.id}  {safe(agent.label)}  {document['outcome'] or view.state(agent)}  {document['model']}")
     for name in ("options", "fault", "usage", "notes", "cited", "contradicted"):
         if document[name]:
             click.echo(f"{name}: {safe(json.dumps(document[name], ensure_ascii=False))}")

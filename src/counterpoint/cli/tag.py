@@ -8,6 +8,7 @@ import click
 
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.receipts import me
+from counterpoint.text import safe
 
 
 @click.command()
@@ -35,5 +36,5 @@ async def tag(run: str, tags: tuple[str, ...], remove: tuple[str, ...], output: 
             output.document({"runs": [{"run_id": view.run_id, "tags": view.tags} for view in views]})
             return 0
         for view in views if not tags and not remove else ():
-            click.echo(f"{view.run_id}  {' '.join(view.tags)}")
+            click.echo(f"{view.run_id}  {safe(' '.join(view.tags))}")
     return 0

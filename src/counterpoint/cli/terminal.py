@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import io
 import shutil
 import sys
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -100,7 +101,11 @@ class Pipe(Spoken):
 
 
 class Screen(Spoken):
-    """A terminal. What is printed appears above the input line; the line that is being said stands between."""
+    """A terminal. What is printed appears above the input line; the line that is being said stands between.
+
+    The terminal stays in its raw mode between two messages and while something is printed: in the other one, Enter,
+    Control-C and Control-D mean something else, and keys that are typed at that moment would be altered.
+    """
 
     def __init__(self, typing: Typing, history: Path) -> None:
         from prompt_toolkit import PromptSession
@@ -108,6 +113,9 @@ class Screen(Spoken):
 
         super().__init__()
         self._typing = typing
+        self._away = False
+        """Another program has the terminal."""
+        self._unprinted: list[str] = []
         self._session: PromptSession[str] = PromptSession(
             self._sign,
             history=_history(history, typing.asked),
@@ -130,7 +138,31 @@ class Screen(Spoken):
         from prompt_toolkit.application import in_terminal
 
         async with in_terminal():
-            yield
+            self._away = True
+            try:
+                yield
+            finally:
+                self._away = False
+                self.print("")
+
+    def raw(self) -> AbstractContextManager[None]:
+        """While the body goes on, keys come as they are typed."""
+        return self._session.app.input.raw_mode()
+
+    def print(self, text: str) -> None:
+        """Prints whole lines above the input line; once it is back, where another program has the terminal."""
+        self._unprinted.append(text)
+        if self._away:
+            return
+        text, app = "".join(self._unprinted), self._session.app
+        self._unprinted.clear()
+        if app.is_running:
+            app.renderer.erase()
+        app.output.write(text)
+        app.output.flush()
+        if app.is_running:
+            app.renderer.request_absolute_cursor_position()
+            app.invalidate()
 
     def piece(self, text: str) -> None:
         """Prints what has become whole; a line that is longer than the screen is wide is broken at a space."""
@@ -200,18 +232,43 @@ class Screen(Spoken):
         return keys
 
 
+class Above(io.TextIOBase):
+    """What takes the place of standard output: gives on whole lines, in the thread of the loop."""
+
+    def __init__(self, give: Callable[[str], None]) -> None:
+        self._give = give
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Takes a text from any thread."""
+        if threading.get_ident() == self._thread:
+            self._take(text)
+        else:
+            self._loop.call_soon_threadsafe(self._take, text)
+        return len(text)
+
+    def isatty(self) -> bool:
+        """It is one, below."""
+        return True
+
+    def _take(self, text: str) -> None:
+        lines, newline, self._rest = (self._rest + text).rpartition("\n")
+        if newline:
+            self._give(lines + newline)
+
+
 @contextlib.contextmanager
 def console(typing: Typing, history: Path) -> Generator[Console]:
     """The terminal, where there is one. Meanwhile all that is printed goes above its input line."""
     if not (sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty()):
         yield Pipe()
         return
-    from prompt_toolkit.patch_stdout import StdoutProxy
-
-    with StdoutProxy(sleep_between_writes=0.05) as proxy:
-        screen: Any = proxy
-        with contextlib.redirect_stdout(screen), contextlib.redirect_stderr(screen):
-            yield Screen(typing, history)
+    screen = Screen(typing, history)
+    above = Above(screen.print)
+    with screen.raw(), contextlib.redirect_stdout(above), contextlib.redirect_stderr(above):
+        yield screen
 
 
 def history_of(state: Path, folder: Path) -> Path:

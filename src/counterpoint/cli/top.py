@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
-import sys
 from pathlib import Path
 
 import click
 
+from counterpoint.background import starter
+from counterpoint.cli.abilities import shows_colour, speaks_unicode, takes_screens
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
-from counterpoint.cli.processes import starter
 from counterpoint.cli.receipts import me
 from counterpoint.errors import UsageError
 
@@ -26,22 +27,24 @@ async def top(run: str | None, plain: bool, output: Output, state: Path | None) 
     """Watch a run (or all of them) and steer it; q leaves, and never stops anything."""
     async with session(state) as here:
         run_id = await here.client.find(run) if run else None
-        if not (sys.stdin.isatty() and sys.stdout.isatty()):
-            await _look_once(here, run_id or await here.client.find("@last"), plain=plain)
+        if takes_screens():
+            await watch(here, run_id, output, plain=plain)
         else:
-            await watch(here, run_id, plain=plain)
+            await _look_once(here, run_id or await here.client.find("@last"), plain=plain)
     return 0
 
 
-async def watch(here: Session, run_id: str | None, *, plain: bool, speed: float | None = None) -> None:
+async def watch(here: Session, run_id: str | None, output: Output, *, plain: bool, speed: float | None = None) -> None:
     """Opens the terminal UI; with a speed, it replays the run."""
     _need_textual()
+    if not output.color or not shows_colour():
+        os.environ["NO_COLOR"] = "1"  # the one way to tell it to Textual
     from counterpoint.tui.app import Top
     from counterpoint.tui.feed import Feed
     from counterpoint.tui.scene import Signs
     from counterpoint.tui.screens.door import Door
 
-    door = Door(here.client, me(), Signs(plain or not _speaks_unicode()), starter(here.settings.state))
+    door = Door(here.client, me(), Signs(plain or not speaks_unicode()), starter(here.store))
     feed = Feed(here.client, run_id, speed=speed) if run_id else None
     await Top(door, feed).run_async()
 
@@ -55,7 +58,7 @@ async def _look_once(here: Session, run_id: str, *, plain: bool) -> None:
     feed = Feed(here.client, run_id)
     await feed.read()
     width = shutil.get_terminal_size((100, PLAIN_HEIGHT)).columns
-    signs = Signs(plain or not _speaks_unicode())
+    signs = Signs(plain or not speaks_unicode())
     scene = Scene(feed.view, feed.timeline, feed.now(), feed.live, width, PLAIN_HEIGHT, signs=signs)
     for line in run_screen(scene)[:-1]:
         click.echo(line.plain.rstrip())
@@ -64,7 +67,3 @@ async def _look_once(here: Session, run_id: str, *, plain: bool) -> None:
 def _need_textual() -> None:
     if importlib.util.find_spec("textual") is None:
         raise UsageError("The terminal UI needs textual.", hint="pip install 'counterpoint[tui]'")
-
-
-def _speaks_unicode() -> bool:
-    return (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf16")

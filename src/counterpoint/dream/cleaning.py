@@ -11,7 +11,7 @@ import binascii
 import math
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from counterpoint.memory.likeness import words
@@ -26,13 +26,21 @@ ENTROPY = 3.4
 _TOKEN = re.compile(r"(?<![A-Za-z0-9_/.+-])[A-Za-z0-9_+=-]{24,512}(?![A-Za-z0-9_/+.-])")
 _NAMED = re.compile(
     r"""
-    (\b(?:pass(?:word|wd|phrase)?|secret|token|api[_-]?key|credential)s?\b[^\n:=]{0,30}?
+    (\b(?:pass(?:word|wd|phrase)|secret)s?\b[^\n:=]{0,30}?
     (?: [:=]\s*["']? | \bis\s+["']?(?=[^\s"',;]{0,100}[\d!$%&*+=?@^~]) ))
     ([^\s"',;\[]{4,200})
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 """A word for a secret, and what is said to be one. After a mere "is" it must have a figure or sign in it."""
+_KEY = re.compile(
+    r"""
+    (\b(?:[\w-]{0,40}[_-])?(?:token|api[_-]?key|credential)s?["']?\s*(?:[:=]|\bis\b)\s*["']?)
+    (?=[^\s"',;]{0,100}\d)([^\s"',;\[]{8,200})
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""The same for words that also name what is counted: there it must be long, and have a figure in it."""
 _MAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\b")
 _BLOB = re.compile(
     r"(?<![A-Za-z0-9+/])(?:[A-Za-z0-9+/]{4}){6,}(?:[A-Za-z0-9+/]{2,3}={0,2})?|(?:[0-9a-fA-F]{2}){16,}|(?:%[0-9a-fA-F]{2}){4,}"
@@ -68,7 +76,12 @@ class Cleaner:
 
     def __init__(self, redaction: Redaction, notes: Iterable[str] = ()) -> None:
         self._redaction = redaction
-        self._notes = [(frozenset(words(note)), note) for note in notes]
+        self._notes = [(note, frozenset(words(note))) for note in notes]
+        self._naming: dict[str, list[int]] = defaultdict(list)
+        """Word → the notes that it stands in."""
+        for number, (_, said) in enumerate(self._notes):
+            for word in said:
+                self._naming[word].append(number)
 
     def shown(self, text: str, *, echoes: bool = False) -> str:
         """What a reader sees of a text. Unless `echoes` are wanted, what a note in force says is cut."""
@@ -80,20 +93,29 @@ class Cleaner:
 
         A person's own words are lived also where they are those of a note.
         """
-        for start, end in recalled(text, () if by_person else (note for _, note in self._notes)):
+        for start, end in recalled(text, () if by_person else self._repeated(text)):
             text = f"{text[:start]}{NUL * (end - start)}{text[end:]}"
         return text
 
     def redacted(self, text: str) -> str:
         """Without secrets and addresses of people."""
-        text = _NAMED.sub(rf"\1{MARK}", self._redaction.text(text))
+        text = _KEY.sub(rf"\1{MARK}", _NAMED.sub(rf"\1{MARK}", self._redaction.text(text)))
         text = _TOKEN.sub(lambda match: MARK if _random(match[0]) else match[0], text)
         return _MAIL.sub(PERSON, text)
 
     def recalls(self, text: str) -> bool:
         """Whether the text only says what a note in force says."""
         said = frozenset(words(text))
-        return bool(said) and any(_overlap(said, note) >= 0.85 for note, _ in self._notes if len(note) > 2)
+        if not said:
+            return False
+        shared = Counter(number for word in said for number in self._naming.get(word, ()))
+        return any(_overlap(said, self._notes[number][1], number_shared) for number, number_shared in shared.items())
+
+    def _repeated(self, text: str) -> list[str]:
+        """Notes all of whose words stand in the text: only they can stand there word by word."""
+        said = frozenset(words(text))
+        shared = Counter(number for word in said for number in self._naming.get(word, ()))
+        return [self._notes[n][0] for n, count in sorted(shared.items()) if count == len(self._notes[n][1])]
 
     def _without_notes(self, text: str) -> str:
         if not self._notes:
@@ -184,11 +206,10 @@ def _mixed(text: str) -> bool:
     return False
 
 
-def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
-    """Share of the words of the shorter text that are in the other, where both are about as long."""
-    if len(one) > 2 * len(other) or len(other) > 2 * len(one):
-        return 0.0
-    return len(one & other) / min(len(one), len(other))
+def _overlap(one: frozenset[str], other: frozenset[str], shared: int) -> bool:
+    """Whether nearly all words of the shorter text are in the other, where both are about as long."""
+    short, long = sorted((len(one), len(other)))
+    return len(other) > 2 and long <= 2 * short and shared >= 0.85 * short
 
 
 _LOOK_ALIKE = str.maketrans(

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from counterpoint.dream.items import Claim
 from counterpoint.memory.entries import Author, Entry, Evidence
-from counterpoint.memory.likeness import contradiction, likeness, same_words, words
+from counterpoint.memory.likeness import contradiction, likeness, words
 
 ALIKE = 0.5
 """Likeness from which two texts under different keys are taken to be about the same."""
@@ -24,6 +24,8 @@ SAYING = frozenset(
      "called", "set")
 )  # fmt: skip
 """Words in which two sayings of one thing differ."""
+_SETTING = re.compile(r"([\w-]{1,60})=([\w./-]{1,100})")
+_WORD = re.compile(r"[^\W_]+")
 _TOKEN = re.compile(r"[^\W_]+(?:[-'._/=:][^\W_]+)*")
 
 Relation = Literal["same", "conflict", "apart"]
@@ -73,9 +75,27 @@ def relation(one: Facets, other: Facets) -> tuple[Relation, str]:
     """How two texts stand to each other, and why they conflict."""
     if one.scope != other.scope:
         return "apart", ""
-    if same_words(one.text, other.text):
+    if one.subject != other.subject and _shared(one.text, other.text) < ALIKE:
+        return "apart", ""
+    if _all_words(one.text) == _all_words(other.text):
         return "same", ""
+    if one.subject == other.subject and (settled := _by_settings(one.text, other.text)):
+        return settled
     return _under_one_key(one, other) if one.key == other.key else _under_two_keys(one, other)
+
+
+def _by_settings(one: str, other: str) -> tuple[Relation, str] | None:
+    """Two texts about one subject that set the same names: to the same values, they say the same, however they are
+    worded; to different ones, they cannot both hold. None: their settings decide nothing."""
+    ours, others = _settings(one), _settings(other)
+    apart = [name for name in ours.keys() & others.keys() if not ours[name] & others[name]]
+    if apart:
+        return "conflict", f"they give {min(apart)} different values"
+    return ("same", "") if ours and ours == others and not _negated(one, other) else None
+
+
+def _negated(one: str, other: str) -> bool:
+    return "negates" in contradiction(one, other) and _shared(one, other) >= 0.8
 
 
 def _under_one_key(one: Facets, other: Facets) -> tuple[Relation, str]:
@@ -122,6 +142,20 @@ def _tokens(text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=8192)
+def _all_words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(text.casefold()))
+
+
+@lru_cache(maxsize=8192)
+def _settings(text: str) -> dict[str, frozenset[str]]:
+    """What the text sets, as in ``--profile=x``: each name with its values."""
+    found: dict[str, set[str]] = {}
+    for name, value in _SETTING.findall(text.casefold()):
+        found.setdefault(name, set()).add(value)
+    return {name: frozenset(values) for name, values in found.items()}
+
+
+@lru_cache(maxsize=8192)
 def _words(text: str) -> frozenset[str]:
     return frozenset(words(text))
 
@@ -139,6 +173,10 @@ class Facets(NamedTuple):
     key: str
     polarity: str
     text: str
+
+    @property
+    def subject(self) -> str:
+        return self.key.partition("::")[0]
 
 
 def facets(given: Claim | Entry) -> Facets:
@@ -182,21 +220,28 @@ def _without_conflicts(clusters: Sequence[Cluster]) -> tuple[list[Cluster], list
                 continue
             winner = _later(one, other)
             lost |= {n, k} - ({n} if winner is one else {k} if winner is other else set())
-            conflicts.append(conflict(one.head, other.head, why, winner.head.item.text if winner else ""))
+            by = (
+                "the later word of a person stands" if winner and winner.said_by_person else "what a program saw stands"
+            )
+            conflicts.append(conflict(one.head, other.head, why, winner.head.item.text if winner else "", by))
     return [each for n, each in enumerate(clusters) if n not in lost], conflicts
 
 
 def _later(one: Cluster, other: Cluster) -> Cluster | None:
-    """Whose word stands: a person's against others', of two people's the later; None: nobody's."""
+    """Whose word stands: a person's, else what a program saw; of two people's the later; None: nobody's."""
     if one.said_by_person != other.said_by_person:
         return one if one.said_by_person else other
+    if not one.said_by_person and one.deterministic != other.deterministic:
+        return one if one.deterministic else other
     if not one.said_by_person or one.newest == other.newest:
         return None
     return one if one.newest > other.newest else other
 
 
-def conflict(one: Claim, other: Claim | Entry, why: str, winner: str) -> Conflict:
-    """The record of a conflict, with a quote of each side."""
+def conflict(
+    one: Claim, other: Claim | Entry, why: str, winner: str, by: str = "the later word of a person stands"
+) -> Conflict:
+    """The record of a conflict, with a quote of each side, and by what it was settled."""
     text, anchors = (other.text, other.evidence) if isinstance(other, Entry) else (other.item.text, other.anchors)
-    settled = f"the later word of a person stands: {winner}" if winner else "neither was taken"
+    settled = f"{by}: {winner}" if winner else "neither was taken"
     return Conflict(one.item.text, text, why, (one.anchors[-1].quote, anchors[-1].quote if anchors else ""), settled)

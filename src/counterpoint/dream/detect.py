@@ -17,7 +17,7 @@ from counterpoint.dream.items import Claim, Item, anchor
 from counterpoint.dream.session import SHELLS, Session, Step, Worker
 from counterpoint.events import Outcome
 from counterpoint.memory.entries import Evidence, Kind, Taint
-from counterpoint.memory.likeness import likeness
+from counterpoint.memory.likeness import likeness, words
 
 LOOKUPS = 3
 """Runs in which a file was looked up, from which it is worth a pointer."""
@@ -56,15 +56,87 @@ def detect(sessions: Sequence[Session]) -> list[Hit]:
 
 
 def fixes(sessions: Iterable[Session]) -> list[Hit]:
-    """A command failed, and a changed form of it then went well in the same run; the one that fixed it is known."""
-    by_pair: dict[tuple[str, str], list[tuple[Session, Step, Step]]] = defaultdict(list)
+    """A command failed, and a changed form of it then went well in the same run; the one that fixed it is known.
+
+    The same change of the same program, with whatever other arguments, is one lesson; each place of it is a hit.
+    """
+    groups: dict[tuple[str, ...], list[_Fix]] = defaultdict(list)
     for session in sessions:
         for failed, fixed, between in _recoveries(session):
-            if between is None:
-                by_pair[failed.what, fixed.what].append((session, failed, fixed))
-            else:
-                by_pair[failed.what, f"{between.what} && {failed.what}"].append((session, failed, between))
-    return [_fix(wrong, right, seen) for (wrong, right), seen in sorted(by_pair.items())]
+            fix = _Fix(session, failed, fixed, between)
+            if not (_heard_outside(session, failed) or _heard_outside(session, between or fixed)):
+                groups[fix.lesson].append(fix)
+    hits: list[Hit] = []
+    for _, fixes_ in sorted(groups.items()):
+        claim = _lesson(fixes_)
+        for n, fix in enumerate(fixes_):
+            hits.append(Hit("fixes", fix.text(), fix.session.run_id, fix.failed.said, None if n else claim))
+    return hits
+
+
+@dataclass(frozen=True, slots=True)
+class _Fix:
+    """A command that failed, and what went well then: another form of it, or the same after `between`."""
+
+    session: Session
+    failed: Step
+    fixed: Step
+    between: Step | None
+
+    @property
+    def lesson(self) -> tuple[str, ...]:
+        """What it teaches, without the accidents of the one call."""
+        if self.between is not None:
+            return (_program(self.failed.what), "before", self.between.what)
+        gone, come = self.change()
+        return (_program(self.failed.what), "form", " ".join(gone), " ".join(come))
+
+    def change(self) -> tuple[list[str], list[str]]:
+        """The words of the command that went, and those that came."""
+        wrong, right = _split(self.failed.what), _split(self.fixed.what)
+        return [word for word in wrong if word not in right], [word for word in right if word not in wrong]
+
+    def aspect(self) -> str:
+        """Which property of the program it is about: what comes before it, its options, or the form of this call."""
+        if self.between is not None:
+            return "needs before"
+        gone, come = self.change()
+        options = [word.partition("=")[0].strip("-") for word in come if word.startswith("-")]
+        return " ".join(["form", *options]) if options and not gone else f"{_rest(self.failed.what)} form"
+
+    def text(self, *, also: bool = False) -> str:
+        """In words. `also`: it was seen with other arguments as well."""
+        more = ", with other arguments as well" if also else ""
+        if self.between is not None:
+            first = _short(self.between.what)
+            said = f"Before `{_short(self.failed.what)}` run `{first}`: without it the command fails{more}."
+        else:
+            said = f"Instead of `{_short(self.failed.what)}`, which fails here, run `{_short(self.fixed.what)}`{more}."
+        error = _error_line(self.session, self.failed)
+        return f'{said} It fails with "{_short(error)}".' if error else said
+
+    def anchors(self) -> list[Evidence]:
+        session, good = self.session, self.between or self.fixed
+        found = (
+            _result(session, self.failed, _error_line(session, self.failed)),
+            _command(session, self.failed),
+            _command(session, good),
+        )
+        return [anchor for anchor in found if anchor is not None]
+
+
+def _lesson(fixes_: Sequence[_Fix]) -> Claim | None:
+    """What all of them teach."""
+    first = fixes_[0]
+    anchors = {anchor.id: anchor for fix in fixes_ for anchor in fix.anchors()}
+    program = _program(first.failed.what)
+    item = Item(
+        kind=Kind.PITFALL, subject=program, aspect=first.aspect(),
+        text=first.text(also=len({fix.failed.what for fix in fixes_}) > 1), quotes=[],
+        trigger=f"when {program} is run", would_disprove=f"`{_short(first.failed.what)}` goes well as it is.",
+        review_days=90,
+    )  # fmt: skip
+    return Claim(item, tuple(anchors.values()), "fixes", deterministic=True) if anchors else None
 
 
 def _recoveries(session: Session) -> list[tuple[Step, Step, Step | None]]:
@@ -75,12 +147,14 @@ def _recoveries(session: Session) -> list[tuple[Step, Step, Step | None]]:
         if step.tool in SHELLS and step.what:
             by_agent[step.agent].append(step)
     for steps in by_agent.values():
+        mended: list[Step] = []
         for n, failed in enumerate(steps):
             if failed.ok:
                 continue
             later = next((s for s in steps[n + 1 : n + 9] if s.ok and _same_program(s.what, failed.what)), None)
-            if later is None:
-                continue
+            if later is None or later in mended:
+                continue  # what was tried on the way to what went well is no lesson of its own
+            mended.append(later)
             between = [s for s in steps[n + 1 : steps.index(later)] if s.ok]
             if later.what != failed.what:
                 found.append((failed, later, None))
@@ -89,37 +163,19 @@ def _recoveries(session: Session) -> list[tuple[Step, Step, Step | None]]:
     return found
 
 
-def _fix(wrong: str, right: str, seen: list[tuple[Session, Step, Step]]) -> Hit:
-    session, failed, _ = seen[0]
-    error = _error_line(session, failed)
-    seen = [(s, bad, good) for s, bad, good in seen if not (_heard_outside(s, bad) or _heard_outside(s, good))]
-    anchors = [a for s, bad, good in seen for a in (_result(s, bad, error), _command(s, bad), _command(s, good)) if a]
-    first, _, last = right.partition(" && ")
-    before = bool(last) and last == wrong
-    text = (
-        f"Before `{_short(wrong)}` run `{_short(first)}`: without it the command fails."
-        if before
-        else f"Instead of `{_short(wrong)}`, which fails here, run `{_short(right)}`."
-    )
-    if error:
-        text += f' It fails with "{_short(error)}".'
-    item = Item(
-        kind=Kind.PITFALL, subject=_program(wrong), aspect=_rest(wrong) + (" needs" if before else " form"), text=text,
-        quotes=[], trigger=f"when {_program(wrong)} is run", polarity="neutral",
-        would_disprove=f"`{_short(wrong)}` goes well as it is.", review_days=90,
-    )  # fmt: skip
-    claim = Claim(item, tuple({a.id: a for a in anchors}.values()), "fixes", deterministic=True) if anchors else None
-    return Hit("fixes", text, session.run_id, failed.said, claim)
-
-
 def repeated_corrections(sessions: Iterable[Session]) -> list[Hit]:
     """A person has said about the same in several runs."""
     said = [(session, place) for session in sessions for place in session.corrections]
+    spoken = [frozenset(words(session.said[place].text)) for session, place in said]
     hits: list[Hit] = []
     for n, (session, place) in enumerate(said):
         text = session.said[place].text
         twins = [
-            other for other, there in said[:n] if other is not session and likeness(other.said[there].text, text) > 0.5
+            other
+            for k, (other, there) in enumerate(said[:n])
+            if other is not session
+            and 2 * len(spoken[k] & spoken[n]) > min(len(spoken[k]), len(spoken[n]))
+            and likeness(other.said[there].text, text) > 0.5
         ]
         if twins:
             hits.append(Hit("repeated correction", f"said before: {_short(text)}", session.run_id, place))

@@ -49,9 +49,12 @@ def _chunks_of(session: Session, wanted: set[int], notes: list[str], cleaner: Cl
     lines: list[str] = [head, *notes[:20]]
     refs: dict[str, Ref] = {}
     empty = len(lines)
+    lived: dict[tuple[int, bool], str] = {}
     for place, part, start, end in _pieces(session, wanted):
         said, person = session.said[place], part.author is Author.USER
-        text = cleaner.shown(cleaner.lived(said.text, by_person=person)[start:end], echoes=person).strip()
+        if (place, person) not in lived:
+            lived[place, person] = cleaner.lived(said.text, by_person=person)
+        text = cleaner.shown(lived[place, person][start:end], echoes=person).strip()
         if not text or text == "[memory cut]":
             continue
         if len(lines) > empty and sum(map(len, lines)) + len(text) > CHUNK:

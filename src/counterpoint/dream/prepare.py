@@ -73,9 +73,9 @@ async def prepare(store: Store, memory: MemoryStore, dreams: Dreams, wish: Wish,
     not_due = select.due(wish.gate, now=now, last=last, fresh=selection.chosen) if wish.gate else ""
     sessions = {session.run_id: session for session in selection.chosen}
     new_marks = {name: Mark(session.last_seq, session.digest) for name, session in sessions.items()}
-    return Prepared(
-        sessions, selection.left_out, new_marks, detect(selection.chosen), cleaner_of(entries), not_due
-    )  # fmt: skip
+    hits = await asyncio.to_thread(detect, selection.chosen)
+    cleaner = await asyncio.to_thread(cleaner_of, entries)
+    return Prepared(sessions, selection.left_out, new_marks, hits, cleaner, not_due)
 
 
 async def _select(store: Store, marks: Mapping[str, Mark], wish: Wish, folder: Path, now: float) -> Selection:
@@ -85,16 +85,20 @@ async def _select(store: Store, marks: Mapping[str, Mark], wish: Wish, folder: P
     wanted = [await store.find(text) for text in wish.sessions]
     known: Mapping[str, Mark] = {} if wanted else marks
     below = "" if wish.anywhere or wanted else str(await asyncio.to_thread(project_root, folder))
-    for row in await store.runs():
+    rows = await store.runs()
+    roots = await asyncio.to_thread(_roots, {row.cwd for row in rows if row.cwd}, below)
+    for row in rows:
         if wanted and row.run_id not in wanted:
             continue
         try:
-            view = RunView.of(await store.reader(row.run_id).read())
-            reason = select.ineligible(_candidate(view), known, now=now, since=wish.since, folder=below)
+            events = await store.reader(row.run_id).read()
+            reason = select.ineligible(
+                _candidate(RunView.of(events), roots), known, now=now, since=wish.since, folder=below
+            )
             if reason:
                 left_out[row.run_id] = reason
             else:
-                sessions.append(await read_session(store, row.run_id))
+                sessions.append(await read_session(store, row.run_id, events))
         except StoreError as error:
             left_out[row.run_id] = f"it cannot be read: {error.message}"
     selection = select.sample(sessions, known, most_chars=MOST_CHARS)
@@ -102,9 +106,19 @@ async def _select(store: Store, marks: Mapping[str, Mark], wish: Wish, folder: P
     return selection
 
 
-def _candidate(view: RunView) -> Candidate:
+def _roots(folders: set[str], here: str) -> dict[str, str]:
+    """The project of each folder: worktrees of a repository belong to it, wherever they lie; a folder below `here`
+    does, unless it is in another repository."""
+    found = {folder: project_root(Path(folder)) for folder in folders}
+    return {
+        folder: here if here and root.is_relative_to(here) and not (root / ".git").exists() else str(root)
+        for folder, root in found.items()
+    }
+
+
+def _candidate(view: RunView, roots: Mapping[str, str]) -> Candidate:
     return Candidate(
-        view.run_id, view.name, view.script, view.cwd, view.status, view.last_seq, view.last_at,
+        view.run_id, view.name, view.script, roots.get(view.cwd, view.cwd), view.status, view.last_seq, view.last_at,
         private=bool(view.bounds.get("private")), fork=view.parent is not None, simulated=view.simulated,
     )  # fmt: skip
 
@@ -114,6 +128,7 @@ def cleaner_of(entries: Mapping[str, Entry]) -> Cleaner:
 
 
 def plan_of(prepared: Prepared, memory: MemoryStore, wish: Wish, folder: Path, now: float) -> Plan:
+    """What the dream is to do. Blocking: it looks through all texts."""
     return Plan(
         id=Dreams.new_id(now),
         at=now,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import quote as in_url
+from urllib.parse import quote, urlencode
 
 from counterpoint.dream.transcripts import anchored_text
 from counterpoint.errors import StoreError
 from counterpoint.memory.entries import Evidence, quotes
 from counterpoint.memory.store import STATED, MemoryStore
-from counterpoint.store.runs import Store
+from counterpoint.store.reader import JournalReader
+
+Reader = Callable[[str], JournalReader]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,10 @@ class Proof:
         anchor = self.anchor
         if anchor.run_id == STATED:
             return ""
-        where = f"agent={in_url(anchor.session_id)}" if anchor.session_id else f"seq={anchor.seq}"
-        return f"#/run/{in_url(anchor.run_id)}?{where}"
+        where = {"seq": anchor.seq}
+        if anchor.session_id:
+            where = {"agent": anchor.session_id, "message": anchor.seq, "quote": anchor.quote}
+        return f"#/run/{quote(anchor.run_id)}?{urlencode(where)}"
 
     def around(self, lines: int) -> tuple[str, str, str]:
         """The text before the quote, the quote, and the text behind it: so many lines of each."""
@@ -45,13 +50,13 @@ class Proof:
         return "\n".join(before[-lines:]), text[start:end], "\n".join(after[:lines])
 
 
-async def prove(store: Store, memory: MemoryStore, anchor: Evidence) -> Proof:
-    """Looks an anchor up where it points to. What is wrong is in the result."""
+async def prove(read: Reader, memory: MemoryStore, anchor: Evidence) -> Proof:
+    """Looks an anchor up where it points to; `read` opens the journal of a run. What is wrong is in the result."""
     try:
         if anchor.run_id == STATED:
             text = await asyncio.to_thread(memory.objects.statement, anchor.sha256)
         else:
-            text = await anchored_text(store.reader(anchor.run_id), anchor)
+            text = await anchored_text(read(anchor.run_id), anchor)
     except StoreError as error:
         return Proof(anchor, None, error.message)
     if text is None:

@@ -6,9 +6,10 @@ saw. A procedure or preference needs words that may instruct (I3); text from out
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Literal
 
 import msgspec
@@ -117,6 +118,7 @@ class _Maker:
     def __init__(self, active: list[Entry], sessions: Mapping[str, Session], at: float, dream_id: str) -> None:
         self.result = Proposed()
         self._active = active
+        self._facets = [(entry, facets(entry)) for entry in active]
         self._sessions = sessions
         self._at = at
         self._dream_id = dream_id
@@ -151,8 +153,9 @@ class _Maker:
         same: list[Entry] = []
         against: list[Entry] = []
         reason = ""
-        for entry in self._active:
-            kind, why = relation(facets(cluster.head), facets(entry))
+        mine = facets(cluster.head)
+        for entry, theirs in self._facets:
+            kind, why = relation(mine, theirs)
             if kind == "same":
                 same.append(entry)
             elif kind == "conflict":
@@ -198,7 +201,9 @@ class _Maker:
         """The note no longer holds: only later evidence says so, and against a person's word only a person's."""
         person = any(anchor.author is Author.USER for anchor in anchors)
         later = max(a.at for a in anchors) > max((a.at for a in old.evidence), default=0.0)
-        if not later or (old.user_stated and not person):
+        proven = any(anchor.author is Author.TEST for anchor in old.evidence)
+        weaker = (old.user_stated and not person) or (proven and not person and not cluster.deterministic)
+        if not later or weaker:
             self.result.conflicts.append(conflict(cluster.head, old, why, ""))
             return
         new = self._entry(cluster, anchors)
@@ -217,10 +222,11 @@ class _Maker:
 
     def merge_twins(self) -> None:
         """Notes in force that say the same become one."""
-        for one, other in combinations(self._active, 2):
-            if {one.id, other.id} & self._touched or one.kind is not other.kind:
-                continue
-            if one.key != other.key or relation(facets(one), facets(other))[0] != "same":
+        by_key: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+        for entry in self._active:
+            by_key[entry.key, entry.kind].append(entry)
+        for one, other in chain.from_iterable(combinations(entries, 2) for entries in by_key.values()):
+            if {one.id, other.id} & self._touched or relation(facets(one), facets(other))[0] != "same":
                 continue
             first, second = sorted((one, other), key=lambda entry: (-len(entry.text), entry.id))
             anchors = _few([*first.evidence, *second.evidence])
@@ -260,7 +266,7 @@ class _Maker:
 
     @staticmethod
     def _why(cluster: Cluster, anchors: list[Evidence]) -> str:
-        by = sorted({claim.by for claim in cluster.claims})
+        by = sorted({"a reader" if claim.by == "reader" else f"the detector {claim.by}" for claim in cluster.claims})
         number = witnesses(anchors)
         return f"seen by {', '.join(by)} in {number} independent {'run' if number == 1 else 'runs'}"
 

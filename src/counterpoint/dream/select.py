@@ -24,7 +24,6 @@ class Mark(Struct, frozen=True, omit_defaults=True):
     last_seq: int
     digest: str
     extractor: int = EXTRACTOR
-    dream_id: str = ""
 
 
 class Gate(Struct, frozen=True, kw_only=True):
@@ -42,7 +41,8 @@ class Candidate:
     run_id: str
     name: str
     script: str
-    cwd: str
+    project: str
+    """The root of the project that it was in."""
     status: RunStatus
     last_seq: int
     last_at: float
@@ -65,7 +65,7 @@ def ineligible(run: Candidate, marks: Mapping[str, Mark], *, now: float, since: 
     mark = marks.get(run.run_id)
     reasons = [
         (run.script in DREAM_SCRIPTS or run.name in ("dream", "dream-eval"), "it is a dream"),
-        (not _below(run.cwd, folder), "it belongs to another project"),
+        (folder not in ("", run.project), "it belongs to another project"),
         (run.private, "it is private"),
         (run.fork, "it is a fork: what it has in common with the other run would count twice"),
         (run.simulated, "its agents were simulated"),
@@ -78,10 +78,6 @@ def ineligible(run: Candidate, marks: Mapping[str, Mark], *, now: float, since: 
         ),
     ]
     return next((reason for holds, reason in reasons if holds), "")
-
-
-def _below(cwd: str, folder: str) -> bool:
-    return not folder or cwd == folder or cwd.startswith(folder.rstrip("/") + "/")
 
 
 def sample(sessions: Iterable[Session], marks: Mapping[str, Mark], *, most_chars: int) -> Selection:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,7 +15,7 @@ from counterpoint.dream.transcripts import decode_message, event_text, message_t
 from counterpoint.events import GateAnswered, Outcome, Recorded, RequestDelivered, RunCreated, RunStatus, Value
 from counterpoint.memory.entries import Author, Outcomes, Taint
 from counterpoint.memory.uses import outcome_of
-from counterpoint.models.messages import AssistantTurn, Message, ToolTurn, UserTurn
+from counterpoint.models.messages import AssistantTurn, Message, ToolResult, ToolTurn, UserTurn
 from counterpoint.store.runs import Store
 from counterpoint.view import AgentView, RunView
 
@@ -32,6 +32,10 @@ RECALL = "Memory"
 """The tool that looks notes up: what it answers was not lived."""
 SHELLS = frozenset({"Bash", "BashOutput", "KillShell"})
 _WEB = re.compile(r"(?i)https?://|<html|<!doctype")
+_FETCHES = re.compile(
+    r"(?i)\b(?:curl|wget|httpie?|lynx|w3m|ftp|scp|rsync|nc|ssh|gh|glab|aria2c)\b|://|\bgit\s+(?:clone|fetch|pull)\b"
+    r"|\b(?:npm|pip|pipx|cargo|gem|brew)\s+(?:view|info|show|search|download)\b"
+)
 _EXIT = re.compile(r"\[exit code (-?\d+)")
 _CORRECTION = re.compile(
     r"\b(?:no,|nope|don't|do not|not like|wrong|instead|rather|stop|never|always|again|i said|as i said|actually|"
@@ -125,10 +129,10 @@ class _Reading:
     corrections: list[int] = field(default_factory=list[int])
 
 
-async def read_session(store: Store, run_id: str) -> Session:
-    """Reads a run with its transcripts. Raises StoreError for what cannot be read."""
+async def read_session(store: Store, run_id: str, events: list[Recorded] | None = None) -> Session:
+    """Reads a run with its transcripts; `events` are those of its journal. Raises StoreError."""
     reader = store.reader(run_id)
-    events = await reader.read()
+    events = await reader.read() if events is None else events
     view = RunView.of(events)
     reading = _Reading()
     for recorded in events:
@@ -140,7 +144,7 @@ async def read_session(store: Store, run_id: str) -> Session:
         heard[agent.id] = [(at, decode_message(body)) for _, at, body in rows]
     tainted_at = _tainted_at(heard.values())
     for agent_id, messages in heard.items():
-        _hear_agent(reading, agent_id, messages, tainted_at)
+        _hear_agent(reading, agent_id, messages, tainted_at, conversation=_is_conversation(view))
     result = msgspec.json.decode(await reader.value(view.result)) if view.result is not None else None
     usage = view.usage()
     return Session(
@@ -175,61 +179,94 @@ def _hear_person(reading: _Reading, recorded: Recorded, text: str) -> None:
     reading.said.append(Said("", recorded.seq, recorded.at, text, (part,)))
 
 
+Calls = Mapping[str, tuple[str, str]]
+"""Id of a call → its tool, and what it was about."""
+
+
+def _calls(messages: Iterable[tuple[float, Message | None]]) -> Calls:
+    turns = [message for _, message in messages if isinstance(message, AssistantTurn)]
+    return {call.id: (call.name, _subject(call.input or {})) for turn in turns for call in turn.calls}
+
+
 def _tainted_at(transcripts: Iterable[list[tuple[float, Message | None]]]) -> float:
     """When text from outside first came into the run. Agents hear of each other through the script, so from then on
     whatever any of them says is no better than that text."""
-    times = [
-        at
-        for messages in transcripts
-        for at, message in messages
-        if isinstance(message, ToolTurn)
-        and any(_origin(result.name, result.content)[1] is Taint.UNTRUSTED for result in message.results)
-    ]
+    times: list[float] = []
+    for messages in transcripts:
+        calls = _calls(messages)
+        times += [
+            at
+            for at, message in messages
+            if isinstance(message, ToolTurn)
+            and any(_origin(result, calls)[1] is Taint.UNTRUSTED for result in message.results)
+        ]
     return min(times, default=math.inf)
 
 
-def _hear_agent(reading: _Reading, agent: str, messages: list[tuple[float, Message | None]], tainted_at: float) -> None:
+def _is_conversation(view: RunView) -> bool:
+    """Whether it is a conversation of another program: there, who asks is a person."""
+    return bool(view.imported) and view.name == "conversation"
+
+
+def _hear_agent(
+    reading: _Reading,
+    agent: str,
+    messages: list[tuple[float, Message | None]],
+    tainted_at: float,
+    *,
+    conversation: bool,
+) -> None:
     """Takes a transcript."""
-    calls: dict[str, tuple[str, str]] = {}
+    calls = _calls(messages)
     for seq, (at, message) in enumerate(messages):
         if message is None or len(reading.said) >= MAX_TEXTS:
             continue
-        if isinstance(message, AssistantTurn):
-            calls |= {call.id: (call.name, _subject(call.input or {})) for call in message.calls}
-        text = message_text(message)
-        parts = _parts(message, text, Taint.UNTRUSTED if at >= tainted_at else Taint.DERIVED, first=seq == 0)
-        place = len(reading.said)
-        if isinstance(message, ToolTurn):
-            for n, result in enumerate(message.results[: len(parts)]):
-                name, what = calls.get(result.id, (result.name, ""))
-                reading.steps.append(Step(agent, name, what, _went_well(result.content, result.error), place, n))
+        text, place = message_text(message), len(reading.said)
+        taint = Taint.UNTRUSTED if at >= tainted_at else Taint.DERIVED
+        parts: list[Part] = []
+        match message:
+            case UserTurn() if conversation and text:
+                parts = [_typed(text)]
+                if seq and parts[0].author is Author.USER and _CORRECTION.search(text):
+                    reading.corrections.append(place)
+            case UserTurn():  # what the host adds later (repairs, words of people, which are events) is nobody's
+                parts = [Part(0, len(text), Author.AGENT, taint)] if seq == 0 and text else []
+            case AssistantTurn():
+                parts = [Part(0, len(text), Author.ASSISTANT, taint)] if text else []
+            case ToolTurn(results=results):
+                for result, part in _answers(results, len(text), calls):
+                    what = calls.get(result.id, ("", ""))[1]
+                    went_well = _went_well(result.content, result.error)
+                    reading.steps.append(Step(agent, result.name, what, went_well, place, len(parts)))
+                    parts.append(part)
         reading.said.append(Said(agent, seq, at, text, tuple(parts)))
 
 
-def _parts(message: Message, text: str, taint: Taint, *, first: bool) -> list[Part]:
-    """Who wrote which piece. What the host adds (repairs, words of people, which are events) is nobody's."""
-    match message:
-        case UserTurn():
-            return [Part(0, len(text), Author.AGENT, taint)] if first and text else []
-        case AssistantTurn():
-            return [Part(0, len(text), Author.ASSISTANT, taint)] if text else []
-        case ToolTurn(results=results):
-            found: list[Part] = []
-            start = 0
-            for result in results:
-                end = min(len(text), start + len(f"[{result.name}]\n{result.content}"))
-                if end > start and result.name != RECALL:
-                    found.append(Part(start, end, *_origin(result.name, result.content), result.name))
-                start = end + 1
-            return found
+def _typed(text: str) -> Part:
+    """What came in the place of a person: short, and without the tags in which programs put what they add."""
+    own = len(text) <= LONGEST_SAYING and "<" not in text
+    return Part(0, len(text), Author.USER if own else Author.AGENT, Taint.CLEAN if own else Taint.UNTRUSTED)
 
 
-def _origin(tool: str, content: str) -> tuple[Author, Taint]:
-    """Who speaks in a tool's result. What a command prints may be anything; where it has an address of the web in it,
-    it may be a page of the web."""
-    if tool in LOCAL_TOOLS:
+def _answers(results: list[ToolResult], length: int, calls: Calls) -> list[tuple[ToolResult, Part]]:
+    """The pieces of a message with results that tools wrote. What was looked up in the memory was not lived."""
+    found: list[tuple[ToolResult, Part]] = []
+    start = 0
+    for result in results:
+        end = min(length, start + len(f"[{result.name}]\n{result.content}"))
+        if end > start and result.name != RECALL:
+            found.append((result, Part(start, end, *_origin(result, calls), result.name)))
+        start = end + 1
+    return found
+
+
+def _origin(result: ToolResult, calls: Calls) -> tuple[Author, Taint]:
+    """Who speaks in a tool's result. What a command prints may be anything: where the command fetches something, or
+    its output has an address of the web in it, it may be a page of the web."""
+    if result.name in LOCAL_TOOLS:
         return Author.TOOL_LOCAL, Taint.DERIVED
-    if tool in SHELLS and not _WEB.search(content):
+    command = calls.get(result.id, ("", ""))[1]
+    if result.name in SHELLS and not _WEB.search(result.content) and not _FETCHES.search(command):
         return Author.TOOL_LOCAL, Taint.DERIVED
     return Author.TOOL_EXTERNAL, Taint.UNTRUSTED
 

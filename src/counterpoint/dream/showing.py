@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from counterpoint.dream.excerpts import Chunk
 from counterpoint.dream.verify import Ground, Vote
 from counterpoint.memory.changes import Op, Proposal
-from counterpoint.memory.entries import Evidence
+from counterpoint.memory.entries import Entry, Evidence
+from counterpoint.memory.likeness import Ranking, words
 
 CONTEXT = 400
 """Characters around a quote that a skeptic sees, on each side."""
+NOTES = 15
+"""Notes in force that a reader sees."""
 SHOWN = 6
 """Quotes that a skeptic sees."""
 _DOES = {
     Op.ADD: "Add a note", Op.REVISE: "Change a note", Op.SUPERSEDE: "Put a note in the place of another",
     Op.MERGE: "Make one note of several", Op.RETIRE: "Retire a note", Op.LINK: "Link notes",
 }  # fmt: skip
+
+
+def shown_to_readers(chunks: Sequence[Chunk], entries: Mapping[str, Entry]) -> list[dict[str, Any]]:
+    """What each reader gets: its chunk, and those notes in force that have most in common with it."""
+    active = {name: entry for name, entry in entries.items() if entry.active}
+    ranking = Ranking({name: words(f"{entry.key} {entry.text}") for name, entry in active.items()})
+    rows: list[dict[str, Any]] = []
+    for chunk in chunks:
+        scores = ranking.scores(chunk.text)
+        nearest = sorted(scores, key=lambda name: (-scores[name], name))[:NOTES]
+        notes = [{"id": name, "text": active[name].text} for name in nearest]
+        rows.append({"id": chunk.id, "text": chunk.text, "notes": notes})
+    return rows
 
 
 def claim(proposal: Proposal, ground: Ground) -> dict[str, Any]:

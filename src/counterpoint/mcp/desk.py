@@ -66,7 +66,7 @@ class Desk:
             run_id = await self.client.submit(
                 text, settings=chosen, models=models, cwd=self.cwd, args=encoded, version=VERSION
             )
-        execute_apart(self.store, run_id)
+        await execute_apart(self.store, run_id)
         return {"run_id": run_id, "name": text.meta.name, "status": "started"}
 
     async def _script(self, workflow: str, script: str) -> Script:
@@ -166,7 +166,7 @@ class Desk:
         live = not view.ended and await self.client.is_live(view.run_id)
         if verb == "resume" and not live:
             await self._let_go(view.run_id)
-            execute_apart(self.store, view.run_id)
+            await execute_apart(self.store, view.run_id)
             return {"run_id": view.run_id, "status": "started"}
         if not live:
             raise UsageError(

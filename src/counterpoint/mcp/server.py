@@ -19,7 +19,9 @@ from mcp_types.version import is_version_at_least
 
 from counterpoint.errors import CounterpointError, ScriptRefused, UsageError
 from counterpoint.mcp.desk import Desk, Verb
+from counterpoint.mcp.dreams import Step, dreamt
 from counterpoint.mcp.questions import Answer, form
+from counterpoint.mcp.tasks import RunTasks
 from counterpoint.version import VERSION
 from counterpoint.view import GateView, RunView
 
@@ -39,7 +41,9 @@ R = TypeVar("R")
 
 def build(desk: Desk, *, trusted: bool = False) -> MCPServer:
     """The server. `trusted`: what its client answers to a question counts as a person's word."""
-    server = MCPServer("counterpoint", version=VERSION, instructions=INSTRUCTIONS, log_level="ERROR")
+    server = MCPServer(
+        "counterpoint", version=VERSION, instructions=INSTRUCTIONS, log_level="ERROR", extensions=[RunTasks(desk)]
+    )
 
     @server.tool()
     @_told
@@ -137,6 +141,15 @@ def build(desk: Desk, *, trusted: bool = False) -> MCPServer:
     async def runs() -> dict[str, Any]:
         """The last runs, the newest first."""
         return {"runs": await desk.runs()}
+
+    @server.tool()
+    @_told
+    async def dream(step: Step = "price", budget: str = "", model: str = "") -> dict[str, Any]:
+        """Learn from this project's past runs: price (nothing is spent), run (in the background), status.
+
+        run needs a budget, as 50k or 2usd. What a dream proposes waits for a person: counterpoint dream review.
+        """
+        return await dreamt(desk, step, budget, model)
 
     return server
 

@@ -224,7 +224,8 @@ class _Application:
             entry = self.entries.get(name)
             if entry is None or not entry.active:
                 raise MemoryRefusedError(f"There is no active note {name[:40]!r}.")
-            if not touched and (name in self._fate or name not in self._before):
+            was = self._before.get(name)
+            if not touched and (name in self._fate or was is None or not was.active):
                 raise MemoryRefusedError(f"Another change of the same application has touched {name}.")
         return [self.entries[name] for name in names]
 

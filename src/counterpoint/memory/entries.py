@@ -145,6 +145,10 @@ class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def active(self) -> bool:
         return self.status is Status.ACTIVE
 
+    def holds(self, at: float) -> bool:
+        """Whether it is in force, and meant for that time."""
+        return self.active and (self.valid_to is None or at < self.valid_to)
+
     @property
     def user_stated(self) -> bool:
         """A person said it: only with a person's consent does it go."""

@@ -6,11 +6,16 @@ import contextlib
 import os
 import secrets
 import sys
+import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO
 
 from counterpoint.errors import MemoryStoreError
 
+PATIENCE_S = 60.0
+"""How long whoever holds a lock may take: a publication writes a few hundred small files at worst."""
+LOOK_S = 0.02
 MAX_BYTES = 4 * 1024 * 1024
 """Of any one file of a store: more is no file of ours."""
 
@@ -38,8 +43,7 @@ def write(path: Path, data: bytes, *, durable: bool = True) -> None:
 def append(path: Path, line: bytes) -> None:
     """Adds a line, behind one that a crash may have cut off. The caller holds the store's lock."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as file:
+        with _opened(path) as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else b"\n" + line
@@ -48,6 +52,13 @@ def append(path: Path, line: bytes) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise MemoryStoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file to add to. Never through a link: a repository of strangers may have one where its memory should be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o644), "ab+")
 
 
 def read(path: Path, limit: int = MAX_BYTES) -> bytes | None:
@@ -81,29 +92,41 @@ def bring_to_disk(folder: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Generator[None]:
-    """Nobody else holds this lock for the length of the body; it goes with its process. Raises MemoryStoreError."""
+    """Nobody else holds this lock for the length of the body; it goes with its process. Raises MemoryStoreError, also
+    when somebody holds it for longer than `PATIENCE_S`."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+b")
+        file = _opened(path)
     except OSError as error:
         raise MemoryStoreError(f"{path} cannot be locked: {error.strerror or error}.") from error
     with file:
-        _lock(file.fileno())
+        deadline = time.monotonic() + PATIENCE_S
+        while not _lock(file.fileno()):
+            if time.monotonic() > deadline:
+                raise MemoryStoreError(
+                    f"Another process has held {path} for {PATIENCE_S:g} s.", hint="Wait for it, or end it."
+                )
+            time.sleep(LOOK_S)
         yield
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int) -> None:
-        """The lock goes when the file is closed."""
+    def _lock(descriptor: int) -> bool:
+        """Takes the lock, which goes when the file is closed. False: somebody else has it."""
         os.lseek(descriptor, 0, os.SEEK_SET)
-        while True:
-            with contextlib.suppress(OSError):  # after ten tries of a second each it gives up, and we do not
-                return msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
 else:
     import fcntl
 
-    def _lock(descriptor: int) -> None:
-        """The lock goes when the file is closed."""
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    def _lock(descriptor: int) -> bool:
+        """Takes the lock, which goes when the file is closed. False: somebody else has it."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from counterpoint.text import NOTES_TAG
 
@@ -53,11 +53,6 @@ def recalled(text: str, notes: Iterable[str]) -> list[Span]:
             pattern = re.compile(r"[\W_]+".join(map(re.escape, words)), re.IGNORECASE)
             spans += [found.span() for found in pattern.finditer(text)]
     return _merged(spans)
-
-
-def overlaps(span: Span, spans: Sequence[Span]) -> bool:
-    """Whether a span touches any of these."""
-    return any(span[0] < end and start < span[1] for start, end in spans)
 
 
 def _blocks(text: str) -> list[Span]:

@@ -15,12 +15,13 @@ from msgspec import Struct
 
 from counterpoint.errors import MemoryStoreError
 from counterpoint.memory import files
-from counterpoint.memory.entries import Entry, Kind, Status, canonical, digest
+from counterpoint.memory.entries import Entry, Kind, Status, digest
 
 T = TypeVar("T")
 HASH = re.compile(r"[0-9a-f]{64}")
 _ERASED = b'{"type":"erased"'
 """How the file of something begins that was erased."""
+WHOLE = "Restore the folder from a copy, or go back to a version that is whole: counterpoint dream rollback"
 
 
 class Erased(Struct, frozen=True, tag="erased"):
@@ -110,18 +111,10 @@ class Objects:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self.damaged(name, str(error)) from error
 
-    def damaged(self, name: str, why: str) -> MemoryStoreError:
-        return MemoryStoreError(
-            f"The memory in {self._folder.parent} is damaged at {name}: {why}.",
-            hint="Restore the folder from a copy, or go back to a version that is whole: counterpoint dream rollback",
-        )
+    def damaged(self, name: str, why: str, *, hint: str = WHOLE) -> MemoryStoreError:
+        return MemoryStoreError(f"The memory in {self._folder.parent} is damaged at {name}: {why}.", hint=hint)
 
 
 def stated(text: str) -> bytes:
     """A person's own words as an object."""
     return text.encode("utf-8", "replace")
-
-
-def encoded(entry: Entry) -> bytes:
-    """A note as an object."""
-    return canonical(entry)

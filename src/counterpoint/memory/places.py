@@ -77,13 +77,14 @@ def open_recall(
     *,
     workflow: str,
     tokens: int,
+    at: float,
     pinned: dict[str, str] | None = None,
     home: Path | None = None,
 ) -> tuple[Recall, list[str]]:
     """What a run in `cwd` remembers, and what is wrong with it, as sentences.
 
-    `pinned` are the versions by owner that the run began with; None: it begins now. A memory that cannot be read is one
-    that says nothing: the run goes on without it, and is told.
+    `at` is when the run began; `pinned` are the versions by owner that it began with, None: it begins now. A memory
+    that cannot be read is one that says nothing: the run goes on without it, and is told.
     """
     sources: list[Source] = []
     wrong: list[str] = []
@@ -104,7 +105,7 @@ def open_recall(
     foreign = _foreign(foreign_folder(root, home)) if pinned is None or "foreign" in pinned else None
     if foreign is not None:
         sources.append(foreign)
-    return Recall(sources, tokens=tokens, known=utilities(known), workflow=workflow), wrong
+    return Recall(sources, tokens=tokens, known=utilities(known), workflow=workflow, at=at), wrong
 
 
 def _foreign(folder: Path) -> Source | None:

@@ -27,7 +27,7 @@ from counterpoint.errors import MemoryConflictError, MemoryRefusedError, Unknown
 from counterpoint.memory import files
 from counterpoint.memory.changes import Counts, Proposal
 from counterpoint.memory.entries import Entry, canonical, check_entry
-from counterpoint.memory.objects import HASH, Objects, encoded, stated
+from counterpoint.memory.objects import HASH, Objects, stated
 from counterpoint.memory.render import render
 from counterpoint.memory.versions import Move, Tree, Use, Version, tree_id
 
@@ -62,12 +62,17 @@ class MemoryStore:
             return None
         name = data.decode("ascii", "replace").strip()
         if not HASH.fullmatch(name):
-            raise self.objects.damaged("HEAD", "it names no version")
+            hint = "The last line of moves.jsonl has in `after` the version that was in force: write its id into HEAD."
+            raise self.objects.damaged("HEAD", "it names no version", hint=hint)
         return name
 
     def version(self, version_id: str) -> Version:
         """What is said of a version. Raises UnknownMemoryError, MemoryStoreError."""
         return self._kept(version_id).version
+
+    def versions(self) -> list[str]:
+        """Ids of all versions that there are."""
+        return sorted(path.stem for path in (self.folder / "versions").glob("*.json") if HASH.fullmatch(path.stem))
 
     def tree(self, version_id: str | None) -> Tree:
         """The notes of a version by their hashes; of None, nothing."""
@@ -89,7 +94,7 @@ class MemoryStore:
         back = re.fullmatch(r"(?:HEAD|@)(?:~(\d{1,6}))?", text)
         if back is not None:
             return self._earlier(int(back[1] or 0), text)
-        known = self._version_ids()
+        known = self.versions()
         found = [name for name in known if re.fullmatch(r"[0-9a-f]{6,64}", text) and name.startswith(text)]
         if len(found) != 1:
             raise UnknownMemoryError(
@@ -134,6 +139,7 @@ class MemoryStore:
         The same notes give the same id; the record of who made them first stays. Notes that are as they were in
         `parent` keep their objects. Raises MemoryRefusedError for a note that breaks a rule.
         """
+        self._refuse_links()
         old = self.tree(parent)
         tree: Tree = {}
         for name, entry in sorted(entries.items()):
@@ -142,26 +148,32 @@ class MemoryStore:
                 tree[name] = earlier
                 continue
             check_entry(entry)
-            tree[name] = self.objects.put(encoded(entry))
+            tree[name] = self.objects.put(canonical(entry))
         version = Version(
             id=tree_id(tree), parents=[parent] if parent else [], dream_id=dream_id, actor=actor, at=at, note=note,
             counts=counts or Counts(active=sum(entry.active for entry in entries.values())),
         )  # fmt: skip
         path = self._version_path(version.id)
-        self._keep_private()
+        self.keep_private()
         if not path.exists():
             files.write(path, canonical(_Kept(version, tree)))
         return self.version(version.id)
 
-    def _keep_private(self) -> None:
+    def _refuse_links(self) -> None:
+        for name in ("objects", "versions", "rendered", "rendered/topics", "inbox", "dreams"):
+            if (self.folder / name).is_symlink():
+                raise self.objects.damaged(name, "it is a link to elsewhere")
+
+    def keep_private(self) -> None:
         """A new memory stays out of its project's repository, and out of agents' worktrees: until a person takes this
-        file away, to share it."""
+        file away, to share it. Blocking."""
         if not (self.folder / "versions").exists():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             files.write(self.folder / ".gitignore", b"*\n")
 
     def state(self, text: str) -> str:
         """Keeps a person's own words, for the note that they are the evidence of; gives their SHA-256."""
+        self._refuse_links()
         return self.objects.put(stated(text))
 
     def evaluate(self, version_id: str, result: dict[str, Any]) -> Version:
@@ -186,8 +198,8 @@ class MemoryStore:
                     f"was made of {short(expected)}.",
                     hint="Nothing is lost: make the change again from the version in force.",
                 )
-            lost = sorted(self.tree(head).keys() - tree.keys())
-            if lost and move.kind != "rollback":
+            lost = [] if move.kind == "rollback" else sorted(self.tree(head).keys() - tree.keys())
+            if lost:
                 raise MemoryRefusedError(f"{len(lost)} notes would vanish without a trace, {lost[0]} among them.")
             return self._move(msgspec.structs.replace(move, before=head, after=version_id))
 
@@ -205,9 +217,7 @@ class MemoryStore:
         """Nobody else writes to the store for the length of the body. Raises MemoryStoreError, also for a store with
         links in it: whoever made them would have us write elsewhere."""
         with files.locked(self.folder / "lock"):
-            for name in ("objects", "versions", "rendered", "rendered/topics", "inbox", "dreams"):
-                if (self.folder / name).is_symlink():
-                    raise self.objects.damaged(name, "it is a link to elsewhere")
+            self._refuse_links()
             yield
 
     def render(self) -> list[Path]:
@@ -222,10 +232,10 @@ class MemoryStore:
         wanted = {folder / name: text.encode() for name, text in render(entries).items()}
         wanted[self.folder / "entries.jsonl"] = b"".join(canonical(entry) + b"\n" for entry in entries.values())
         for path, data in wanted.items():
-            if not path.is_file() or path.is_symlink() or path.read_bytes() != data:
+            if path.is_symlink() or files.read(path) != data:
                 files.write(path, data, durable=False)
         for path in (folder / "topics").glob("*.md"):
-            if path not in wanted:
+            if path not in wanted and not path.is_dir():
                 path.unlink()
         return sorted(wanted)
 
@@ -267,6 +277,7 @@ class MemoryStore:
 
     def put_proposal(self, proposal: Proposal) -> None:
         """Adds a proposal to the inbox, or replaces it."""
+        self._refuse_links()
         files.write(self._proposal_path(proposal.id), canonical(proposal))
 
     def drop_proposal(self, proposal_id: str) -> None:
@@ -290,9 +301,6 @@ class MemoryStore:
         if tree_id(kept.tree) != version_id or kept.version.id != version_id:
             raise self.objects.damaged(f"versions/{version_id[:12]}…", "its content has changed")
         return kept
-
-    def _version_ids(self) -> list[str]:
-        return sorted(path.stem for path in (self.folder / "versions").glob("*.json") if HASH.fullmatch(path.stem))
 
     def _earlier(self, steps: int, text: str) -> str:
         """Where HEAD was that many moves ago."""

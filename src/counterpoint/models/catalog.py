@@ -34,6 +34,8 @@ class Provider:
     """What of that must be importable."""
     output: Output = "tool"
     """How it takes a schema: by a tool, where its own way does not work for every schema."""
+    searches: bool = False
+    """Whether it can search the web for (some of) its models."""
     prices: str | None = None
     """Its name in the list of prices; None: what it costs is unknown."""
 
@@ -59,6 +61,7 @@ PROVIDERS = {
             address_variable="ANTHROPIC_BASE_URL",
             modules=_CLAUDE,
             prices="anthropic",
+            searches=True,
         ),
         Provider(
             name="openai",
@@ -70,6 +73,7 @@ PROVIDERS = {
             modules=_OPENAI,
             output="native",
             prices="openai",
+            searches=True,
         ),
         Provider(
             name="google",
@@ -79,6 +83,7 @@ PROVIDERS = {
             extra="google",
             modules=("pydantic_ai", "google.genai", "aiohttp"),
             prices="google",
+            searches=True,
         ),
         Provider(
             name="openrouter",
@@ -88,6 +93,7 @@ PROVIDERS = {
             address="https://openrouter.ai/api/v1",
             modules=_OPENAI,
             prices="openrouter",
+            searches=True,
         ),
         Provider(
             name="mistral",
@@ -153,6 +159,7 @@ PROVIDERS = {
             extra="google",
             modules=(*_CLAUDE, "google.genai", "google.auth"),
             prices="google",
+            searches=True,
         ),
         Provider(
             name="foundry",

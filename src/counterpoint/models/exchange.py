@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+import msgspec
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 
 from counterpoint.errors import CounterpointError, ProviderError
-from counterpoint.models import wire
+from counterpoint.models import searching, wire
 from counterpoint.models.catalog import Provider
 from counterpoint.models.faults import Faults, no_such_route
 from counterpoint.models.messages import Answer, Effort, Request
+from counterpoint.models.ollama import Loaded
 from counterpoint.models.transport import STREAM_SILENCE_S, heard
 from counterpoint.models.vendors import Wired
 
@@ -34,16 +36,25 @@ LONGEST_S = 3600.0
 class Exchange:
     """The way to one model. `wired`: by which protocols, the next where the server does not know the first one's."""
 
-    def __init__(self, provider: Provider, name: str, wired: list[Wired], faults: Faults) -> None:
+    def __init__(
+        self, provider: Provider, name: str, wired: list[Wired], faults: Faults, loaded: Loaded | None = None
+    ) -> None:
+        """`loaded` knows with which context a server of one's own has loaded the model."""
         self._provider = provider
         self._name = name
         self._wired = wired
         self._faults = faults
+        self._loaded = loaded
 
     @property
     def window(self) -> int | None:
         """Tokens of the model's context; None: unknown."""
-        return self._wired[0].model.context_window
+        return (self._loaded and self._loaded.window) or self._wired[0].model.context_window
+
+    @property
+    def searches(self) -> bool:
+        """Whether the provider searches the web for this model."""
+        return searching.can_search(self._wired[0].model)
 
     async def ask(self, request: Request) -> Answer:
         """Makes one attempt. Raises ProviderError."""
@@ -51,7 +62,8 @@ class Exchange:
         heard.set(request.heard)
         try:
             async with asyncio.timeout(LONGEST_S):
-                return wire.answer(await self._response(wired, request), self._provider.name, self._name)
+                answer = wire.answer(await self._response(wired, request), self._provider.name, self._name)
+                return answer if self._loaded is None else await self._in_context(request, answer, self._loaded)
         except CounterpointError:
             raise
         except TimeoutError:
@@ -60,6 +72,10 @@ class Exchange:
             if not self._goes_on_after(wired, error):
                 raise self._faults.of(error) from None
         return await self.ask(request)
+
+    async def _in_context(self, request: Request, answer: Answer, loaded: Loaded) -> Answer:
+        await loaded.check(request)
+        return msgspec.structs.replace(answer, window=loaded.window)
 
     def _goes_on_after(self, wired: Wired, error: Exception) -> bool:
         """Whether another protocol is left to try."""
@@ -76,7 +92,9 @@ class Exchange:
             native = False
         messages = wire.conversation(request, schema_in_prompt=wired.blunt or not native)
         parameters = wire.parameters(request, native=native)
+        parameters.native_tools = searching.offered(request.search, wired.model)
         settings = _claude_settings(profile, request) if wired.claude else _settings(request)
+        settings |= searching.settings(request.search)
         if wired.claude and (request.told or settings.get("max_tokens", 0) > DIRECT_TOKENS):
             settings["timeout"] = STREAM_SILENCE_S
             return await _streamed(wired, messages, settings, parameters, request.told)

@@ -36,7 +36,9 @@ BUSY = (408, 409)
 """Statuses below 500 that speak of the moment, not of the request."""
 TOO_LARGE = 413
 _TOO_LONG = re.compile(
-    r"exceeds? (?:the )?(?:\w+ )?context|context (?:size|length|window|limit)[^.]{0,60} exceed", re.IGNORECASE
+    r"exceeds? (?:the )?(?:\w+ )?context|greater than the context|maximum prompt length"
+    r"|context (?:size|length|window|limit)[^.]{0,60} exceed",
+    re.IGNORECASE,
 )
 """How servers say that a conversation is too long whose errors pydantic-ai does not know."""
 _KEYS = re.compile(r"\b(?:sk|gsk|xai)[-_][\w.*-]{6,}|\bBearer [\w.*-]{6,}|\bAIza[\w-]{10,}")

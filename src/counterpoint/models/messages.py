@@ -67,6 +67,23 @@ Message = UserTurn | AssistantTurn | ToolTurn
 Effort = Literal["low", "medium", "high", "xhigh", "max"]
 
 
+class Search(Struct, frozen=True):
+    """The provider's own web search, as a model may use it in one request; both lists name hosts, with those below."""
+
+    allowed: list[str] = field(default_factory=list[str])
+    """No others, where there are any."""
+    blocked: list[str] = field(default_factory=list[str])
+    most: int = 5
+    """Searches, where the provider lets that be said."""
+
+
+class Source(Struct, frozen=True, omit_defaults=True):
+    """A page that a provider's search has found."""
+
+    url: str
+    title: str = ""
+
+
 class Request(Struct, frozen=True):
     """One request to a model."""
 
@@ -81,6 +98,8 @@ class Request(Struct, frozen=True):
     max_tokens: int | None = None
     shared_chars: int = 0
     """So much of the first user turn's text begins the prompts of other agents too: worth a prefix cache."""
+    search: Search | None = None
+    """The model may search the web at its provider, if the provider can."""
     identity: str = ""
     """Key of the agent, for models that answer by it (``sim``) and for the provider's own logs."""
     label: str = ""
@@ -101,6 +120,12 @@ class Answer(Struct, frozen=True):
     model: str
     stop: Literal["end", "tools", "length", "refusal"] = "end"
     opaque: Raw = NOTHING
+    window: int = 0
+    """Tokens of the context that the model was loaded with, where its server says so."""
+    searches: int = 0
+    """Of the web, by the provider."""
+    sources: list[Source] = field(default_factory=list[Source])
+    """What they found, and what the text refers to."""
 
 
 Output = Literal["native", "tool", "alone"]

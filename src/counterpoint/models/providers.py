@@ -60,6 +60,7 @@ class Account:
         from counterpoint.models import transport, vendors
         from counterpoint.models.exchange import Exchange
         from counterpoint.models.faults import Faults
+        from counterpoint.models.ollama import Loaded
 
         provider = self.provider
         faults = Faults(
@@ -74,7 +75,8 @@ class Account:
             # What a provider's library wants to be configured, it says in exceptions of many kinds.
             said = faults.clean(f"{type(error).__name__}: {error}")
             raise UsageError(f"{provider.name}:{name} cannot be used: {said}") from None
-        return Exchange(provider, name, wired, faults)
+        loaded = Loaded(self._http, self._address, self._key, name) if provider.name == "ollama" else None
+        return Exchange(provider, name, wired, faults, loaded)
 
     async def close(self) -> None:
         if self._http is not None:
@@ -126,6 +128,11 @@ class ProviderModel:
     def window(self) -> int | None:
         """Tokens of its context, by the list of models; None where that does not say, or it is not opened."""
         return self._exchange.window if self._exchange is not None else None
+
+    @property
+    def searches(self) -> bool:
+        """Whether its provider searches the web for it; False before it is opened."""
+        return self._exchange is not None and self._exchange.searches
 
     async def request(self, request: Request) -> Answer:
         """Makes one attempt. Raises ProviderError, or UsageError where something has to be configured first."""

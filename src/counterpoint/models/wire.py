@@ -30,6 +30,7 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from counterpoint.events import Usage
+from counterpoint.models import searching
 from counterpoint.models.messages import (
     NOTHING,
     Answer,
@@ -142,6 +143,8 @@ def answer(response: ModelResponse, provider: str, asked: str) -> Answer:
         model=f"{provider}:{response.model_name or asked}",
         stop=stop or ("tools" if calls else "end"),
         opaque=_opaque(response),
+        searches=searching.made(response),
+        sources=searching.sources(response),
     )
 
 

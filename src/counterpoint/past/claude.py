@@ -18,13 +18,15 @@ from typing import Any, Literal
 from msgspec import Raw, Struct
 
 from counterpoint.errors import ImportRefusedError
-from counterpoint.past.files import document, lines
+from counterpoint.past.files import document, lines, refuse_links, text
 from counterpoint.past.transcript import Spoken, read_transcript
 
 RUN_ID = re.compile(r"wf_[a-z0-9-]{6,60}")
 AGENT_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
 MAX_AGENTS = 10_000
 MAX_RUNS = 1000
+MAX_SCRIPT = 1 << 20
+"""Bytes."""
 NULL = Raw(b"null")
 State = Literal["done", "failed", "skipped", "unknown"]
 
@@ -122,6 +124,11 @@ def find_runs(path: Path) -> list[PastRun]:
     Raises ImportRefusedError where there is none, and for the first file that is not what it should be.
     """
     if path.is_file():
+        if not RUN_ID.fullmatch(path.stem):
+            raise ImportRefusedError(
+                path, 0, "it is nothing that Claude Code or Codex has left",
+                hint="Name a transcript (….jsonl), the summary of a run (wf_….json), or settings.json.",
+            )  # fmt: skip
         return [_run(path.stem, path, path.parent.parent / "subagents" / "workflows" / path.stem)]
     if (path / "journal.jsonl").is_file():
         session = path.parent.parent.parent
@@ -159,6 +166,7 @@ def _of_session(session: Path) -> list[PastRun]:
 def _run(name: str, summary: Path, folder: Path) -> PastRun:
     if not RUN_ID.fullmatch(name):
         raise ImportRefusedError(folder, 0, f"{name!r} is no id of a run")
+    refuse_links(folder, folder.parent, folder.parent.parent, summary.parent, summary.parent / "scripts")
     run = PastRun(name, folder if folder.is_dir() else summary)
     if summary.exists():
         run.summary = document(summary, Summary)
@@ -214,7 +222,7 @@ def _take_files(agent: PastAgent, folder: Path) -> None:
 
 def _take_script(run: PastRun, folder: Path) -> None:
     for path in sorted(folder.glob(f"*-{run.run_id}.js")):
-        run.script, run.script_path = path.read_text("utf-8", "replace")[: 1 << 20], str(path)
+        run.script, run.script_path = text(path, MAX_SCRIPT), str(path)
         return
 
 

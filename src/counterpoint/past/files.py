@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,12 @@ MAX_LINE = 32 * 1024 * 1024
 MAX_LINES = 500_000
 MAX_DOCUMENT = 64 * 1024 * 1024
 """Bytes of a file that is one JSON document."""
+
+_HALVES = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\."
+)
+"""A whole pair, half of one, or any other escape: what follows a backslash that is escaped itself is none."""
 
 T = TypeVar("T")
 
@@ -38,7 +45,7 @@ def lines(path: Path, kind: type[T]) -> Iterator[tuple[int, T]]:
             if not line.strip():
                 continue
             try:
-                yield number, decoder.decode(line)
+                yield number, decoder.decode(_mended(line))
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 if line.endswith(b"\n"):
                     raise ImportRefusedError(path, number, _why(error)) from error
@@ -48,9 +55,22 @@ def document(path: Path, kind: type[T]) -> T:
     """A file that is one JSON document, as this type. Blocking. Raises ImportRefusedError."""
     with os.fdopen(_opened(path, MAX_DOCUMENT), "rb") as file:
         try:
-            return msgspec.json.decode(file.read(), type=kind)
+            return msgspec.json.decode(_mended(file.read()), type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ImportRefusedError(path, 0, _why(error)) from error
+
+
+def text(path: Path, most: int) -> str:
+    """The beginning of a text file. Blocking. Raises ImportRefusedError."""
+    with os.fdopen(_opened(path, MAX_DOCUMENT), "rb") as file:
+        return file.read(most).decode("utf-8", "replace")
+
+
+def refuse_links(*folders: Path) -> None:
+    """Raises ImportRefusedError where one of them is a link: it could lead out of what the user has named."""
+    for folder in folders:
+        if folder.is_symlink():
+            raise ImportRefusedError(folder, 0, "it is a symbolic link, and none is followed")
 
 
 def decoded(path: Path, number: int, raw: msgspec.Raw, kind: type[T]) -> T:
@@ -59,6 +79,15 @@ def decoded(path: Path, number: int, raw: msgspec.Raw, kind: type[T]) -> T:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ImportRefusedError(path, number, _why(error)) from error
+
+
+def _mended(json: bytes) -> bytes:
+    """Half of a pair of surrogates, which JavaScript leaves where it cuts a text, becomes the sign of a lost letter."""
+    return _ESCAPES.sub(_whole, json) if _HALVES.search(json) else json
+
+
+def _whole(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape[1] else escape[0]
 
 
 def _why(error: Exception) -> str:

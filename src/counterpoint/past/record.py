@@ -40,6 +40,9 @@ from counterpoint.store.blobs import as_value
 from counterpoint.text import one_line
 
 CLAUDE_CODE = "claude-code"
+CODEX = "codex"
+TAG = "imported"
+"""What every list shows of such a run, and ``tag:imported`` finds."""
 MOST_LOG_LINES = 10_000
 MAX_LABEL = 500
 UNKNOWN = Usage(usd=None)
@@ -76,6 +79,7 @@ def of_run(run: PastRun, redaction: Redaction) -> Journaled:
         args=None if args == b"null" else made.value(msgspec.json.decode(args)),
         phases=_phases(run, meta),
         version=CLAUDE_CODE,
+        tags=(TAG,),
         imported=str(run.origin),
     )
     made.add(begin, RunStarted(1, 0, "", 0))
@@ -85,16 +89,16 @@ def of_run(run: PastRun, redaction: Redaction) -> Journaled:
         made.add(begin, LogWritten(made.text(line if isinstance(line, str) else str(line))))
     missing = sum(agent.spoken is None for agent in agents)
     if missing:
-        made.add(
-            begin, LogWritten(f"{missing} agents left no transcript: what they used is unknown.", "warning", "runtime")
-        )
+        text = f"No transcript is there of {missing} of {len(agents)} agents: what they used is unknown."
+        made.add(begin, LogWritten(text, "warning", "runtime"))
     end = max([made.end, begin + (summary.duration_ms or 0) / 1000 if summary is not None else 0.0])
     made.add(end, _ended(run, agents, made))
     return made.journaled(created)
 
 
-def of_conversation(spoken: Spoken, origin: str, redaction: Redaction) -> Journaled:
-    """The journal of one conversation: a run with one agent, whose prompt is what was said first."""
+def of_conversation(spoken: Spoken, origin: str, redaction: Redaction, *, by: str = CLAUDE_CODE) -> Journaled:
+    """The journal of one conversation: a run with one agent, whose prompt is what was said first. `by` is the program
+    that it was led with."""
     digits = hashlib.sha256(f"{spoken.session or origin}".encode()).hexdigest()
     begin = spoken.begin or 0.0
     made = _Made(redaction, begin)
@@ -108,7 +112,8 @@ def of_conversation(spoken: Spoken, origin: str, redaction: Redaction) -> Journa
         seed=0,
         model=_model(spoken.model),
         cwd=spoken.cwd or ".",
-        version=CLAUDE_CODE,
+        version=by,
+        tags=(TAG,),
         imported=origin,
     )
     made.add(begin, RunStarted(1, 0, "", 0))

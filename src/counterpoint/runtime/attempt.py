@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from counterpoint.errors import HookError
+from counterpoint.errors import HookError, ScriptFault
 from counterpoint.events import (
     NO_USAGE,
     AgentReused,
@@ -34,6 +34,9 @@ from counterpoint.settings import Settings
 from counterpoint.view import RunView
 
 NULL = msgspec.Raw(b"null")
+
+MOST_REFUSED = 20_000
+"""Calls of one attempt that are refused, before a script that goes on asking is ended."""
 
 
 class Log(Protocol):
@@ -67,6 +70,7 @@ class Attempt:
         """The time that the script sees: that of the last answer."""
         self._tokens = 0
         self._usd = 0.0
+        self._refused = 0
 
     @property
     def cwd(self) -> Path:
@@ -125,7 +129,17 @@ class Attempt:
         self.deliveries.placed(self.replay.place(key) or 0, make)
 
     def refuse(self, call: Call, key: str, label: str, error: HookError, *, number: int = 0) -> None:
-        """Rejects a call before anything was done for it; `number` is its place among the `agent()` calls."""
+        """Rejects a call before anything was done for it; `number` is its place among the `agent()` calls.
+
+        Raises ScriptFault where the script has not stopped asking: it would fill the journal for ever.
+        """
+        self._refused += 1
+        if self._refused > MOST_REFUSED:
+            raise ScriptFault(
+                "AgentCapError",
+                f"The script went on although {MOST_REFUSED:,} of its calls were refused, the last with {error.name}: "
+                f"{error.message} A loop has to end when calls are refused.",
+            )
         fault = Fault(error.name, error.message, call.line, call.column)
         recorded = self.emit(CallRefused(key, fault, label, number))
         self.answer_own(key, recorded, lambda: self.delivery(call.id, error=error))

@@ -16,11 +16,12 @@ from counterpoint.agents.types import AgentType, resolve
 from counterpoint.ceilings import read_windows
 from counterpoint.errors import HookError
 from counterpoint.events import Outcome
+from counterpoint.models.catalog import PROVIDERS
 from counterpoint.models.messages import Effort
 from counterpoint.models.registry import Models
 from counterpoint.runtime.budget import BUDGET_EXCEEDED
 from counterpoint.tools.policy import Permissions, Policy, RuleError
-from counterpoint.tools.registry import ABSENT, canonical, missing, plain, restrictions, select
+from counterpoint.tools.registry import MADE_HERE, canonical, missing, plain, restrictions, select, unknown
 
 LABEL_LENGTH = 60
 """Of a label that is made of the prompt."""
@@ -86,7 +87,7 @@ def agent_task(
     model, warning = models.resolve(_text(opts, "model") or kind.model or defaults.model, defaults.model)
     if warning:
         warnings.append(warning)
-    tools, disallowed, permissions = _tools(opts, kind, defaults, warnings)
+    tools, disallowed, permissions = _tools(opts, kind, model, defaults, warnings)
     bounds = defaults.bounds
     isolated = is_isolated(opts, kind, defaults.cwd)
     return AgentTask(
@@ -150,7 +151,7 @@ def _agent_type(opts: dict[str, Any], defaults: Defaults, warnings: list[str]) -
     try:
         kind = resolve(name, defaults.types)
         if kind.unsupported:
-            warnings.append(f"agentType {kind.name!r}: {', '.join(kind.unsupported)} have no effect here.")
+            warnings.append(f"agentType {kind.name!r}: {', '.join(kind.unsupported)}: without effect here.")
         return kind
     except HookError as error:
         if not defaults.general_for_unknown:
@@ -165,19 +166,26 @@ def permissions_of(bounds: dict[str, Any]) -> Permissions:
 
 
 def _tools(
-    opts: dict[str, Any], kind: AgentType, defaults: Defaults, warnings: list[str]
+    opts: dict[str, Any], kind: AgentType, model: str, defaults: Defaults, warnings: list[str]
 ) -> tuple[list[str] | None, list[str], Permissions]:
     """The tools that are allowed (None: all), those that are not, and the rules. A call can narrow its type, never
     widen it: what stands in parentheses behind a tool's name narrows the run's rules."""
     asked, allowed, bounds = _names(opts, "tools", warnings), kind.tools, defaults.bounds
     disallowed = [*(_names(opts, "disallowedTools", warnings) or ()), *(kind.disallowed or ())]
-    absent = [name for name in missing(asked, defaults.own_tools) if plain(name) not in ABSENT]
-    if any(plain(name) == "WebSearch" for name in asked or ()) and not bounds.get("search_url"):
+    named = dict.fromkeys([*(asked or ()), *(allowed or ())])
+    absent = [name for name in missing(named, defaults.own_tools) if plain(name) not in MADE_HERE]
+    unheard = unknown(disallowed, defaults.own_tools)
+    searches = bounds.get("search_url") or _searches(model)
+    if not searches and any(plain(name) == "WebSearch" for name in asked or ()):
         warnings.append(
-            "agent(): WebSearch needs a search service (search_url), and none is set; this one goes without."
+            f"agent(): WebSearch needs a search service (search_url), and none is set, nor has the provider of {model} "
+            "one; this one goes without."
         )
     if absent:
-        warnings.append(f"agent(): {', '.join(absent)} cannot be given to agents yet; this one goes without.")
+        warnings.append(f"agent(): {', '.join(absent)} cannot be given to agents here; this one goes without.")
+    if unheard:
+        listed = ", ".join(unheard)
+        warnings.append(f"agent(): disallowedTools names no tool: {listed}{'' if listed.endswith('?') else '.'}")
     if asked is None:
         tools = None if allowed is None else list(allowed)
     elif allowed is None:
@@ -203,6 +211,11 @@ def _window(bounds: dict[str, Any], model: str) -> int:
     """Tokens of the model's context as the settings say; 0: they do not."""
     windows = read_windows(bounds["context_windows"])
     return windows.get(model) or windows.get("", 0)
+
+
+def _searches(model: str) -> bool:
+    provider = PROVIDERS.get(model.partition(":")[0])
+    return provider is not None and provider.searches
 
 
 def _within(name: str, allowed: Iterable[str]) -> bool:

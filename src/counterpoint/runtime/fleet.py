@@ -326,8 +326,8 @@ class Fleet:
         if warning:
             raise HookError("UnknownModelError", warning)
         prompt = job.task.prompt if change.prompt is None else change.prompt
-        job.task = msgspec.structs.replace(job.task, prompt=prompt, model=model)
         arg = calls.AgentArg(prompt, {**view.options}, view.phase)
+        job.task = self._reminded(msgspec.structs.replace(job.task, prompt=prompt, model=model), arg)
         self.attempt.emit(self._queued(job.task, arg, line=view.line, workflow=view.workflow))
 
     def steer(self, agent: str | None, said: Said) -> int:

@@ -31,7 +31,7 @@ from counterpoint.events import (
 )
 from counterpoint.memory.marks import noted
 from counterpoint.memory.recall import cited
-from counterpoint.models.messages import AssistantTurn, Message, ToolSpec, UserTurn
+from counterpoint.models.messages import AssistantTurn, ToolSpec, UserTurn
 from counterpoint.runtime.attempt import Attempt
 from counterpoint.runtime.calls import AgentArg
 from counterpoint.runtime.denials import report_denial
@@ -40,7 +40,7 @@ from counterpoint.tools.policy import Access
 
 NAMES_NOTE = b"m-"
 """What stands in every message that names a note."""
-_message = msgspec.json.Decoder(Message).decode
+_message = msgspec.json.Decoder(Row).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Job:
         for message in history:
             self.heed(message)
 
-    def heed(self, message: Message) -> None:
+    def heed(self, message: Row) -> None:
         """Takes down which notes the agent names."""
         if self.notes and isinstance(message, AssistantTurn):
             said = " ".join([message.text, *(call.raw or str(call.input) for call in message.calls)])

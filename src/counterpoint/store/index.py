@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DatabaseError
 
-from counterpoint.errors import StoreError
+from counterpoint.errors import JournalFormatError, StoreError
 from counterpoint.store.database import INDEX, VERSION, can_write, engine, prepare, store_error, version_of
 
 T = TypeVar("T")
@@ -62,7 +62,10 @@ class FileIndex:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except DatabaseError as error:
-            raise store_error(error, self.path) from error
+            failure = store_error(error, self.path)
+            if isinstance(failure, JournalFormatError):
+                failure.hint = "It only lists what lies in runs/: delete it while no run goes on, and it is made anew."
+            raise failure from error
 
     def _open(self) -> Connection:
         if self._connection is None:

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -67,6 +67,8 @@ class Facts:
     """By its last event that says one; whether its process lives, the lease knows."""
     tags: tuple[str, ...]
     parent: Parent | None
+    imported: bool = False
+    """Another system's: it never goes on."""
 
 
 Written = tuple[tuple[int, int], ...]
@@ -94,15 +96,6 @@ class JournalReader(ABC):
     async def read(self, after: int = 0) -> list[Recorded]:
         """The events behind `after`, in order. Raises JournalFormatError or StoreError."""
         return await self._ask(lambda connection: read_events(connection, self._run_id, after))
-
-    async def follow(self, after: int = 0) -> AsyncIterator[Recorded]:
-        """The events behind `after`, as they come. It never ends by itself."""
-        with self.news() as news:
-            while True:
-                for recorded in await self.read(after):
-                    after = recorded.seq
-                    yield recorded
-                await news.wait()
 
     async def value(self, value: Value) -> bytes:
         """The JSON that a value of this run stands for."""
@@ -156,7 +149,7 @@ class JournalReader(ABC):
 def facts_of(last: Told | None, tagged: Told | None, first: Told | None, place: str) -> Facts:
     """What a list shows of a run, by the events that say it. Raises JournalFormatError."""
     last_said, tags_said, first_said = (_decode(row[0], place) if row else None for row in (last, tagged, first))
-    return Facts(_status(last_said), _tags(tags_said), _parent(first_said))
+    return Facts(_status(last_said), _tags(tags_said), _parent(first_said), _imported(first_said))
 
 
 def _status(event: object) -> RunStatus:
@@ -175,6 +168,10 @@ def _tags(event: object) -> tuple[str, ...]:
 
 def _parent(event: object) -> Parent | None:
     return event.parent if isinstance(event, RunCreated) else None
+
+
+def _imported(event: object) -> bool:
+    return isinstance(event, RunCreated) and bool(event.imported)
 
 
 def _decode(body: bytes, place: str) -> object:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from counterpoint.errors import DeniedError, ToolError
+from counterpoint.events import Usage
 from counterpoint.models.messages import ToolSpec
 from counterpoint.tools.guard import Guard
 from counterpoint.tools.jail import Cell
@@ -50,6 +51,10 @@ def _nothing() -> None:
     pass
 
 
+def _unpaid(usage: Usage, note: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """One version of a file."""
@@ -82,6 +87,7 @@ class ToolContext:
     root: Path
     agent: str = ""
     more_roots: tuple[Path, ...] = ()
+    """Further folders, to be read only."""
     limits: ToolLimits = field(default_factory=ToolLimits)
     guard: Guard = field(default_factory=Guard)
     seen: dict[Path, Stamp] = field(default_factory=dict[Path, Stamp])
@@ -94,6 +100,8 @@ class ToolContext:
     """It may write over files without having read them: a script has no memory to be wrong."""
     changed: Callable[[FileChange], None] = _unheard
     """Is called, on the event loop, with each change of a file."""
+    paid: Callable[[Usage, str], None] = _unpaid
+    """Is told what a tool's own request to a model has cost, and what it was for."""
     alive: Callable[[], None] = _nothing
     """Is called while a tool works, so that long work is not taken for a stall."""
 

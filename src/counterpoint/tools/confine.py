@@ -12,6 +12,7 @@ What this cannot see: hard links that another process made to files outside. Fol
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import secrets
 import stat
@@ -68,6 +69,11 @@ def place(given: str, context: ToolContext) -> Place:
     raise ToolError(
         f"{given!r} leads outside of the working directory {context.root}. Only files inside it can be reached."
     )
+
+
+def place_to_write(given: str, context: ToolContext) -> Place:
+    """The same for what is written: only below the first root, the others are there to be read."""
+    return place(given, dataclasses.replace(context, more_roots=()))
 
 
 @contextmanager

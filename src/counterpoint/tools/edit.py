@@ -18,7 +18,7 @@ from typing import Any
 
 from counterpoint.models.messages import ToolSpec
 from counterpoint.tools.base import Action, FileChange, Stamp, ToolContext, ToolError
-from counterpoint.tools.confine import Place, opened, place, replace, stamp
+from counterpoint.tools.confine import Place, opened, place_to_write, replace, stamp
 from counterpoint.tools.files import object_schema
 from counterpoint.tools.threads import in_thread
 
@@ -81,7 +81,7 @@ class Write:
     )
 
     async def prepare(self, input: dict[str, Any], context: ToolContext) -> Action:
-        spot = await in_thread(lambda _: place(input["file_path"], context), context.limits.seconds)
+        spot = await in_thread(lambda _: place_to_write(input["file_path"], context), context.limits.seconds)
         data = _encoded(input["content"])
         return Action(
             (spot.access("Write", "write"),), lambda: _changing(spot, context, lambda: _write(spot, data, context))
@@ -141,7 +141,7 @@ class Edit:
 
     async def prepare(self, input: dict[str, Any], context: ToolContext) -> Action:
         edits = _edits(input)
-        spot = await in_thread(lambda _: place(input["file_path"], context), context.limits.seconds)
+        spot = await in_thread(lambda _: place_to_write(input["file_path"], context), context.limits.seconds)
         return Action(
             (spot.access("Edit", "write"),), lambda: _changing(spot, context, lambda: _edit(spot, edits, context))
         )

@@ -64,6 +64,8 @@ class Cell:
     writable: bool = True
     network: bool = False
     more_writable: tuple[Path, ...] = ()
+    readable: tuple[Path, ...] = ()
+    """Seen even where it lies in something that is not."""
     processes: int = 512
     """The most there can be at the same time."""
     git: bool = False
@@ -168,6 +170,8 @@ def _mounts(cell: Cell) -> Iterator[tuple[Path, list[str]]]:
     yield cell.root, ["--bind" if cell.writable else "--ro-bind", root, root]
     for path in cell.more_writable if cell.writable else ():
         yield path, ["--bind", str(path), str(path)]
+    for path in cell.readable:
+        yield path, ["--ro-bind-try", str(path), str(path)]
     if cell.writable:
         for path in _pinned(cell):
             yield path, ["--bind", str(path), str(path)]
@@ -203,6 +207,7 @@ def _grounds(cell: Cell) -> list[Ground]:
     hidden = [*secrets_of(Path.home()), *cell.hidden, Path("/tmp"), Path("/var/tmp")]  # noqa: S108 (hidden)
     found = [Ground(_real(cell.root), "writable" if cell.writable else "readable")]
     found += [Ground(_real(path), "hidden") for path in hidden]
+    found += [Ground(_real(path), "readable") for path in cell.readable]
     if cell.writable:
         found += [Ground(_real(path), "writable") for path in cell.more_writable]
         found += [Ground(_real(path), "pinned") for path in _pinned(cell)]
@@ -229,7 +234,7 @@ def _order(cell: Cell, lifeline: int) -> jail_child.Order:
         network=cell.network,
         folder=str(cell.root),
         writable=[str(path) for path in writable],
-        readable=[str(cell.root)],
+        readable=[str(cell.root), *(str(path) for path in cell.readable)],
         hidden=sorted({os.path.realpath(path) for path in hidden if path not in inside}),
         masked=[str(path) for path in inside if path.exists()],
         pinned=[str(path) for path in _pinned(cell)] if cell.writable else [],

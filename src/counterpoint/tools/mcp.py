@@ -118,10 +118,15 @@ class Hub:
             said = self._servers[name].hushed(str(first_error(error)) or f"nothing came within {START_S:g} seconds")
             self._warn(f"The MCP server {name} could not be started; its tools are missing: {said[:2000]}")
             return []
-        tools = [tool for each in listed[:MAX_TOOLS] if (tool := self._made(name, client, each)) is not None]
+        made = [self._made(name, client, each) for each in listed[:MAX_TOOLS]]
+        tools: dict[str, McpTool] = {}
+        for tool in filter(None, made):
+            tools.setdefault(tool.spec.name, tool)
         if len(listed) > MAX_TOOLS:
             self._warn(f"The MCP server {name} has more than {MAX_TOOLS} tools; the first {MAX_TOOLS} are used.")
-        return tools
+        if len(tools) < sum(tool is not None for tool in made):
+            self._warn(f"The MCP server {name} has several tools whose names are the same here; the first is used.")
+        return [*tools.values()]
 
     def _made(self, server: str, client: Client, tool: Any) -> McpTool | None:
         name = f"mcp__{server}__{_ODD.sub('_', tool.name)}"[:64]

@@ -35,6 +35,8 @@ FAMILIES: dict[str, Kind] = {"Read": "read", "Edit": "write"}
 VERSION_CONTROL = frozenset({".git", ".hg", ".svn", ".bzr", ".jj"})
 GUARDED = frozenset({".counterpoint", ".claude", ".agents", ".mcp.json"})
 """What a later run takes its rules, servers and scripts from: only a rule that names it lets it be written."""
+MEMORY = "/.counterpoint/memory/"
+"""Where a project's notes lie. What is read there would look, in a transcript, like something newly found out."""
 MAX_SHOWN = 200
 _RULE = re.compile(r"\s*([A-Za-z_*][\w*.-]*)\s*(?:\((.*)\))?\s*", re.DOTALL)
 
@@ -120,6 +122,10 @@ def parse(text: str) -> Rule:
     return Rule(text.strip(), found[1], inside)
 
 
+def _of_memory(path: str) -> bool:
+    return MEMORY in f"/{path}/"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules, read."""
@@ -140,6 +146,8 @@ class Policy:
         """What the rules say to an access."""
         if self.read_only and access.kind in ("write", "call"):
             return Verdict("deny", "this agent may only read; nothing can be changed by it")
+        if access.kind == "read" and _of_memory(access.subject):
+            return Verdict("deny", "notes are not read as files: those that apply are told; the tool Memory has more")
         elsewhere = self._outside_of_only(access)
         if elsewhere is not None:
             return elsewhere

@@ -48,6 +48,8 @@ ELSEWHERE = frozenset({
     "Workflow", "SlashCommand", "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "StructuredOutput",
 })  # fmt: skip
 """Tools of Claude Code that are not built here, or made where an agent works: named in a list, they are no error."""
+MADE_HERE = frozenset({"WebSearch", "Memory", "Skill", "ToolSearch"})
+"""Those of them that agents get where there is something behind them."""
 ABSENT = {
     "WebSearch": NOT_HERE,
     "Memory": "There are no notes from earlier sessions, so there is no tool Memory.",
@@ -133,6 +135,19 @@ def missing(names: Iterable[str] | None, own: frozenset[str] = frozenset()) -> l
         name
         for name, tool in named.items()
         if tool.lower() not in ALL and canonical(tool) not in TOOLS and tool not in own and not _MCP.match(tool)
+    ]
+
+
+def unknown(names: Iterable[str], own: frozenset[str] = frozenset()) -> list[str]:
+    """Those of `names` that are no tool's anywhere, each with the nearest that is one."""
+    known = sorted([*TOOLS, *own])
+    return [
+        f"{name!r}{nearest(name, known).removesuffix('.')}"
+        for name in names
+        if plain(name).lower() not in ALL
+        and canonical(plain(name)) not in TOOLS
+        and plain(name) not in own
+        and not _known_elsewhere(name)
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from counterpoint.models.messages import ToolSpec
 from counterpoint.tools import commands
 from counterpoint.tools.base import Access, Action, ToolContext, ToolError
-from counterpoint.tools.confine import place
+from counterpoint.tools.confine import place_to_write
 from counterpoint.tools.files import object_schema
 from counterpoint.tools.guard import patiently
 from counterpoint.tools.jail import Cell
@@ -85,7 +85,7 @@ async def _admit_unjailed(command: str, context: ToolContext) -> None:
 def _written(command: str, context: ToolContext) -> list[Access]:
     """The files that a command's output goes to."""
     parts = commands.analyse(command).parts
-    return [place(path, context).access("Bash", "write") for part in parts for path in part.writes]
+    return [place_to_write(path, context).access("Bash", "write") for part in parts for path in part.writes]
 
 
 async def _run(command: str, seconds: float, context: ToolContext) -> str:

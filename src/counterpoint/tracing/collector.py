@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -25,6 +26,7 @@ def send(data: bytes, exporter: SpanExporter | None = None) -> int:
 
     Sent again, it is the same trace: all ids are in it.
     """
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what fails is said by us, once
     exporter = exporter or OTLPSpanExporter()
     spans = readable(data)
     try:

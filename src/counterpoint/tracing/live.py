@@ -18,7 +18,8 @@ from counterpoint.errors import UsageError
 from counterpoint.events import AgentFinished, Recorded, RunEnded, RunStarted, Value
 from counterpoint.redaction import Redaction
 from counterpoint.timeline import Timeline
-from counterpoint.tracing.spans import RUN, Content, Span, agent_spans, request, run_span
+from counterpoint.tracing.spans import MESSAGE, RUN, Content, Span, agent_spans, request, run_span
+from counterpoint.tracing.spent import Spent
 from counterpoint.view import RunView
 
 GATHER_S = 0.5
@@ -29,7 +30,7 @@ MOST_WAITING = 200_000
 """Spans that wait for the collector; more are dropped, and counted."""
 
 ReadValue = Callable[[Value], Awaitable[bytes]]
-Export = Callable[[bytes], None]
+Export = Callable[[bytes], object]
 """Sends one request, blocking. Raises UsageError where it is not taken."""
 
 
@@ -37,7 +38,7 @@ class LiveTrace:
     """Makes spans of a run's events as they come. `take` is a listener of the journal."""
 
     def __init__(self, history: Iterable[Recorded]) -> None:
-        self._view, self._timeline = RunView(), Timeline()
+        self._view, self._timeline, self._spent = RunView(), Timeline(), Spent()
         for recorded in history:
             self._apply(recorded)
         self._sent = {name: len(lane.bars) for name, lane in self._timeline.lanes.items()}
@@ -83,6 +84,7 @@ class LiveTrace:
     def _apply(self, recorded: Recorded) -> None:
         self._view.apply(recorded)
         self._timeline.apply(recorded)
+        self._spent.apply(recorded)
         if isinstance(recorded.event, RunStarted) and recorded.event.attempt > 1:
             self._timeline.begin = recorded.at
 
@@ -92,7 +94,7 @@ class LiveTrace:
         self._sent[name] = len(bars)
         if fresh:
             key = name if agent.attempt <= 1 else f"{name}#{agent.attempt}"
-            own, *below = agent_spans(self._view, agent, fresh, None, key=key, root=self._root)
+            own, *below = agent_spans(self._view, agent, fresh, None, self._spent, key=key, root=self._root)
             self._keep([(own, name), *((span, None) for span in below)])
 
     def _keep(self, made: list[tuple[Span, str | None]]) -> None:
@@ -105,7 +107,7 @@ class LiveTrace:
         agent = self._view.agents[name]
         said: Content = {name: (msgspec.json.decode(await read(agent.prompt)), await _decoded(agent.value, read))}
         bar = [(0, bar) for bar in self._timeline.lanes[name].bars[:1]]
-        asked = agent_spans(self._view, agent, bar, said)[0]["attributes"]
+        asked = agent_spans(self._view, agent, bar, said, self._spent)[0]["attributes"]
         return [each for each in asked if each["key"].endswith(".messages")]
 
 
@@ -120,13 +122,17 @@ async def traced(
     """Sends the run's trace while the body runs, and what is left at its end. Gives the listeners that it needs.
 
     `mode` is the setting: ``off``, ``on``, or ``content``. `export` is for whoever has an exporter already; left out,
-    the variables ``OTEL_…`` say where the collector is. Raises UsageError where the SDK is not installed.
+    the variables ``OTEL_…`` say where the collector is. No trouble with it ends the run.
     """
-    if mode == "off":
+    if mode != "off" and export is None:
+        export = _to_collector()
+        if export is None:
+            warn("trace is on, and the SDK of OpenTelemetry is not here (counterpoint[otel]): nothing is sent.")
+    if mode == "off" or export is None:
         yield []
         return
     live = LiveTrace(history)
-    sender = _Sender(live, read if mode == "content" else None, warn, export or _to_collector())
+    sender = _Sender(live, read if mode == "content" else None, warn, export)
     failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         task = group.create_task(sender.serve())
@@ -170,18 +176,21 @@ class _Sender:
             await asyncio.to_thread(self._export, data)
         except UsageError as error:
             self._complain(error.message)
+        except Exception as error:  # whatever is wrong with an address or a library: no run ends by it
+            self._complain(f"The trace could not be sent: {type(error).__name__}: {str(error)[:MESSAGE]}.")
         if self._live.dropped:
             self._complain(f"{self._live.dropped:,} spans of the trace were dropped: the collector is too slow.")
 
     def _complain(self, message: str) -> None:
         if not self._told:
             self._told = True
-            self._warn(f"{message} The run goes on; export --otlp --send sends all of its trace later.")
+            self._warn(f"{message} That harms no run; export --otlp --send sends all of its trace later.")
 
 
-def _to_collector() -> Export:
+def _to_collector() -> Export | None:
+    """What sends to the collector of the environment; None: the SDK is not installed."""
     try:
         from counterpoint.tracing.collector import send
     except ImportError:
-        raise UsageError("trace needs the SDK of OpenTelemetry.", hint="pip install 'counterpoint[otel]'") from None
-    return lambda data: (send(data), None)[1]
+        return None
+    return send

@@ -14,8 +14,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from counterpoint.events import Fault, Recorded
+from counterpoint.events import Fault, Recorded, Usage
 from counterpoint.timeline import TOOL_NAMES, Bar, Timeline
+from counterpoint.tracing.spent import Spent
 from counterpoint.version import VERSION
 from counterpoint.view import AgentView, RunView
 
@@ -43,15 +44,16 @@ Content = Mapping[str, tuple[Any, Any]]
 
 def spans(events: Iterable[Recorded], content: Content | None = None) -> bytes:
     """One ``ExportTraceServiceRequest`` as JSON."""
-    view, timeline = RunView(), Timeline()
+    view, timeline, spent = RunView(), Timeline(), Spent()
     for recorded in events:
         view.apply(recorded)
         timeline.apply(recorded)
+        spent.apply(recorded)
     made = [run_span(view, timeline, content)]
     for agent in view.agents.values():
         bars = timeline.lanes[agent.id].shown(timeline.end) if agent.id in timeline.lanes else []
         if bars:
-            made += agent_spans(view, agent, list(enumerate(bars)), content)
+            made += agent_spans(view, agent, list(enumerate(bars)), content, spent)
     return request(made)
 
 
@@ -75,9 +77,7 @@ def run_span(view: RunView, timeline: Timeline, content: Content | None, *, key:
         "gen_ai.conversation.id": view.run_id,
         "gen_ai.provider.name": _provider(view.model),
         "gen_ai.request.model": view.model.partition(":")[2] or view.model,
-        "gen_ai.usage.input_tokens": usage.input_tokens,
-        "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
-        "gen_ai.usage.output_tokens": usage.output_tokens,
+        **_consumed(usage),
         "workflow.name": view.name,
         "workflow.run_id": view.run_id,
         "counterpoint.status": view.shown_status().value,
@@ -96,13 +96,27 @@ def agent_spans(
     agent: AgentView,
     bars: list[tuple[int, Bar]],
     content: Content | None,
+    spent: Spent,
     *,
     key: str = "",
     root: str = RUN,
 ) -> list[Span]:
     """The agent's span below that of the run (`root`), and those of its bars, numbered, below it."""
-    own = _agent(view, agent, [bar for _, bar in bars], content, key or agent.id, root)
-    return [own, *(_bar(view, agent, key or agent.id, n, bar, content) for n, bar in bars)]
+    made = [_agent(view, agent, [bar for _, bar in bars], content, key or agent.id, root)]
+    for number, bar in bars:
+        span = _bar(view, agent, key or agent.id, number, bar, content)
+        usage = spent.of.get((agent.id, bar.end)) if bar.kind == "model" else None
+        span["attributes"] += _attributes(_consumed(usage)) if usage is not None else []
+        made.append(span)
+    return made
+
+
+def _consumed(usage: Usage) -> dict[str, Any]:
+    return {
+        "gen_ai.usage.input_tokens": usage.input_tokens,
+        "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
+        "gen_ai.usage.output_tokens": usage.output_tokens,
+    }
 
 
 def _agent(view: RunView, agent: AgentView, bars: list[Bar], content: Content | None, key: str, root: str) -> Span:
@@ -116,9 +130,7 @@ def _agent(view: RunView, agent: AgentView, bars: list[Bar], content: Content | 
         "gen_ai.provider.name": _provider(model),
         "gen_ai.request.model": agent.model.partition(":")[2] or agent.model,
         "gen_ai.response.model": agent.answered_by.partition(":")[2] or None,
-        "gen_ai.usage.input_tokens": usage.input_tokens,
-        "gen_ai.usage.cache_read.input_tokens": usage.cached_input_tokens,
-        "gen_ai.usage.output_tokens": usage.output_tokens,
+        **_consumed(usage),
         "counterpoint.usd": usage.usd,
         "counterpoint.phase": agent.phase,
         "counterpoint.outcome": agent.outcome.value if agent.outcome else agent.state,

@@ -14,7 +14,11 @@ class Top(App[None]):
     """`counterpoint top` and `replay`. Leaving it never stops a run."""
 
     ENABLE_COMMAND_PALETTE = False
-    CSS = "Screen { background: ansi_default; color: ansi_default; }"
+    CSS = """
+    Screen { background: ansi_default; color: ansi_default; }
+    .plain Vertical { border: ascii $accent; }
+    .plain Input, .plain TextArea { border: ascii $accent; }
+    """
 
     def __init__(self, door: Door, feed: Feed | None = None) -> None:
         super().__init__(ansi_color=True)
@@ -23,4 +27,5 @@ class Top(App[None]):
 
     def on_mount(self) -> None:
         self.title = "counterpoint"
+        self.set_class(self._door.signs.plain, "plain")
         self.push_screen(RunScreen(self._door, self._feed) if self._feed else RunsScreen(self._door))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from counterpoint.attention import state_of
 from counterpoint.timeline import Timeline
-from counterpoint.view import AgentView
+from counterpoint.view import AgentView, RunView
 
 WORDS = re.compile(r'(?:(\w+)([:<>]))?(?:"([^"]*)"|(\S+))')
 Test = Callable[[AgentView], bool]
@@ -20,19 +20,21 @@ MEASURES: dict[str, Callable[[AgentView], float]] = {
 }
 
 
-def matcher(text: str, timeline: Timeline) -> Test:
+def matcher(text: str, view: RunView, timeline: Timeline) -> Test:
     """Whether an agent fits the filter."""
-    tests = [_test(key, sign, (quoted or plain).lower(), timeline) for key, sign, quoted, plain in WORDS.findall(text)]
+    tests = [
+        _test(key, sign, (quoted or plain).lower(), view, timeline) for key, sign, quoted, plain in WORDS.findall(text)
+    ]
     return lambda agent: all(test(agent) for test in tests)
 
 
-def _test(key: str, sign: str, wanted: str, timeline: Timeline) -> Test:
+def _test(key: str, sign: str, wanted: str, view: RunView, timeline: Timeline) -> Test:
     if sign in ("<", ">"):
         return _measure(key, sign, wanted)
     match key:
         case "state":
             return lambda agent: (
-                wanted in (state_of(agent, timeline.doing(agent.id)), agent.state)
+                wanted in (state_of(view, agent, timeline.doing(agent.id)), agent.state)
                 or (wanted == "bad" and agent.outcome is not None and not agent.good)
             )
         case "phase":

@@ -25,7 +25,8 @@ def bar(part: float, width: int) -> Text:
 def stacked(counts: dict[str, int], width: int) -> Text:
     """A bar of states: green what is well, red what is not, blue at work, grey to come."""
     groups = (
-        ("green", ("ok", "reused")), ("red", ("failed", "invalid", "timed_out", "stalled")), ("yellow", ("limited",)),
+        ("green", ("ok", "reused")), ("red", ("failed", "invalid", "limited", "timed_out", "stalled")),
+        ("yellow", ("held", "interrupted")),
         ("bright_blue", ("model", "tool")), (DIM, ("queued", "skipped", "cancelled")),
     )  # fmt: skip
     total = sum(counts.values())
@@ -40,7 +41,7 @@ def stacked(counts: dict[str, int], width: int) -> Text:
 
 
 def rule(title: str, width: int, second: str = "", at: int = 0) -> Text:
-    line = f"─ {title} "
+    line = f"─ {title} " if title else ""
     if second:
         line = set_cell_size(line + "─" * at, at) + f"┬─ {second} "
     return Text(line + "─" * max(0, width - cell_len(line)), DIM)

@@ -14,13 +14,15 @@ from counterpoint.timeline import Timeline
 from counterpoint.view import AgentView, RunView
 
 STYLES = {
-    "ok": "green", "reused": "cyan", "model": "bright_blue", "tool": "magenta", "limited": "yellow",
+    "ok": "green", "reused": "cyan", "model": "bright_blue", "tool": "magenta", "held": "yellow",
     "human": "bold yellow", "queued": "bright_black", "skipped": "bright_black", "cancelled": "bright_black",
+    "interrupted": "yellow",
     "failed": "bold red", "invalid": "bold red", "timed_out": "bold red", "stalled": "bold red",
+    "limited": "bold red",
 }  # fmt: skip
 ORDER = (
-    "ok", "reused", "model", "tool", "limited", "queued", "skipped", "cancelled",
-    "stalled", "timed_out", "invalid", "failed",
+    "ok", "reused", "model", "tool", "held", "queued", "skipped", "cancelled", "interrupted",
+    "limited", "stalled", "timed_out", "invalid", "failed",
 )  # fmt: skip
 STATUS = {
     RunStatus.RUNNING: ("▶", "bold bright_blue"),
@@ -31,6 +33,7 @@ STATUS = {
 }
 NEEDS = {
     "gate": "!",
+    "gone": "✗",
     "script": "✗",
     "still": "z",
     "failed": "✗",
@@ -105,7 +108,7 @@ class Scene:
         """The state that the agent's sign stands for."""
         state = self._states.get(agent.id)
         if state is None:
-            state = self._states[agent.id] = state_of(agent, self.timeline.doing(agent.id))
+            state = self._states[agent.id] = state_of(self.view, agent, self.timeline.doing(agent.id))
         return state
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -17,13 +17,13 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from counterpoint.client import Client
-from counterpoint.errors import CounterpointError, ScriptRefused, UnknownRunError, UsageError
+from counterpoint.errors import CounterpointError, ScriptRefused, UnknownMemoryError, UnknownRunError, UsageError
 from counterpoint.events import RunStatus
 from counterpoint.redaction import Redaction
 from counterpoint.tracing.spans import spans
 from counterpoint.version import VERSION
 from counterpoint.view import AgentView, RunView
-from counterpoint.web import openapi, perfetto, report, slim, verbs
+from counterpoint.web import memory, openapi, perfetto, report, slim, verbs
 from counterpoint.web.guard import Guard
 from counterpoint.web.sessions import LASTS_S, Sessions
 from counterpoint.web.watched import Watched, stream
@@ -128,6 +128,12 @@ class Site:
             raise UnknownRunError(f"There is no event {number}.")
         return Response(found[0].line(), media_type="application/json")
 
+    async def memory(self, request: Request) -> Response:
+        return _json(await memory.overview(self.client))
+
+    async def note(self, request: Request) -> Response:
+        return _json(await memory.note(self.client, request.path_params["note"]))
+
     async def receipt(self, request: Request) -> Response:
         view = await self._view(request)
         found = view.requests.get(_number(request.path_params["request"]))
@@ -221,8 +227,8 @@ def read_page() -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in folder.iterdir() if each.name.rpartition(".")[2] in TYPES}
 
 
-def build(client: Client, sessions: Sessions, *, port: int, start: Start) -> Starlette:
-    """The application for one store, at this port of the loopback interface."""
+def build(client: Client, sessions: Sessions, *, port: int, start: Start, more: Sequence[Route] = ()) -> Starlette:
+    """The application for one store, at this port of the loopback interface. `more` are routes of further screens."""
     cookie = f"counterpoint_{port}"
     site = Site(client, Watched(client), sessions, cookie, start, read_page())
     hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost"))
@@ -232,6 +238,8 @@ def build(client: Client, sessions: Sessions, *, port: int, start: Start) -> Sta
         Route("/login", site.login),
         Route("/static/{name}", site.static),
         Route("/api/openapi.json", site.openapi),
+        Route("/api/memory", site.memory),
+        Route("/api/memory/{note}", site.note),
         Route("/api/runs", site.runs),
         Route(run, site.run),
         Route(f"{run}/script", site.script),
@@ -246,6 +254,7 @@ def build(client: Client, sessions: Sessions, *, port: int, start: Start) -> Sta
         Route(f"{run}/resume", site.resume, methods=["POST"]),
         Route(f"{run}/fork", site.fork, methods=["POST"]),
         Route(f"{run}/tags", site.tag, methods=["POST"]),
+        *more,
     ]
     guard = Middleware(Guard, sessions=sessions, hosts=hosts, cookie=cookie)
     return Starlette(routes=routes, middleware=[guard], exception_handlers={CounterpointError: _refused})
@@ -254,7 +263,13 @@ def build(client: Client, sessions: Sessions, *, port: int, start: Start) -> Sta
 async def _refused(request: Request, error: Exception) -> Response:
     if not isinstance(error, CounterpointError):
         raise error
-    code = 404 if isinstance(error, UnknownRunError) else 409 if isinstance(error, UsageError | ScriptRefused) else 500
+    code = (
+        404
+        if isinstance(error, UnknownRunError | UnknownMemoryError)
+        else 409
+        if isinstance(error, UsageError | ScriptRefused)
+        else 500
+    )
     return JSONResponse({"error": {"message": error.message, "hint": error.hint}}, code)
 
 

@@ -53,6 +53,22 @@ _VERB = {
     },
 }
 
+_WORD = {
+    "type": "object",
+    "required": ["memory", "proposal", "decision"],
+    "additionalProperties": False,
+    "properties": {
+        "memory": {"type": "string", "description": "The folder of the memory, as the list has it."},
+        "proposal": {"type": "string"},
+        "decision": {"enum": ["accept", "reject", "never"]},
+        "text": {"type": "string", "description": "For accept: words of the person in place of the proposal's."},
+    },
+}
+_DECIDED = {
+    "type": "object",
+    "properties": {"applied": {"type": "array"}, "refused": {"type": "array"}},
+}
+
 _FORKING = {
     "type": "object",
     "additionalProperties": False,
@@ -76,6 +92,7 @@ _ROW = {
         "attempt": {"type": "integer"}, "model": {"type": "string"}, "seconds": {"type": "number"},
         "turns": {"type": "integer"}, "usage": {"type": "object"}, "fault": {"type": ["object", "null"]},
         "line": {"type": ["integer", "null"]}, "workflow": {"type": ["string", "null"]}, "doing": {"type": "string"},
+        "compactions": {"type": "integer", "description": "How often its conversation was shortened; absent: never."},
     },
 }  # fmt: skip
 
@@ -172,6 +189,12 @@ DOCUMENT: dict[str, Any] = {
         "one-time token of the address that `counterpoint serve` shows. POST takes application/json.",
     },
     "paths": {
+        "/api/memory": _get("Notes that agents are told, of each memory", [], {"type": "object"}),
+        "/api/memory/{note}": _get(
+            "A note, with the lines that prove it",
+            [{"name": "note", "in": "path", "required": True, "schema": {"type": "string"}}],
+            {"type": "object"},
+        ),
         "/api/runs": _get("All runs, the newest first", [], {"type": "object"}),
         "/api/runs/{run}": _get("A run", [_RUN], _ref("Run")),
         "/api/runs/{run}/script": _get("The script as the journal has it", [_RUN], {"type": "object"}),
@@ -210,6 +233,10 @@ DOCUMENT: dict[str, Any] = {
         ),
         "/api/runs/{run}/resume": _post("Go on with a run that no process executes", _FLAGS),
         "/api/runs/{run}/fork": _post("Start a new run from a point of this one", _FORKED, _FORKING),
+        "/api/dreams": {
+            **_get("What dreams propose and a person has to decide", [], {"type": "object"}),
+            "post": _post("A person's word on one proposal", _DECIDED, _WORD)["post"] | {"parameters": []},
+        },
         "/api/runs/{run}/tags": _post("Give a run tags, and take others away", _FLAGS, _TAGGING),
     },
     "components": {"schemas": {"Run": _RUN_DOCUMENT, "AgentRow": _ROW, "Agent": _AGENT_DOCUMENT, "Error": _ERROR}},

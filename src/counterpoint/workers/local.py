@@ -17,6 +17,7 @@ from counterpoint.models.messages import Answer, Effort, Model, Request, UserTur
 from counterpoint.models.providers import ProviderModel
 from counterpoint.models.registry import Models
 from counterpoint.tools.base import Tool
+from counterpoint.tools.modelsearch import ModelSearch
 from counterpoint.tools.registry import select
 from counterpoint.tools.toolsearch import ToolSearch
 from counterpoint.workers.executor import Allowance, Claim
@@ -24,6 +25,8 @@ from counterpoint.workers.prefix import Prefixes
 
 BYTES_PER_TOKEN = 3
 """Of text, at least: a claim must not be smaller than what the provider will count."""
+FOUND_TOKENS = 40_000
+"""What a provider's web search may bring into a request; the price of that is more than its fee."""
 USUAL_TOKENS: dict[Effort | None, int] = {
     None: 4096, "low": 4096, "medium": 8192, "high": 16_384, "xhigh": 32_768, "max": 65_536,
 }  # fmt: skip
@@ -48,7 +51,8 @@ class LocalExecutor:
             task = msgspec.structs.replace(task, window=model.window or 0)
         tools = select(task.tools, task.disallowed, frozenset(self._workshop.own)) if model.tools else []
         try:
-            task, tools = await self._workshop.furnished(task, list(tools))
+            search = self._search(task, model, observer)
+            task, tools = await self._workshop.furnished(task, list(tools), search)
             send = _with_what_was_found(tools, self._sender(task, model, observer))
             if not tools and not task.isolated:  # nothing that it could do needs a place to do it in
                 return await run_agent(task, model, send, tools, observer, history)
@@ -56,6 +60,18 @@ class LocalExecutor:
                 return await run_agent(here, model, send, tools, observer, history, desk)
         except HookError as error:
             return AgentResult(Outcome.FAILED, fault=Fault(error.name, error.message))
+
+    def _search(self, task: AgentTask, model: Model, observer: Observer) -> ModelSearch | None:
+        """The web search that the model's provider has."""
+        if not isinstance(model, ProviderModel) or not model.searches:
+            return None
+        send = self._sender(task, model, observer)
+
+        async def ask(request: Request) -> Answer:
+            request = msgspec.structs.replace(request, identity=task.key, label=task.label)
+            return await send(request, observer.retried)
+
+        return ModelSearch(model.account.provider.name, ask)
 
     def announce(self, task: AgentTask) -> None:
         """A task that waits for its slot: its prompt may share its beginning with others."""
@@ -114,9 +130,14 @@ def _with_what_was_found(tools: Sequence[Tool], send: Send) -> Send:
     if search is None:
         return send
 
+    found: set[str] = set()  # also when the search itself is no longer sent, since room was made
+
     async def with_found(request: Request, on_retry: OnRetry) -> Answer:
-        found = search.asked_for(request.messages)
-        return await send(msgspec.structs.replace(request, tools=[*request.tools, *found]), on_retry)
+        if not request.tools:  # a request about the conversation, not of it
+            return await send(request, on_retry)
+        found.update(spec.name for spec in search.asked_for(request.messages))
+        specs = [tool.spec for tool in search.shelf if tool.spec.name in found]
+        return await send(msgspec.structs.replace(request, tools=[*request.tools, *specs]), on_retry)
 
     return with_found
 
@@ -147,7 +168,5 @@ class _Patience:
 
 def input_tokens(request: Request) -> int:
     """The tokens of a request's input, estimated from above."""
-    return (
-        len(msgspec.json.encode([request.system, request.messages, request.tools, request.schema])) // BYTES_PER_TOKEN
-        + 1
-    )
+    sent = len(msgspec.json.encode([request.system, request.messages, request.tools, request.schema]))
+    return sent // BYTES_PER_TOKEN + 1 + (FOUND_TOKENS if request.search else 0)

@@ -2,6 +2,13 @@ export const meta = {
   name: 'demo',
   description: 'What a large run looks like: simulated agents look for faults, doubt each other, and mend what stands',
   whenToUse: 'To see the terminal UI and the web page at work, with `counterpoint demo`; its answers mean nothing.',
+  args: {
+    type: 'object',
+    properties: {
+      agents: { type: 'integer', minimum: 4, default: 60, description: 'about how many' },
+      ask: { type: 'boolean', default: false, description: 'ask a person in the middle' },
+    },
+  },
   phases: [
     { title: 'Scope', detail: 'one agent names the parts' },
     { title: 'Find', detail: 'an agent for each part' },

@@ -2,6 +2,14 @@ export const meta = {
   name: 'survey',
   description: 'Say what each file of a folder is, with a quote that plain code has found in the file',
   whenToUse: 'A first look at a folder of documents or code. Made for small models: one short question per file.',
+  args: {
+    type: 'object',
+    properties: {
+      path: { type: 'string', default: '.', description: 'folder whose files are looked at' },
+      limit: { type: 'integer', minimum: 1, default: 20, description: 'files at most' },
+      chars: { type: 'integer', minimum: 100, default: 2000, description: 'of each file that an agent sees' },
+    },
+  },
   phases: [
     { title: 'List', detail: 'find the files, without a model' },
     { title: 'Read', detail: 'one agent per file' },
@@ -9,7 +17,7 @@ export const meta = {
   ],
 }
 
-// args: {path = '.', limit = 20, chars = 2000}; chars is how much of each file an agent sees.
+// args: see meta.args, or the folder as a text
 const options = typeof args === 'string' ? { path: args } : { ...args }
 const folder = options.path ?? '.'
 const limit = options.limit ?? 20
@@ -176,6 +184,7 @@ const report = [
   `${found.length} of ${chosen.length} files answered by ${counterpoint.run.model}` +
     (all.length > limit ? `; ${all.length - limit} more files in ${folder} were not read` : '') + '.',
   `Dropped because they do not stand in their file: ${dropped} of ${5 * found.length} answers. Looked at again: ${looks} files.`,
+  ...(/^sim(:|$)/.test(counterpoint.run.model) ? ['No model was asked: sim makes its answers up, so hardly any can stand in its file.'] : []),
   ...(unread.length ? [`No answer for: ${unread.join(', ')}.`] : []),
 ].join('\n')
 const files = found.map(({ file, lines, summary, keywords, quote }) => ({ file, lines, summary, keywords, quote }))

@@ -11,9 +11,11 @@ from counterpoint.tui.layout import bar
 from counterpoint.tui.scene import DIM, ORDER, STATUS, STYLES, Scene
 from counterpoint.view import AgentView
 
-FOOTER = (
-    "? keys  / filter  Enter open  s steer  r retry  x skip  X stop  p pause  A answer  w timeline  $ cost  q leave"
-)
+KEYS = (
+    "? keys", "q leave", "Enter open", "/ filter", "s steer", "x skip", "r retry", "A answer", "X stop", "p pause",
+    "w timeline", "$ cost", "Space mark", "F fork",
+)  # fmt: skip
+"""The most needed first: a narrow screen has room for fewer."""
 MARKED_FOOTER = "s steer  r retry  R with changes  x skip  Space mark  * all  Esc none"
 
 
@@ -27,6 +29,8 @@ def header(scene: Scene) -> list[Text]:
         (f" {one_line(view.name, 28)} ", "bold"), (f"{sign} {status.value.replace('_', ' ').upper()} ", style),
         (duration(elapsed), ""), ("  simulated" if view.simulated else "", DIM), (scene.replay, "bold cyan"),
     )  # fmt: skip
+    if view.parent is not None:
+        first.append(f"  fork of {one_line(view.parent.run_id, 20)} at {view.parent.seq}", DIM)
     phases = list(view.phases.values())
     entered = [n for n, phase in enumerate(phases, 1) if phase.entered]
     if entered and width >= 70:
@@ -71,4 +75,8 @@ def footer(scene: Scene) -> Text:
     text = Text(f" filter {one_line(scene.filter, 40)}  ", "bold cyan") if scene.filter else Text(" ")
     if scene.marked:
         return text.append(f"{len(scene.marked)} marked  ", "bold yellow").append(MARKED_FOOTER, DIM)
-    return text.append(FOOTER, DIM)
+    for key in KEYS:
+        if len(text) + len(key) > scene.width:
+            break
+        text.append(f"{key}  ", DIM)
+    return text

@@ -25,10 +25,11 @@ def phases(scene: Scene, width: int, height: int) -> list[Text]:
         line.append(f" {f'{good}/{len(agents)}' if agents else '·':>8}")
         began = [agent.started_at for agent in agents if agent.started_at is not None]
         if began:
-            ended = max(agent.finished_at or agent.last_at for agent in agents)
+            at_work = any(scene.view.state(agent) == "running" for agent in agents)
+            ended = scene.now if at_work else max(agent.finished_at or agent.last_at for agent in agents)
             tokens = sum(agent.usage.output_tokens for agent in agents)
             line.append(f" {duration(ended - min(began)):>7} {count(tokens):>6} tok", DIM)
-        working = counts.get("model", 0) + counts.get("tool", 0) + counts.get("limited", 0)
+        working = counts.get("model", 0) + counts.get("tool", 0) + counts.get("held", 0)
         bad = sum(agent.outcome is not None and not agent.good for agent in agents)
         line.append(f" {working} at work" if working else "", "bright_blue").append(
             f" {bad} not ok" if bad else "", "red"

@@ -18,6 +18,9 @@ from counterpoint.tui.scene import CHOSEN, DIM, PANES, Scene, grid
 Pane = Callable[[Scene, int, int], list[Text]]
 """Gives at most `height` lines of `width` cells: ``pane(scene, width, height)``."""
 
+LEAST_MATRIX = 3
+"""Lines below which the overview has no cells of agents."""
+
 
 def run_screen(scene: Scene) -> list[Text]:
     """The whole screen, exactly `height` lines."""
@@ -67,10 +70,9 @@ def _narrow(scene: Scene, height: int) -> list[Text]:
         case "script":
             body = script_lines(scene, width, room)
         case _:
-            above = max(3, room // 2)
-            body = [
-                *phases(scene, width, above),
-                rule("Needs attention", width),
-                *needs(scene, width, room - above - 1),
-            ]
+            body = [*phases(scene, width, max(3, room // 2)), rule("Needs attention", width)]
+            body += needs(scene, width, room - len(body))
+            left = room - len(body) - 1
+            if left >= LEAST_MATRIX:
+                body += [rule("Agents", width), *matrix(scene, width, left)]
     return [tabs, *padded(body, room)]

@@ -16,7 +16,7 @@ def script_lines(scene: Scene, width: int, height: int) -> list[Text]:
     for agent in scene.view.own():
         if agent.line is not None and agent.workflow is None:
             facts.setdefault(agent.line, []).append(agent)
-    working = [line for line, agents in facts.items() if any(agent.state == "running" for agent in agents)]
+    working = [line for line, agents in facts.items() if any(scene.view.state(agent) == "running" for agent in agents)]
     middle = min(working, default=min(facts, default=1))
     first = max(0, min(middle - height // 3 + scene.offset, len(scene.source) - height))
     lines: list[Text] = []
@@ -40,6 +40,6 @@ def _script_note(agents: list[AgentView], scene: Scene) -> str:
         return ""
     counts = {"▶": 0, "·": 0, "✓": 0, "✗": 0}
     for agent in agents:
-        running = {"running": "▶", "queued": "·"}.get(agent.state)
+        running = {"running": "▶", "queued": "·"}.get(scene.view.state(agent))
         counts[running or ("✓" if agent.good else "✗")] += 1
     return scene.signs.ascii(" ".join(f"{sign}{n}" for sign, n in counts.items() if n))

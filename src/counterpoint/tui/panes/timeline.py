@@ -35,7 +35,7 @@ def _lane(lane: Lane | None, scene: Scene, begin: float, step: float, room: int)
     for each in lane.shown(scene.now) if lane else ():
         start, stop = int((each.start - begin) / step), int((each.end - begin) / step)
         for n in range(max(0, start), min(room, max(stop, start + 1))):
-            cells[n], styles[n] = signs[each.kind], STYLES[each.kind]
+            cells[n], styles[n] = signs[each.kind], STYLES["held" if each.kind == "limited" else each.kind]
     text = Text()
     for sign, style in zip(cells, styles, strict=True):
         text.append(sign, style)

@@ -75,15 +75,15 @@ class Asking(BoardScreen):
             return ""
         return note
 
-    def twice(self, key: str, effect: str) -> bool:
-        """Whether the key was pressed a second time; the first time says what it will do."""
+    def twice(self, key: str, effect: str, agents: Sequence[AgentView] = ()) -> bool:
+        """Whether the key was pressed a second time, for the same agents; the first time says what it will do."""
         now = time.monotonic()
-        armed, said, until = self._armed
-        effect = f"{effect}  Press {key} again."
-        if (armed, said) == (key, effect) and now < until:
+        armed, _, until = self._armed
+        meant = " ".join([key, *(agent.id for agent in agents)])
+        if armed == meant and now < until:
             self._armed = ("", "", 0.0)
             return True
-        self._armed = (key, effect, now + AGAIN_S)
+        self._armed = (meant, f"{effect}  Press {key} again.", now + AGAIN_S)
         return False
 
     # --- requests and their receipts ---------------------------------------------------------------------------------
@@ -130,12 +130,12 @@ class Asking(BoardScreen):
 
     def skip(self) -> None:
         agents = self.addressed()
-        if agents and self.twice("x", f"Skips {_who(agents)}: the script gets null."):
+        if agents and self.twice("x", f"Skips {_who(agents)}: the script gets null.", agents):
             self.ask("skip", [agent.id for agent in agents])
 
     def retry(self) -> None:
         agents = self.addressed()
-        if agents and self.twice("r", f"Runs {_who(agents)} again."):
+        if agents and self.twice("r", f"Runs {_who(agents)} again.", agents):
             self._run_again(agents)
 
     @work
@@ -156,10 +156,14 @@ class Asking(BoardScreen):
         names = [agent.id for agent in agents]
         if self.feed.replays or await self._door.client.is_live(self.feed.run_id):
             self.ask("retry", names, prompt=prompt, model=model)
-            return
+            return None
         changes = [f"--{name}={value}" for name, value in (("prompt", prompt), ("model", model)) if value]
-        await self._door.start(["retry", self.feed.run_id, *names, "--quiet", "--no-input", *changes])
+        try:
+            await self._door.start(["retry", self.feed.run_id, *names, "--quiet", "--no-input", *changes])
+        except CounterpointError as error:
+            return self.say(error.message)
         self.say("retry: a process goes on with the run")
+        return None
 
     def stop(self) -> None:
         agents = self.feed.view.own()

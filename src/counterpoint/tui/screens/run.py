@@ -8,6 +8,7 @@ from collections.abc import Callable
 from textual import work
 from textual.events import Click, Key, Resize
 
+from counterpoint.errors import CounterpointError
 from counterpoint.tui.dialogs import Help, Line
 from counterpoint.tui.feed import Feed
 from counterpoint.tui.filter import matcher
@@ -20,6 +21,7 @@ from counterpoint.tui.scene import PANES, Scene, agents_in_order, grid
 from counterpoint.tui.screens.agent import AgentScreen
 from counterpoint.tui.screens.asking import Asking
 from counterpoint.tui.screens.door import Door
+from counterpoint.version import VERSION
 
 PAINT_S = 0.15
 """At most seven repaints a second."""
@@ -36,6 +38,7 @@ KEYS = (
     ("r R", "run the agent again (twice); with another prompt or model"),
     ("x X", "skip the agent, stop the run (twice)"),
     ("Space *", "mark the agent, all that the filter keeps: s r R x are for all that are marked"),
+    ("F", "fork: a new run from the point that is shown (twice)"),
     ("p", "pause, continue"),
     ("b", "change the ceilings"),
     ("A D", "answer, deny the question"),
@@ -103,7 +106,7 @@ class RunScreen(Asking):
         width, height = self.size
         return Scene(
             feed.view, feed.timeline, feed.now(), feed.live, width, height, signs=self._door.signs, chosen=self._chosen,
-            match=matcher(self._filter, feed.timeline), filter=self._filter, note=self.shown_note(),
+            match=matcher(self._filter, feed.view, feed.timeline), filter=self._filter, note=self.shown_note(),
             marked=self._marked, source=self._source,
             pane=PANES[self._pane], bottom=self._bottom, offset=self._offset,
             replay=f"  replay ×{feed.speed:g}{'' if feed.playing else ' held'}" if feed.replays else "",
@@ -148,7 +151,7 @@ class RunScreen(Asking):
             "s": lambda: self.steer(self.addressed()), "S": lambda: self.steer(None), "r": self.retry,
             "R": self.retry_changed, "x": self.skip, "X": self.stop, "p": self.pause, "b": self.budget,
             "A": self.answer, "D": self.deny, " ": self._hold_or_mark, "*": self._mark_all, "y": self._copy,
-            "e": self._export,
+            "e": self._export, "F": self._fork,
             "?": lambda: self.top.push_screen(Help(KEYS)), "q": self._leave,
         }  # fmt: skip
 
@@ -234,6 +237,21 @@ class RunScreen(Asking):
 
     def _export(self) -> None:
         self.say(f"counterpoint export {self.feed.run_id} --html -o run.html")
+
+    def _fork(self) -> None:
+        seq = self.feed.view.last_seq
+        if self.twice("F", f"Forks: a new run that reuses everything up to event {seq}."):
+            self._fork_at(seq)
+
+    @work
+    async def _fork_at(self, seq: int) -> None:
+        try:
+            run_id = await self._door.client.fork(self.feed.run_id, seq, by=self._door.by, version=VERSION)
+            await self._door.start(["execute", run_id])
+        except CounterpointError as error:
+            return self.say(error.message)
+        self.top.push_screen(RunScreen(self._door, Feed(self._door.client, run_id)))
+        return None
 
     def _leave(self) -> None:
         self.top.exit(message=f"Left; nothing was stopped. Back with: counterpoint top {self.feed.run_id}")

@@ -3,6 +3,8 @@
 
 import { fill, h } from './dom.js'
 import { needs } from './attention.js'
+import { DreamsPage } from './dreams.js'
+import { MemoryPage } from './memory.js'
 import { RunPage } from './run.js'
 import { RunsPage } from './runs.js'
 import { FileSource, ServerSource } from './source.js'
@@ -33,6 +35,8 @@ class App {
     this.page?.close()
     this.banner.hidden = true
     const link = Object.fromEntries(new URLSearchParams(query))
+    if (kind === 'dreams' && this.source.canAsk) return (this.page = new DreamsPage(this.root, this))
+    if (kind === 'memory' && this.source.canAsk) return (this.page = new MemoryPage(this.root, this, link))
     if (kind !== 'run' || !id) return (this.page = new RunsPage(this.root, this, link))
     const seq = Number.parseInt(link.seq, 10)
     return (this.page = new RunPage(this.root, this, decodeURIComponent(id), { ...link, seq: Number.isFinite(seq) ? seq : null }))

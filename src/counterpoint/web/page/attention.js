@@ -13,26 +13,27 @@ const BAD = new Set(['failed', 'invalid', 'limited', 'timed_out', 'stalled'])
 const SKEPTIC = /^verify (\d+)\/\d+$/
 
 export const SIGNS = {
-  queued: '·', limited: '◔', model: '▶', tool: '⚙', human: '!', ok: '✓', failed: '✗', invalid: '?', timed_out: 'T',
-  stalled: 'z', skipped: '⊘', cancelled: '−', reused: '↺',
+  queued: '·', held: '◔', model: '▶', tool: '⚙', human: '!', ok: '✓', failed: '✗', invalid: '?', timed_out: 'T',
+  limited: 'q', stalled: 'z', skipped: '⊘', cancelled: '−', interrupted: '/', reused: '↺',
 }
 
 export const STATES = {
-  queued: 'in the queue', limited: 'waits for the provider', model: 'asks the model', tool: 'uses a tool', human: 'a person is asked',
-  ok: 'ok', failed: 'failed', invalid: 'output never valid', timed_out: 'timed out', stalled: 'stalled', skipped: 'skipped',
-  cancelled: 'cancelled', reused: 'reused from the journal', waits: 'quota',
+  queued: 'in the queue', held: 'waits for the provider', model: 'asks the model', tool: 'uses a tool', human: 'a person is asked',
+  ok: 'ok', failed: 'failed', invalid: 'output never valid', limited: 'quota used up', timed_out: 'timed out', stalled: 'stalled', skipped: 'skipped',
+  cancelled: 'cancelled', interrupted: 'cut off: its process ended', reused: 'reused from the journal', waits: 'quota',
 }
 
 export function stateOf(agent, doing = 'model') {
   if (agent.outcome) return agent.outcome
   if (agent.state === 'queued') return 'queued'
-  return doing === 'limited' || doing === 'tool' ? doing : 'model'
+  return { limited: 'held', tool: 'tool', gone: 'interrupted' }[doing] ?? 'model'
 }
 
 export function needs(view, now) {
   const moving = !view.ended && !view.gone
   return [
     ...gates(view),
+    ...gone(view),
     ...script(view),
     ...(moving ? still(view, now) : []),
     ...failed(view),
@@ -47,6 +48,10 @@ function need(kind, text, since, agents = [], gate = '') {
 
 function gates(view) {
   return view.openGates().map((gate) => need('gate', gate.question, gate.openedAt, [], gate.id))
+}
+
+function gone(view) {
+  return view.interrupted ? [need('gone', view.shownMessage, view.lastAt)] : []
 }
 
 function script(view) {

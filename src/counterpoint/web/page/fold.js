@@ -33,7 +33,7 @@ class AgentView {
     this.answeredBy = ''
     this.paid = this.running = NO_USAGE
     this.startedAt = this.finishedAt = null
-    this.seconds = this.turns = this.tools = this.retries = 0
+    this.seconds = this.turns = this.tools = this.retries = this.compactions = 0
     this.doing = ''
     this.inherited = false
     this.workspace = null
@@ -53,7 +53,7 @@ export class RunView {
     Object.assign(this, {
       runId: '', name: '', description: '', script: '', model: '', cwd: '', simulated: false, version: '', bounds: {},
       status: 'running', message: '', attempt: 0, result: null, args: null, error: null, reused: 0, createdAt: 0, startedAt: null,
-      endedAt: null, pausedUntil: null, activeS: 0, lastSeq: 0, lastAt: 0, gone: false, parent: null, tags: [],
+      endedAt: null, pausedUntil: null, activeS: 0, lastSeq: 0, lastAt: 0, gone: false, parent: null, tags: [], imported: null,
     })
     this.agents = new Map()
     this.phases = new Map()
@@ -68,7 +68,7 @@ export class RunView {
 
   apply(event) {
     this.lastSeq = event.seq
-    this.lastAt = event.at
+    if (event.type !== 'run_tagged') this.lastAt = event.at // a tag may come long after the run
     HANDLERS[event.type]?.(this, event, event.at)
   }
 
@@ -168,6 +168,7 @@ export class RunView {
       agent_list: this.counted().map(row),
       requests: [...this.requests.values()],
       tags: this.tags,
+      imported: this.imported,
       parent: this.parent ? { run_id: this.parent.run_id, seq: this.parent.seq } : null,
     }
     const gates = this.openGates()
@@ -182,7 +183,7 @@ function row(agent) {
   return {
     id: agent.id, label: agent.label, phase: agent.phase, outcome: agent.outcome, state: agent.state, attempt: agent.attempt,
     model: agent.answeredBy || agent.model, seconds: agent.seconds, turns: agent.turns, usage, fault: agent.rawFault ?? null,
-    line: agent.line, workflow: agent.workflow, doing: agent.doing,
+    line: agent.line, workflow: agent.workflow, doing: agent.doing, ...(agent.compactions ? { compactions: agent.compactions } : {}),
   }
 }
 
@@ -202,6 +203,7 @@ const HANDLERS = {
     view.createdAt = at
     view.parent = event.parent ?? null
     view.tags = event.tags ?? []
+    view.imported = event.imported || null
     for (const phase of event.phases ?? []) {
       const title = String(phase.title ?? '')
       view.phases.set(title, { title, declared: true, entered: false, detail: String(phase.detail || '') })
@@ -307,6 +309,7 @@ const HANDLERS = {
     agent.attempt = event.attempt ?? 1
     agent.startedAt = agent.lastAt = at
     agent.turns = event.taken_up ?? 0
+    agent.compactions = event.taken_up ? agent.compactions : 0
     agent.paid = add(agent.paid, agent.running)
     agent.running = NO_USAGE
     agent.doing = ''
@@ -327,6 +330,7 @@ const HANDLERS = {
   agent_compacted(view, event, at) {
     const agent = view.agents.get(event.agent)
     agent.running = add(agent.running, usageOf(event.usage))
+    agent.compactions += 1
     agent.doing = `made room: ${(event.before ?? 0).toLocaleString('en')} to ${(event.after ?? 0).toLocaleString('en')} tokens`
     agent.lastAt = at
   },

@@ -29,8 +29,9 @@ const AGENT_TABS = [['live', 'Transcript'], ['prompt', 'Prompt'], ['result', 'Re
 
 export class AgentPane {
   // `load(id)` gives an agent's document; `act(verb, agent)` asks something of the run.
-  constructor(node, { load, act, close, choose }) {
-    Object.assign(this, { node, load, act, close, choose, tab: 'live', detail: null, id: null, loadedAt: '' })
+  constructor(node, { load, act, close, choose, proof = null, memory = false }) {
+    // `proof` is a place in the transcript to go to: the number of a message, and what stands there.
+    Object.assign(this, { node, load, act, close, choose, proof, memory, tab: 'live', detail: null, id: null, loadedAt: '' })
     this.head = new Part(h('.agent-head'), (agent, state, now, live) => this.buildHead(agent, state, now, live))
     this.tabs = h('.tabs.small', { role: 'tablist' }, AGENT_TABS.map(([name, title]) => h('button', { type: 'button', role: 'tab', 'data-tab': name, onclick: () => this.setTab(name) }, title)))
     this.body = new Part(h('.agent-body', { role: 'tabpanel' }), (agent) => this.buildBody(agent))
@@ -56,6 +57,10 @@ export class AgentPane {
     for (const each of this.tabs.children) each.setAttribute('aria-selected', String(each.dataset.tab === this.tab))
     this.head.show([agent.id, state, agent.label, agent.doing, agent.attempt, agent.turns, agent.tools, live, agent.state === 'finished' ? 0 : Math.round(now)], agent, state, now, live)
     this.body.show([agent.id, this.tab, this.loadedAt, state, Boolean(this.detail)], agent)
+    if (this.proof && this.detail && this.proof.agent === agent.id) {
+      this.body.node.querySelector('.proved')?.scrollIntoView({ block: 'center' })
+      this.proof = null
+    }
   }
 
   // Reads the agent's document anew when the agent has moved.
@@ -101,7 +106,8 @@ export class AgentPane {
     if (!detail) return h('p.calm', null, 'Loading…')
     switch (this.tab) {
       case 'prompt':
-        return [h('h3', null, 'Exactly as the script gave it'), longText(String(detail.prompt ?? '')), Object.keys(detail.options ?? {}).length ? [h('h3', null, 'Options'), jsonText(detail.options)] : null]
+        return [h('h3', null, 'Exactly as the script gave it'), longText(String(detail.prompt ?? '')), Object.keys(detail.options ?? {}).length ? [h('h3', null, 'Options'), jsonText(detail.options)] : null,
+          (detail.notes ?? []).length ? [h('h3', null, 'Told of earlier sessions'), h('ul.plain', null, detail.notes.map((id) => h('li', null, this.memory ? h('a', { href: `#/memory?note=${id}` }, h('code', null, id)) : h('code', null, id), detail.cited.includes(id) ? ' named by it' : detail.contradicted.includes(id) ? ' called wrong by it' : '')))] : null]
       case 'result':
         return [agent.outcome ? h('h3', null, 'What the script received') : h('p.calm', null, 'No result yet.'), agent.outcome ? jsonText(detail.value) : null,
           detail.raw !== null && detail.raw !== undefined ? [h('h3', null, 'What the agent said'), jsonText(detail.raw)] : null]
@@ -112,7 +118,7 @@ export class AgentPane {
       case 'raw':
         return jsonText({ ...detail, transcript: `${detail.transcript.length} messages` })
       default:
-        return detail.transcript.length ? h('ol.transcript', null, detail.transcript.map(message)) : h('p.calm', null, agent.state === 'queued' ? 'It waits for a free slot.' : 'Nothing has been said.')
+        return detail.transcript.length ? h('ol.transcript', null, detail.transcript.map((said, n) => message(said, this.proof?.agent === agent.id && this.proof.message === n ? this.proof.quote : null))) : h('p.calm', null, agent.state === 'queued' ? 'It waits for a free slot.' : 'Nothing has been said.')
     }
   }
 }
@@ -129,13 +135,22 @@ function diff(made) {
     lines.length > DIFF_LINES ? h('p.calm', null, `${lines.length - DIFF_LINES} more lines: git diff ${made.base}..${made.commit}`) : null]
 }
 
-function message(said) {
+// The text with a quote in it marked; of a long one, what stands around the quote.
+function marked(text, quote) {
+  const at = text.indexOf(quote)
+  const around = 10_000
+  return h('pre.text', { tabindex: '0' }, text.slice(Math.max(0, at - around), at), h('mark', null, quote), text.slice(at + quote.length, at + quote.length + around))
+}
+
+// `quote` is what is to be seen in it; null: nothing in particular.
+function message(said, quote = null) {
+  const has = (text) => quote && typeof text === 'string' && text.includes(quote)
   const roles = { user: 'Asked', assistant: 'Model', tools: 'Tools', compacted: 'Made room' }
-  return h('li', { class: `said-${said.type}` }, h('span.role', null, roles[said.type] ?? said.type),
+  return h('li', { class: `said-${said.type}${quote === null ? '' : ' proved'}` }, h('span.role', null, roles[said.type] ?? said.type),
     said.note ? h('p.calm', null, said.note) : null,
-    said.text ? longText(said.text, 6000) : null,
+    has(said.text) ? marked(said.text, quote) : said.text ? longText(said.text, 6000) : null,
     (said.calls ?? []).map((call) => h('details.call', null, h('summary', null, h('i', { 'aria-hidden': 'true' }, '⚙ '), h('b', null, call.name), ' ', h('code', null, oneLine(JSON.stringify(call.input ?? call.raw ?? ''), 120))), jsonText(call.input ?? call.raw ?? ''))),
-    (said.results ?? []).map((result) => h('details.call', { class: result.error ? 'bad' : '' }, h('summary', null, h('i', { 'aria-hidden': 'true' }, result.error ? '✗ ' : '↳ '), h('b', null, result.name), ' ', h('code', null, oneLine(result.content, 120))), longText(result.content, 6000))))
+    (said.results ?? []).map((result) => h('details.call', { class: result.error ? 'bad' : '', open: has(result.content) }, h('summary', null, h('i', { 'aria-hidden': 'true' }, result.error ? '✗ ' : '↳ '), h('b', null, result.name), ' ', h('code', null, oneLine(result.content, 120))), has(result.content) ? marked(result.content, quote) : longText(result.content, 6000))))
 }
 
 function usageTable(agent) {

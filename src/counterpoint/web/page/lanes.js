@@ -119,13 +119,21 @@ export class Lanes {
     ink.rect(0, AXIS, width, height - AXIS)
     ink.clip()
     this.drawn = 0
-    for (const row of this.rows) {
-      const y = AXIS + row.y - this.scroll
-      if (y + row.h < AXIS || y > height) continue
-      if (row.head) this.paintHead(ink, colors, row, y, width)
-      else this.paintRow(ink, colors, row, y, { begin, end, x, names, width })
+    if (!this.rows.length) {
+      ink.fillStyle = colors.dim
+      ink.font = '13px system-ui, sans-serif'
+      ink.fillText(this.view.agents.size ? 'No agent fits here.' : 'No agents yet.', names + 14, AXIS + 22)
     }
     const limit = this.cursor ?? null
+    const seen = this.rows.map((row) => [row, AXIS + row.y - this.scroll]).filter(([row, y]) => y + row.h >= AXIS && y <= height)
+    for (const [row, y] of seen) {
+      if (row.head) this.paintHead(ink, colors, row, y, width)
+      else this.paintName(ink, colors, row, y, { names, width })
+    }
+    ink.beginPath() // one clip for all bars: three hundred cost more than the bars
+    ink.rect(names, AXIS, width - names, height - AXIS)
+    ink.clip()
+    for (const [row, y] of seen) if (!row.head) this.paintBars(ink, colors, row, y, { begin, end, x, names })
     if (limit !== null) {
       ink.fillStyle = colors.accent
       ink.fillRect(x(limit) - 0.5, AXIS, 1.5, height)
@@ -166,10 +174,7 @@ export class Lanes {
     ink.fillText(oneLine(row.head, 60), 8, y + row.h / 2 + 1)
   }
 
-  paintRow(ink, colors, row, y, { begin, end, x, names, width }) {
-    const inside = row.h >= 9 ? 2 : row.h >= 6 ? 1 : row.h >= 3 ? 0.5 : 0.1
-    const top = y + inside
-    const tall = Math.max(1, row.h - 2 * inside)
+  paintName(ink, colors, row, y, { names, width }) {
     const chosen = row.agents.some((agent) => agent.id === this.selected)
     if (chosen) {
       ink.fillStyle = colors.accent
@@ -182,13 +187,14 @@ export class Lanes {
       ink.font = `${Math.min(11.5, row.h - 1)}px ui-monospace, Menlo, Consolas, monospace`
       ink.fillText(oneLine(row.name, 22), 16, y + row.h / 2 + 0.5)
     }
+  }
+
+  paintBars(ink, colors, row, y, { begin, end, x, names }) {
+    const inside = row.h >= 9 ? 2 : row.h >= 6 ? 1 : row.h >= 3 ? 0.5 : 0.1
+    const top = y + inside
+    const tall = Math.max(1, row.h - 2 * inside)
     const limit = this.cursor ?? this.now
-    ink.save()
-    ink.beginPath()
-    ink.rect(names, y, width - names, row.h)
-    ink.clip()
     for (const lane of row.lanes) this.paintLane(ink, colors, lane, top, tall, { begin, end, x, limit })
-    ink.restore()
     for (const agent of row.agents) this.paintEnd(ink, colors, agent, top, tall, x, names, limit)
   }
 
@@ -318,7 +324,7 @@ export class Lanes {
     const agent = this.agentIn(row, at) ?? (row.agents.length === 1 ? row.agents[0] : null)
     const lane = agent ? this.timeline.lanes.get(agent.id) : row.lanes[0]
     const bar = lane && barAt(lane, at, this.now)
-    const facts = bar ? `${STATES[bar.kind] ?? bar.kind} ${duration(bar.end - bar.start)}${bar.label ? `: ${oneLine(bar.label, 80)}` : ''}` : ''
+    const facts = bar ? `${bar.kind === 'limited' ? STATES.held : STATES[bar.kind] ?? bar.kind} ${duration(bar.end - bar.start)}${bar.label ? `: ${oneLine(bar.label, 80)}` : ''}` : ''
     this.tip.replaceChildren(
       h('b', null, oneLine(agent ? agent.label || agent.id : row.name, 60)),
       h('span', null, agent ? `${agent.id} · ${STATES[stateOf(agent, this.timeline.doing(agent.id))]} · ${clock(at)}` : clock(at)),

@@ -4,7 +4,7 @@ import { Part, fill, h, setText } from './dom.js'
 import { clock, count, duration, money, oneLine } from './text.js'
 import { SIGNS, STATES, claims, disputed, needs, stateOf } from './attention.js'
 
-export const ORDER = ['ok', 'reused', 'model', 'tool', 'limited', 'queued', 'skipped', 'cancelled', 'stalled', 'timed_out', 'invalid', 'failed']
+export const ORDER = ['ok', 'reused', 'model', 'tool', 'held', 'queued', 'skipped', 'cancelled', 'interrupted', 'limited', 'stalled', 'timed_out', 'invalid', 'failed']
 export const STATUS_SIGNS = {
   running: '▶', waiting: '!', paused: '‖', interrupted: '✗', completed: '✓', partial: '◐', failed: '✗', stopped: '■', budget_exceeded: '$',
   rejected: '✗',
@@ -54,7 +54,7 @@ export class Meters {
   }
 
   build({ counts, total, usage, bounds, elapsed, coverage, model, simulated, ended }) {
-    const working = (counts.model ?? 0) + (counts.tool ?? 0) + (counts.limited ?? 0)
+    const working = (counts.model ?? 0) + (counts.tool ?? 0) + (counts.held ?? 0)
     const cached = usage.input_tokens ? Math.round((100 * usage.cached_input_tokens) / usage.input_tokens) : 0
     const { budget_tokens: tokens, budget_usd: usd } = bounds
     const rate = elapsed > 0 ? usage.output_tokens / elapsed : 0
@@ -85,7 +85,7 @@ function sinceText(need, now) {
   return need.since > now ? `for ${time} yet` : `${time} ago`
 }
 
-const NEED_SIGNS = { gate: '!', conflict: '±', script: '✗', still: 'z', failed: '✗', held: '◔', budget: '$', slow: '»' }
+const NEED_SIGNS = { gate: '!', conflict: '±', gone: '✗', script: '✗', still: 'z', failed: '✗', held: '◔', budget: '$', slow: '»' }
 
 export class Attention {
   constructor(node, choose) {
@@ -120,8 +120,8 @@ export class Phases {
     this.choose = choose
   }
 
-  show(view, timeline, filter) {
-    const rows = phaseFacts(view, timeline)
+  show(view, timeline, filter, now) {
+    const rows = phaseFacts(view, timeline, now)
     this.part.show([rows, filter], rows)
   }
 
@@ -136,7 +136,7 @@ export class Phases {
   }
 }
 
-export function phaseFacts(view, timeline) {
+function phaseFacts(view, timeline, now) {
   const groups = new Map([...view.phases.values()].map((phase) => [phase.title, { title: phase.title, detail: phase.detail, list: [] }]))
   for (const agent of view.counted()) {
     const title = agent.phase ?? '(no phase)'
@@ -145,7 +145,7 @@ export function phaseFacts(view, timeline) {
   }
   return [...groups.values()].map(({ title, detail, list }) => {
     const begins = list.map((agent) => agent.startedAt).filter((at) => at !== null)
-    const ends = list.map((agent) => agent.finishedAt ?? agent.lastAt)
+    const ends = list.map((agent) => (agent.state === 'running' && !view.interrupted ? now : agent.finishedAt ?? agent.lastAt))
     return {
       title, detail, agents: list.length, ok: list.filter((agent) => agent.good).length, counts: tally(list, timeline),
       seconds: begins.length ? Math.max(...ends) - Math.min(...begins) : 0,

@@ -20,6 +20,7 @@ export class RunPage {
     Object.assign(this, { root, app, source: app.source, id, live: null, linked: true, history: new History(), marked: new Set() })
     this.state = { tab: 'timeline', agent: null, seq: null, filter: '', ...link }
     this.wantsPlay = Boolean(link.play)
+    this.proof = link.message === undefined ? null : { agent: link.agent, message: Number(link.message), quote: link.quote ?? '' }
     this.steering = new Steering(app, this)
     this.build(Number(link.play))
     this.readForks()
@@ -79,7 +80,7 @@ export class RunPage {
     this.logPane = new Log(this.panes.log)
     this.cost = new Cost(this.panes.cost, choose)
     this.verdictPane = new Verdicts(this.panes.verdicts, choose)
-    this.agentPane = new AgentPane(h('.side-body'), { load: (id) => this.source.agent(this.id, id), act: (verb, agent) => this.steering.act(verb, [agent]), close: () => this.choose(null), choose })
+    this.agentPane = new AgentPane(h('.side-body'), { load: (id) => this.source.agent(this.id, id), act: (verb, agent) => this.steering.act(verb, [agent]), close: () => this.choose(null), choose, proof: this.proof, memory: this.source.canAsk })
     this.runPane = new RunPane(h('.side-body'), { tags: this.source.canAsk ? () => this.steering.tags() : null, exports: this.source.canAsk ? (form) => `/api/runs/${encodeURIComponent(this.id)}/export/${form}` : null })
     this.setTab(this.state.tab)
     this.source.script(this.id).then(({ source }) => (this.script.load(source), this.dirty())).catch((error) => this.app.problem(error))
@@ -130,6 +131,7 @@ export class RunPage {
       return { view: past.view, timeline: past.timeline, now: past.view.lastAt, cursor: past.view.lastAt }
     }
     history.view.gone = this.live === false
+    history.timeline.gone = history.view.interrupted
     const moves = this.live && !history.view.ended
     return { view: history.view, timeline: history.timeline, now: moves ? Math.max(Date.now() / 1000, history.view.lastAt) : history.view.lastAt, cursor: null }
   }
@@ -150,7 +152,7 @@ export class RunPage {
     this.gates.show([gates.map((gate) => gate.id), state.seq !== null], gates)
     this.meters.show(view, timeline, now)
     this.attention.show(view, now)
-    this.phases.show(view, timeline, state.filter)
+    this.phases.show(view, timeline, state.filter, now)
     const match = matcher(state.filter, timeline)
     const how = { now, cursor, selected: state.agent, match, marked: this.marked }
     const marked = this.markedAgents(view)

@@ -14,7 +14,7 @@ export class RunsPage {
     const list = h('main.list')
     this.input = h('input.filter', { type: 'search', placeholder: 'Filter: tag:nightly status:failed …', 'aria-label': 'Filter runs', spellcheck: 'false', value: filter })
     this.input.addEventListener('input', () => this.setFilter(this.input.value))
-    fill(root, h('header.top', null, h('a.brand', { href: '#/' }, logo(), h('span', null, 'Counterpoint')), h('.spring'), this.input, app.themeButton(), app.helpButton()), list)
+    fill(root, h('header.top', null, h('a.brand', { href: '#/' }, logo(), h('span', null, 'Counterpoint')), h('.spring'), app.source.canAsk ? [h('a.button.quiet', { href: '#/dreams' }, 'Dreams'), h('a.button.quiet', { href: '#/memory' }, 'Memory')] : null, this.input, app.themeButton(), app.helpButton()), list)
     this.part = new Part(list, (runs, now) => this.build(runs, now))
     document.title = 'Counterpoint'
     this.load()

@@ -18,7 +18,7 @@ export class Scrubber {
     })
     this.density = h('canvas', { 'aria-hidden': 'true' })
     this.playButton = h('button.icon', { type: 'button', title: 'Play the history (Space)', 'aria-label': 'Play', onclick: () => this.toggle() }, '▶')
-    this.speedButton = h('button.quiet', { type: 'button', title: 'Speed of the replay', onclick: () => ((this.speed = SPEEDS[(SPEEDS.indexOf(this.speed) + 1) % SPEEDS.length]), dirty()) })
+    this.speedButton = h('button.quiet.speed', { type: 'button', title: 'Speed of the replay', onclick: () => ((this.speed = SPEEDS[(SPEEDS.indexOf(this.speed) + 1) % SPEEDS.length]), dirty()) })
     this.liveButton = h('button.quiet', { type: 'button', title: 'Go to the newest event (l)', onclick: () => (this.pause(), goTo(null)) })
     this.forkButton = fork ? h('button.quiet', { type: 'button', title: 'Start a new run that reuses everything up to here (F)', onclick: fork }, 'Fork from here') : null
     this.place = h('span.place')

@@ -10,6 +10,14 @@ export class ServerSource {
     return (await this.get('/api/runs')).runs
   }
 
+  async dreams() {
+    return (await this.get('/api/dreams')).memories
+  }
+
+  decide(word) {
+    return this.post('/api/dreams', word)
+  }
+
   // Calls `take(events)` with what is new, `live(bool)` and `link(bool)` when they change, until `close`.
   follow(run, { take, live, link }) {
     this.close()
@@ -46,6 +54,14 @@ export class ServerSource {
 
   document(run) {
     return this.get(`/api/runs/${encodeURIComponent(run)}`)
+  }
+
+  async memory() {
+    return (await this.get('/api/memory')).memories
+  }
+
+  note(id) {
+    return this.get(`/api/memory/${encodeURIComponent(id)}`)
   }
 
   script(run) {

@@ -40,12 +40,13 @@ export class Timeline {
     this.lanes = new Map()
     this.begin = null
     this.end = 0
+    this.gone = false // whether the process behind it is: what was at work is cut off
   }
 
   apply(event) {
     this.begin ??= event.at
     STEPS[event.type]?.(this, event, event.at)
-    this.end = Math.max(this.end, event.at)
+    if (event.type !== 'run_tagged') this.end = Math.max(this.end, event.at)
   }
 
   lane(id) {
@@ -54,7 +55,8 @@ export class Timeline {
   }
 
   doing(agent) {
-    return this.lanes.get(agent)?.doing ?? ''
+    const doing = this.lanes.get(agent)?.doing ?? ''
+    return doing && this.gone ? 'gone' : doing
   }
 }
 
