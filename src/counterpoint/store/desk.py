@@ -10,7 +10,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from counterpoint.errors import StoreError
 from counterpoint.store.errands import errand_channel, reports_channel
 from counterpoint.store.listener import Heard, Listener
+from counterpoint.store.migrations import migrate
 from counterpoint.store.news import News
 from counterpoint.store.server import NOTIFY, Server
 
@@ -33,14 +34,20 @@ class Taken:
     run_id: str
     token: str
     holder: int
+    """How many have taken it; 1: this is the first."""
     body: bytes
     told: int
     """Number of the last report."""
-    lost: Callable[[], None] | None = None
+    lost: Callable[[], object] | None = None
     """Is called, on the event loop, when another worker has it, or nobody wants it any more."""
     heard: int = 0
     """Number of the last note."""
-    waiting: list[bytes] = field(default_factory=list[bytes])
+
+    def lose(self) -> None:
+        """Calls `lost`, once."""
+        lost, self.lost = self.lost, None
+        if lost is not None:
+            lost()
 
 
 class Desk:
@@ -50,7 +57,7 @@ class Desk:
         """Raises SettingsError for what is no address of a database."""
         self._server = Server(url)
         self._listener = Listener(self._server)
-        self._full: deque[Taken] = deque()
+        self._full: deque[tuple[Taken, bytes]] = deque()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._put = self._committed = 0
         self._filled = threading.Event()
@@ -63,9 +70,15 @@ class Desk:
 
     async def __aenter__(self) -> Desk:
         self._loop = asyncio.get_running_loop()
-        await self._server.call(lambda: self._server.ask(_greet, 0))
+        await self._server.call(lambda: self._server.ask(self._greet, 0))
         self._thread.start()
         return self
+
+    def _greet(self, connection: Connection) -> None:
+        """Who may make the tables does so where they are not there yet; others need no right to look at them."""
+        there = connection.exec_driver_sql("SELECT to_regprocedure('errand_take(text, text)')").scalar()
+        if there is None:
+            migrate(connection, self.place)
 
     async def __aexit__(self, *_: object) -> None:
         self._closing = True
@@ -116,10 +129,9 @@ class Desk:
         return Heard(self._listener, errand_channel(taken.id))
 
     def report(self, taken: Taken, body: bytes) -> None:
-        """Puts a report behind the others; it never waits."""
-        taken.waiting.append(body)
+        """Puts a report, JSON, behind the others; it never waits."""
         self._put += 1
-        self._full.append(taken)
+        self._full.append((taken, body))
         self._filled.set()
 
     async def flushed(self) -> None:
@@ -147,22 +159,21 @@ class Desk:
             self._filled.clear()
             batch: dict[Taken, list[bytes]] = {}
             count = len(self._full)
-            for taken in dict.fromkeys(self._full.popleft() for _ in range(count)):
-                told, taken.waiting = taken.waiting, []
-                if told:
-                    batch[taken] = told
+            for taken, body in (self._full.popleft() for _ in range(count)):
+                batch.setdefault(taken, []).append(body)
             if batch:
                 self._post(batch)
             self._tell(self._posted, count)
 
     def _post(self, batch: dict[Taken, list[bytes]]) -> None:
-        """Numbers make it safe to post again what perhaps arrived."""
+        """Numbers make it safe to post again what perhaps arrived; the order keeps two that post from deadlock."""
 
         def post(connection: Connection) -> list[Taken]:
             lost: list[Taken] = []
             connection.exec_driver_sql("BEGIN")
-            for taken, bodies in batch.items():
-                values = (taken.id, taken.token, taken.holder, taken.told, bodies)
+            for taken, told in sorted(batch.items(), key=lambda item: item[0].id):
+                body = b"[" + b",".join(told) + b"]"
+                values = (taken.id, taken.token, taken.holder, taken.told + 1, body)
                 if not connection.exec_driver_sql("SELECT errand_post(%s, %s, %s, %s, %s)", values).scalar():
                     lost.append(taken)
             connection.exec_driver_sql("COMMIT")
@@ -174,23 +185,19 @@ class Desk:
             lost = self._server.ask(post, PATIENCE_S)
         except StoreError:
             lost = list(batch)  # nobody will hear what they do
-        for taken, bodies in batch.items():
-            taken.told += len(bodies)
+        for taken in batch:
+            taken.told += 1
         for taken in lost:
-            if taken.lost is not None:
-                self._tell(taken.lost)
+            self._tell(taken.lose)
 
     def _posted(self, count: int) -> None:
         self._committed += count
-        for _, waiter in (ready := [each for each in self._waiters if each[0] <= self._committed]):
+        ready = [waiter for number, waiter in self._waiters if number <= self._committed]
+        self._waiters = [each for each in self._waiters if each[0] > self._committed]
+        for waiter in ready:
             if not waiter.done():
                 waiter.set_result(None)
-        self._waiters = [each for each in self._waiters if each not in ready]
 
     def _tell(self, function: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(function, *arguments)
-
-
-def _greet(connection: Connection) -> None:
-    connection.exec_driver_sql("SELECT 1")

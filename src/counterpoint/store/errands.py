@@ -1,35 +1,41 @@
 """Agents at work on other machines, as rows: what they are to do, what they report, what they are told.
 
 The driver of a run writes errands and notes, and reads reports. That a report counts is recorded in the transaction in
-which the journal gets what it says, so it counts exactly once. A worker calls functions that check errand and token, and needs no other right: see
-`store.desk`.
+which the journal gets what it says, so it counts exactly once. A worker calls functions that check errand and token,
+and needs no other right: see `store.desk`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Connection, TextClause, text
 
 from counterpoint.store.listener import Heard, Listener
 from counterpoint.store.news import News
 from counterpoint.store.rows import Along
 from counterpoint.store.server import Server
 
-OPEN = text("SELECT agent, id, digest, begun_with FROM errands WHERE run_id = :run_id AND NOT closed")
+T = TypeVar("T")
+OPEN = text("SELECT id, agent, digest, token FROM errands WHERE run_id = :run_id")
 NEW = text("SELECT errand, n, body FROM reports WHERE run_id = :run_id AND NOT applied ORDER BY errand, n")
+APPLIED = text("SELECT n, body FROM reports WHERE errand = :errand AND applied ORDER BY n")
 INSERT = text(
-    "INSERT INTO errands (id, run_id, agent, digest, begun_with, token, body)"
-    " VALUES (:id, :run_id, :agent, :digest, :begun_with, :token, :body)"
+    "INSERT INTO errands (id, run_id, agent, digest, token, body) VALUES (:id, :run_id, :agent, :digest, :token, :body)"
 )
 APPLY = text("UPDATE reports SET applied = true WHERE errand = :errand AND n = :n")
-NOTE = text("INSERT INTO notes (errand, body) SELECT id, :body FROM errands WHERE id = :errand AND NOT closed")
-CLOSE = text(
-    "UPDATE errands SET closed = true WHERE id = :errand"
-    " AND EXISTS (SELECT 1 FROM heads WHERE heads.run_id = errands.run_id AND epoch = :epoch)"
+NOTE = text(
+    "INSERT INTO notes (errand, body) SELECT id, :body FROM errands JOIN heads USING (run_id)"
+    " WHERE id = :errand AND epoch = :epoch"
+)
+CLOSE = text("DELETE FROM errands USING heads WHERE id = :errand AND heads.run_id = errands.run_id AND epoch = :epoch")
+CLOSE_ALL = text(
+    "DELETE FROM errands WHERE id IN (SELECT id FROM errands JOIN heads USING (run_id)"
+    " WHERE run_id = :run_id AND epoch = :epoch ORDER BY id FOR UPDATE OF errands)"
 )
 FORGET = text("DELETE FROM errands WHERE id = :errand")
 PARCEL = text("SELECT data FROM parcels WHERE errand = :errand AND name = :name")
@@ -37,83 +43,86 @@ PARCEL = text("SELECT data FROM parcels WHERE errand = :errand AND name = :name"
 
 @dataclass(frozen=True, slots=True)
 class OpenErrand:
-    """An errand of an earlier attempt that nobody has closed."""
+    """An errand that is there, and what it was made from."""
 
     id: str
+    agent: str
     digest: str
     """Of its task: another task is another errand."""
-    begun_with: int
-    """Rows of the conversation that it was given."""
+    token: str
+    """What a worker shows to take it."""
 
 
 class Errands:
     """The errands of one run, as its driver has them. What is `Along` is for its journal."""
 
     def __init__(self, server: Server, listener: Listener, run_id: str, epoch: int) -> None:
-        self._epoch = epoch
+        self.run_id = run_id
         self._server = server
         self._listener = listener
-        self._run_id = run_id
+        self._epoch = epoch
 
-    async def open(self) -> dict[str, OpenErrand]:
-        """Agent → its errand that was under way. Raises StoreError."""
-        rows = await self._rows(OPEN)
-        return {agent: OpenErrand(errand, digest, begun_with) for agent, errand, digest, begun_with in rows}
+    async def open(self) -> list[OpenErrand]:
+        """Those that an earlier attempt has left. Raises StoreError."""
+        rows = await self._ask(lambda connection: connection.execute(OPEN, {"run_id": self.run_id}).all())
+        return [OpenErrand(*row) for row in rows]
 
     async def reports(self) -> list[tuple[str, int, bytes]]:
         """Errand, number and body of the reports that the journal does not have. Raises StoreError."""
-        return [(errand, n, bytes(body)) for errand, n, body in await self._rows(NEW)]
+        rows = await self._ask(lambda connection: connection.execute(NEW, {"run_id": self.run_id}).all())
+        return [(errand, n, bytes(body)) for errand, n, body in rows]
+
+    async def applied(self, errand: str) -> list[tuple[int, bytes]]:
+        """Number and body of those that it has. Raises StoreError."""
+        rows = await self._ask(lambda connection: connection.execute(APPLIED, {"errand": errand}).all())
+        return [(n, bytes(body)) for n, body in rows]
 
     async def parcel(self, errand: str, name: str) -> bytes | None:
         """What a worker has left with an errand. Raises StoreError."""
         values = {"errand": errand, "name": name}
-
-        def ask(connection: Connection) -> bytes | None:
-            return connection.execute(PARCEL, values).scalar()
-
-        found = await self._server.call(lambda: self._server.ask(ask))
+        found = await self._ask(lambda connection: connection.execute(PARCEL, values).scalar())
         return bytes(found) if found is not None else None
 
     def news(self) -> News:
         """Tells when there may be reports."""
-        return Heard(self._listener, reports_channel(self._run_id))
+        return Heard(self._listener, reports_channel(self.run_id))
 
     async def tell(self, errand: str, body: bytes) -> None:
         """Leaves a note for the agent. Raises StoreError."""
-        await self._change(NOTE, {"errand": errand, "body": body}, errand)
+        await self._change(NOTE, {"errand": errand, "body": body}, [errand])
 
     async def close(self, errand: str) -> None:
-        """Whoever works on it may report no more; nothing happens where the run has another driver. Raises StoreError."""
-        await self._change(CLOSE, {"errand": errand, "epoch": self._epoch}, errand)
+        """Whoever works on it may report no more. Nothing where the run has another driver. Raises StoreError."""
+        await self._change(CLOSE, {"errand": errand}, [errand])
 
-    async def _change(self, statement: TextClause, values: dict[str, Any], errand: str) -> None:
-        def change(connection: Connection) -> None:
-            connection.execute(statement, values)
+    async def close_all(self, heeded: list[str]) -> None:
+        """The same for all of the run; those who work on `heeded` hear of it at once. Raises StoreError."""
+        await self._change(CLOSE_ALL, {"run_id": self.run_id}, heeded)
 
-        def work() -> None:
-            self._server.change(change)
-            self._server.notify(errand_channel(errand))
+    def sent(self, errand: OpenErrand, body: bytes) -> Along:
+        """The errand, durable when `done` has its result."""
+        row = {"id": errand.id, "run_id": self.run_id, "agent": errand.agent, "digest": errand.digest}
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        return Along(INSERT, [{**row, "token": errand.token, "body": body}], done)
 
-        await self._server.call(work)
-
-    def sent(self, errand: str, agent: str, digest: str, begun_with: int, token: str, body: bytes) -> Along:
-        row = {"id": errand, "run_id": self._run_id, "agent": agent, "digest": digest, "begun_with": begun_with}
-        return Along(INSERT, [{**row, "body": body, "token": hashlib.sha256(token.encode()).digest()}])
-
-    def applied(self, errand: str, n: int) -> Along:
+    def counted(self, errand: str, n: int) -> Along:
+        """The journal has what the report says."""
         return Along(APPLY, [{"errand": errand, "n": n}])
 
-    def forgotten(self, errands: Iterable[str]) -> Along:
-        """The journal has all that was reported."""
-        return Along(FORGET, [{"errand": errand} for errand in errands])
+    def forgotten(self, errand: str) -> Along:
+        """The journal has its result."""
+        return Along(FORGET, [{"errand": errand}])
 
-    async def _rows(self, query: TextClause) -> list[Row[Any]]:
-        values = {"run_id": self._run_id}
+    async def _ask(self, question: Callable[[Connection], T]) -> T:
+        return await self._server.call(lambda: self._server.ask(question))
 
-        def ask(connection: Connection) -> list[Row[Any]]:
-            return list(connection.execute(query, values).all())
+    async def _change(self, statement: TextClause, values: dict[str, Any], heeded: list[str]) -> None:
+        def work() -> None:
+            self._server.change(lambda connection: connection.execute(statement, {**values, "epoch": self._epoch}))
+            for errand in heeded:
+                self._server.notify(errand_channel(errand))
 
-        return await self._server.call(lambda: self._server.ask(ask))
+        await self._server.call(work)
 
 
 def reports_channel(run_id: str) -> str:

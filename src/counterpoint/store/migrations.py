@@ -82,9 +82,9 @@ def m002_errands(connection: Connection) -> None:
 
 M002 = """
 CREATE TABLE errands (
-    id text PRIMARY KEY, run_id text NOT NULL, agent text NOT NULL, digest text NOT NULL,
-    begun_with integer NOT NULL, token bytea NOT NULL, body bytea NOT NULL, holder integer NOT NULL DEFAULT 0, closed boolean NOT NULL DEFAULT false);
-CREATE INDEX errands_open ON errands (run_id) WHERE NOT closed;
+    id text PRIMARY KEY, run_id text NOT NULL, agent text NOT NULL, digest text NOT NULL, token text NOT NULL,
+    body bytea NOT NULL, holder integer NOT NULL DEFAULT 0);
+CREATE INDEX errands_run ON errands (run_id);
 CREATE TABLE reports (
     errand text REFERENCES errands ON DELETE CASCADE, n integer, run_id text NOT NULL,
     body bytea NOT NULL, applied boolean NOT NULL DEFAULT false, PRIMARY KEY (errand, n));
@@ -99,16 +99,14 @@ CREATE TABLE parcels (
 CREATE FUNCTION errand_take(an_errand text, a_token text)
 RETURNS TABLE (its_holder integer, its_body bytea, reported integer)
 LANGUAGE sql SECURITY DEFINER SET search_path = counterpoint, pg_temp AS $$
-    UPDATE errands SET holder = holder + 1
-    WHERE id = an_errand AND token = sha256(a_token::bytea) AND NOT closed
+    UPDATE errands SET holder = holder + 1 WHERE id = an_errand AND token = a_token
     RETURNING holder, body, (SELECT coalesce(max(n), 0) FROM reports WHERE errand = an_errand)
 $$
 --;
 CREATE FUNCTION errand_held(an_errand text, a_token text, a_holder integer) RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = counterpoint, pg_temp AS $$
     SELECT count(*) = 1 FROM (
-        SELECT id FROM errands
-        WHERE id = an_errand AND token = sha256(a_token::bytea) AND holder = a_holder AND NOT closed FOR SHARE) AS held
+        SELECT id FROM errands WHERE id = an_errand AND token = a_token AND holder = a_holder FOR SHARE) AS held
 $$
 --;
 CREATE FUNCTION errand_reports(an_errand text, a_token text, a_holder integer) RETURNS TABLE (its_body bytea)
@@ -116,17 +114,15 @@ LANGUAGE sql SECURITY DEFINER SET search_path = counterpoint, pg_temp AS $$
     SELECT body FROM reports WHERE errand_held(an_errand, a_token, a_holder) AND errand = an_errand ORDER BY n
 $$
 --;
-CREATE FUNCTION errand_post(an_errand text, a_token text, a_holder integer, after integer, bodies bytea[])
+CREATE FUNCTION errand_post(an_errand text, a_token text, a_holder integer, number integer, told bytea)
 RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = counterpoint, pg_temp AS $$
 BEGIN
-    IF NOT errand_held(an_errand, a_token, a_holder) THEN
+    IF octet_length(told) > 134217728 OR NOT errand_held(an_errand, a_token, a_holder) THEN
         RETURN false;
     END IF;
     INSERT INTO reports (errand, n, run_id, body)
-        SELECT an_errand, after + number, run_id, told
-        FROM errands, unnest(bodies) WITH ORDINALITY AS listed (told, number) WHERE id = an_errand
-        ON CONFLICT DO NOTHING;
+        SELECT an_errand, number, run_id, told FROM errands WHERE id = an_errand ON CONFLICT DO NOTHING;
     RETURN true;
 END $$
 --;
@@ -147,7 +143,8 @@ $$
 CREATE FUNCTION errand_parcel(an_errand text, a_token text, a_holder integer, a_name text, some_data bytea)
 RETURNS boolean
 LANGUAGE sql SECURITY DEFINER SET search_path = counterpoint, pg_temp AS $$
-    INSERT INTO parcels SELECT an_errand, a_name, some_data WHERE errand_held(an_errand, a_token, a_holder)
+    INSERT INTO parcels SELECT an_errand, a_name, some_data
+    WHERE octet_length(some_data) <= 536870912 AND errand_held(an_errand, a_token, a_holder)
     ON CONFLICT (errand, name) DO UPDATE SET data = excluded.data RETURNING true
 $$
 --;

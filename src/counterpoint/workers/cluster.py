@@ -1,7 +1,7 @@
 """Agents on other machines: an errand for each, and what its worker reports brought into the run's journal.
 
 Invariants: an errand is durable before a worker can hear of it; a report counts once, because that it counts is
-committed with what it says; an errand is forgotten only when the journal has its result. So whoever dies, and when,
+committed with what it says; an errand is forgotten only behind its result in the journal. So whoever dies, and when,
 nothing that was recorded is asked again, and nothing counts twice.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from temporalio.client import ActivityFailedError, WorkflowFailureError
+from temporalio.client import ActivityFailureError, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from counterpoint.agents import output
@@ -30,7 +30,6 @@ from counterpoint.models.registry import Models
 from counterpoint.store.errands import Errands, OpenErrand
 from counterpoint.store.journal import Journal
 from counterpoint.workers import wire
-from counterpoint.workers.bundles import Bundles
 from counterpoint.workers.executor import Allowance, Claim
 from counterpoint.workers.local import LocalExecutor
 from counterpoint.workers.temporal import Dispatcher, Ticket
@@ -43,22 +42,27 @@ LOOK_S = 1.0
 FAREWELL_S = 15.0
 """How long the end of a run waits until its workers have been told."""
 MAX_VALUE = 64 * 1024 * 1024
+MAX_ROWS = 1_000_000
+_row = msgspec.json.Decoder(Row).decode
 
 
 @dataclass(slots=True, eq=False)
 class Active:
     """An errand that an agent of this attempt waits for."""
 
-    ticket: Ticket
+    errand: OpenErrand
     task: AgentTask
     observer: Observer
     ended: asyncio.Future[AgentResult]
-    counted: Usage
+    counted: Usage = NO_USAGE
     """What the journal has of its usage from earlier attempts."""
+    turns: int = 0
+    """How many answers that was."""
     seen: int = 0
     """Number of the last report."""
     closed: wire.Closed | None = None
     grants: dict[int, Any] = field(default_factory=dict[int, Any])
+    """Number of a request → what it holds of the budget; None: it is over before it got anything."""
     handle: Any = None
 
 
@@ -74,8 +78,6 @@ class ClusterExecutor:
         dispatcher: Dispatcher,
         allowance: Allowance[Any],
         models: Models,
-        bundles: Bundles,
-        pool: str,
         base_url: str | None,
         log: Callable[[str], None],
     ) -> None:
@@ -85,14 +87,11 @@ class ClusterExecutor:
         self._dispatcher = dispatcher
         self._allowance = allowance
         self._models = models
-        self._bundles = bundles
-        self._pool = pool
         self._base_url = base_url
         self._log = log
         self._open: dict[str, OpenErrand] = {}
+        """Agent → its errand of an earlier attempt."""
         self._active: dict[str, Active] = {}
-        self._done: list[tuple[str, int]] = []
-        """Errands that have ended, each with the number of the event that was the last before its result."""
         self._unwanted: list[Active] = []
         self._starts = asyncio.Semaphore(STARTS_AT_ONCE)
         self._serving = asyncio.Event()
@@ -101,66 +100,81 @@ class ClusterExecutor:
         self._local.announce(task)
 
     async def run(self, task: AgentTask, observer: Observer, history: list[Row]) -> AgentResult:
-        model = self._models.get(task.model)
-        if model.tools and not task.isolated and task.tools != []:
+        if self._models.get(task.model).tools and task.tools != []:
             return await self._local.run(task, observer, history)
         await self._serving.wait()
-        active: Active | None = None
+        active = await self._sent(task, observer, history)
         try:
-            active = await self._sent(task, observer, history)
-            observer.waits(f"a worker of pool {task.pool or self._pool}")
+            observer.waits(f"a worker of pool {self._dispatcher.pool}")
             self._group.create_task(self._watch(active))
             return await self._checked(active, await active.ended)
         except HookError as error:
             return AgentResult(Outcome.FAILED, fault=Fault(error.name, error.message))
         except asyncio.CancelledError:
-            if active is not None:
-                self._unwanted.append(active)
-                active = None
+            self._unwanted.append(active)
             raise
         finally:
-            if active is not None:
-                self._leave(active)
-                self._done.append((active.ticket.errand, self._journal.last_seq))
-
-    def _leave(self, active: Active) -> None:
-        self._active.pop(active.ticket.errand, None)
-        for grant in active.grants.values():
-            self._allowance.settle(grant, None)
-        active.grants.clear()
+            self._active.pop(active.errand.id, None)
+            self._settle_all(active)
+            if active not in self._unwanted:
+                # Not now: the result has to be in the journal before that.
+                forgotten = self._errands.forgotten(active.errand.id)
+                asyncio.get_running_loop().call_soon(self._journal.write_along, forgotten)
 
     async def _sent(self, task: AgentTask, observer: Observer, history: list[Row]) -> Active:
         """The errand: one that an earlier attempt has sent and nobody has the result of, or a new one."""
         sent = self._open.pop(task.id, None)
-        if sent is not None and sent.digest == wire.digest_of(task):
-            # Its token went with it; Temporal has it, or the result is there.
-            active = self._expect(Ticket(sent.id, "", ""), task, observer, _usage(history[sent.begun_with :]))
+        digest = wire.digest_of(task)
+        if sent is not None and sent.digest == digest:
             self._log(f"Agent {task.id} was under way on a worker, and goes on there.")
-            return active
+            return await self._adopted(sent, task, observer)
         if sent is not None:
             await self._errands.close(sent.id)
-        ticket = Ticket(f"{self._errands.run_id}/{task.id}/{uuid.uuid4().hex[:8]}", self._errands.run_id, secrets.token_urlsafe(24))
-        bundle, inside, shipped = await self._bundles.pack(task, self._journal)
-        errand = wire.Errand(
-            self._errands.run_id, shipped, [msgspec.json.encode(row) for row in history], self._allowance.bounded,
-            self._base_url, bundle, inside,
-        )  # fmt: skip
-        active = self._expect(ticket, task, observer, NO_USAGE)
-        row = self._errands.sent(ticket.errand, task.id, wire.digest_of(task), len(history), ticket.token, wire.encode(errand))
-        self._journal.write_along(row)
-        await self._journal.committed()
+        errand = OpenErrand(
+            f"{self._errands.run_id}/{task.id}/{uuid.uuid4().hex[:8]}", task.id, digest, secrets.token_urlsafe(24)
+        )
+        rows = [wire.encode(row) for row in history]
+        body = wire.Errand(self._errands.run_id, task, rows, self._allowance.bounded, self._base_url)
+        along = self._errands.sent(errand, wire.encode(body))
+        self._journal.write_along(along)
+        if along.done is not None:
+            await along.done
+        return self._expect(errand, task, observer)
+
+    def _expect(self, errand: OpenErrand, task: AgentTask, observer: Observer) -> Active:
+        ended: asyncio.Future[AgentResult] = asyncio.get_running_loop().create_future()
+        active = self._active[errand.id] = Active(errand, task, observer, ended)
         return active
 
-    def _expect(self, ticket: Ticket, task: AgentTask, observer: Observer, counted: Usage) -> Active:
-        ended: asyncio.Future[AgentResult] = asyncio.get_running_loop().create_future()
-        active = self._active[ticket.errand] = Active(ticket, task, observer, ended, counted)
+    async def _adopted(self, errand: OpenErrand, task: AgentTask, observer: Observer) -> Active:
+        """What the journal has of it already is not told again; but what was asked, or how it ended, still counts."""
+        told = await self._errands.applied(errand.id)
+        active = self._expect(errand, task, observer)
+        for n, body in told:
+            active.seen = n
+            for report in wire.reports_of(body):
+                self._recall(active, report)
         return active
+
+    def _recall(self, active: Active, report: wire.AnyReport) -> None:
+        match report:
+            case wire.Said(_, body):
+                row = _row(body)
+                if isinstance(row, AssistantTurn):
+                    active.turns += 1
+                    active.counted = active.counted + (row.usage or NO_USAGE)
+            case wire.Shortened(mark):
+                active.counted = active.counted + (mark.usage or NO_USAGE)
+            case wire.Ended() | wire.Closed() | wire.Asked() | wire.Settled():
+                self._heed(active, report)
+            case _:
+                pass
 
     # --- beside the run ----------------------------------------------------------------------------------------------
 
     async def serve(self) -> None:
         """Brings in what workers report, until cancelled; then tells them what is not wanted any more."""
-        self._open = await self._errands.open()
+        self._open = {errand.agent: errand for errand in await self._errands.open()}
         try:
             async with asyncio.TaskGroup() as self._group:
                 self._serving.set()
@@ -173,8 +187,7 @@ class ClusterExecutor:
         finally:
             with contextlib.suppress(TimeoutError, StoreError):
                 async with asyncio.timeout(FAREWELL_S):
-                    await self._dismiss([*self._unwanted, *self._active.values()])
-            self._forget()
+                    await self._dismiss_all()
 
     async def _look(self) -> None:
         with contextlib.suppress(StoreError):  # out of reach just now: the journal knows when it is for good
@@ -185,67 +198,58 @@ class ClusterExecutor:
                     self._take(active, n, body)
             for active in [*self._active.values()]:
                 for text in active.observer.steering():
-                    await self._errands.tell(active.ticket.errand, wire.encode(wire.Message(text)))
+                    await self._errands.tell(active.errand.id, wire.encode(wire.Message(text)))
             unwanted, self._unwanted = self._unwanted, []
-            await self._dismiss(unwanted)
-        self._forget()
+            for active in unwanted:
+                await self._errands.close(active.errand.id)
+                await _cancel(active)
 
-    async def _dismiss(self, unwanted: list[Active]) -> None:
-        for active in unwanted:
-            self._leave(active)
-            await self._errands.close(active.ticket.errand)
-            if active.handle is not None:
-                with contextlib.suppress(RPCError):
-                    await active.handle.cancel()
-            self._done.append((active.ticket.errand, -1))
-
-    def _forget(self) -> None:
-        """Deletes the errands whose results are in the journal."""
-        durable = self._journal.durable_seq
-        over = [errand for errand, seq in self._done if seq < durable]
-        if over:
-            self._done = [(errand, seq) for errand, seq in self._done if seq >= durable]
-            self._journal.write_along(self._errands.forgotten(over))
+    async def _dismiss_all(self) -> None:
+        left = [*self._unwanted, *self._active.values()]
+        await self._errands.close_all([active.errand.id for active in left])
+        await asyncio.gather(*(_cancel(active) for active in left))
 
     async def _watch(self, active: Active) -> None:
         """Sees the errand through Temporal; ends the agent where Temporal has given it up."""
+        cause: BaseException | str = "its worker has left without a result"
         try:
             active.handle = await self._started(active)
-            await self._over(active.handle)
-            return
-        except (ActivityFailedError, WorkflowFailureError) as error:
-            await self._look()  # it may have ended all the same
+            await _over(active.handle)
+        except (ActivityFailureError, WorkflowFailureError) as error:
             cause = error.__cause__ or error
         if not active.ended.done():
+            await self._look()
+        if active.errand.id in self._active and not active.ended.done():
             message = f"No worker has carried this agent to its end: {str(cause)[:300]}"
             active.ended.set_result(AgentResult(Outcome.FAILED, fault=Fault("WorkerLostError", message)))
 
     async def _started(self, active: Active) -> Any:
-        pool = active.task.pool or self._pool
+        ticket = Ticket(active.errand.id, self._errands.run_id, active.errand.token)
         while True:
             try:
                 async with self._starts:
-                    return await self._dispatcher.start(active.ticket, pool)
+                    return await self._dispatcher.start(ticket)
             except RPCError as error:
                 if error.status in (RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED):
                     raise
                 active.observer.waits("the Temporal server")
                 await asyncio.sleep(AGAIN_S)
 
-    async def _over(self, handle: Any) -> None:
-        while True:
-            try:
-                return await handle.result()
-            except RPCError:
-                await asyncio.sleep(AGAIN_S)
-
     # --- a report comes in -------------------------------------------------------------------------------------------
 
     def _take(self, active: Active, n: int, body: bytes) -> None:
+        """What was posted together is in the journal together."""
         try:
-            report = wire.report_of(body)
-        except msgspec.DecodeError as error:
-            report = wire.Ended(_broken(f"a report that cannot be read ({error})"))
+            reports = wire.reports_of(body)
+            _check(reports)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            reports = [wire.Ended(_broken(f"a report that cannot be read ({error})"))]
+        with self._journal.together():
+            for report in reports:
+                self._heed(active, report)
+            self._journal.write_along(self._errands.counted(active.errand.id, n))
+
+    def _heed(self, active: Active, report: wire.AnyReport) -> None:
         match report:
             case wire.Ended(result):
                 if not active.ended.done():
@@ -254,18 +258,24 @@ class ClusterExecutor:
                 active.closed = report
             case wire.Asked():
                 self._group.create_task(self._grant(active, report))
+            case wire.Settled(number, used):
+                grant = active.grants.get(number)
+                active.grants[number] = None
+                if grant is not None:
+                    self._allowance.settle(grant, used)
+            case wire.Turned(number) if number <= active.turns:
+                pass  # it was counted when the run went on
             case _:
-                with self._journal.together():
-                    self._tell(active, report)
-                    self._journal.write_along(self._errands.applied(active.ticket.errand, n))
+                self._tell(active, report)
 
     def _tell(self, active: Active, report: wire.AnyReport) -> None:
         observer = active.observer
         match report:
-            case wire.Begun(worker, time):
+            case wire.Begun(worker, time, anew):
                 observer.waits("the model")
                 if time > 1:
-                    self._log(f"Agent {active.task.id} goes on at worker {worker[:80]}: the one that had it was lost.")
+                    goes = "begins anew" if anew else "goes on"
+                    self._log(f"Agent {active.task.id} {goes} at worker {worker[:80]}: the one that had it was lost.")
             case wire.Waits(what):
                 observer.waits(what[:200])
             case wire.Turned(number, usage, note):
@@ -284,35 +294,63 @@ class ClusterExecutor:
                 observer.retried(fault, wait)
             case wire.Said(number, row):
                 observer.transcript(number, row)
-            case wire.Settled(number, used):
-                if number in active.grants:
-                    self._allowance.settle(active.grants.pop(number), used)
             case _:
                 pass
 
     async def _grant(self, active: Active, asked: wire.Asked) -> None:
         task = active.task
-        cost = self._models.get(task.model).cost
-        claim = Claim(task.id, task.phase, max(0, asked.input_tokens), cost, max(1, asked.usual))
+        claim = Claim(
+            task.id, task.phase, max(0, asked.input_tokens), self._models.get(task.model).cost, max(1, asked.usual)
+        )
         try:
             grant = await self._allowance.reserve(claim, lambda: active.observer.waits("the budget"))
         except HookError as error:
             note = wire.Granted(asked.number, fault=Fault(error.name, error.message))
         else:
+            if active.errand.id not in self._active or asked.number in active.grants:
+                self._allowance.settle(grant, None)  # it is over already
+                return
             active.grants[asked.number] = grant
             note = wire.Granted(asked.number, grant.max_tokens)
         with contextlib.suppress(StoreError):
-            await self._errands.tell(active.ticket.errand, wire.encode(note))
+            await self._errands.tell(active.errand.id, wire.encode(note))
+
+    def _settle_all(self, active: Active) -> None:
+        for grant in filter(None, active.grants.values()):
+            self._allowance.settle(grant, None)
+        active.grants.clear()
 
     async def _checked(self, active: Active, result: AgentResult) -> AgentResult:
-        """The result as the run may have it: its value fits, its commits are here, its usage counts once."""
-        if active.closed is not None:
-            closed = active.closed
-            bundle = await self._errands.parcel(active.ticket.errand, closed.parcel) if closed.parcel else None
-            active.observer.worktree_closed(await self._bundles.unpack(active.task, closed.workspace, bundle))
+        """The result as the run may have it: its value fits, and its usage counts once."""
         if result.value is not None:
             result = _fitting(result, active.task)
         return msgspec.structs.replace(result, usage=_less(result.usage, active.counted))
+
+
+def _check(reports: list[wire.AnyReport]) -> None:
+    """Raises ValueError, or an error of msgspec, for what would be no row of a transcript."""
+    for report in reports:
+        if isinstance(report, wire.Said):
+            _row(report.row)
+            if not 0 <= report.n <= MAX_ROWS:
+                raise ValueError(f"row {report.n}")
+
+
+async def _over(handle: Any) -> None:
+    while True:
+        try:
+            await handle.result()
+            return
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return
+            await asyncio.sleep(AGAIN_S)
+
+
+async def _cancel(active: Active) -> None:
+    if active.handle is not None:
+        with contextlib.suppress(RPCError):  # it is over; or its worker hears of it by the errand, which is gone
+            await active.handle.cancel()
 
 
 def _fitting(result: AgentResult, task: AgentTask) -> AgentResult:
@@ -331,14 +369,6 @@ def _fitting(result: AgentResult, task: AgentTask) -> AgentResult:
 
 def _broken(what: str) -> AgentResult:
     return AgentResult(Outcome.FAILED, fault=Fault("WorkerError", f"The agent's worker has sent {what}."))
-
-
-def _usage(rows: list[Row]) -> Usage:
-    total = NO_USAGE
-    for row in rows:
-        if isinstance(row, AssistantTurn) and row.usage is not None:
-            total = total + row.usage
-    return total
 
 
 def _less(usage: Usage, counted: Usage) -> Usage:

@@ -30,13 +30,15 @@ from counterpoint.errors import SettingsError, UsageError
 
 Mode = Literal["activity", "workflow"]
 QUEUE = "counterpoint."
-WORKERS_LOST = 5
-"""So many workers may be lost under one errand."""
+ACTIVITY = "counterpoint-agent"
+WORKFLOW = "counterpoint-errand"
+WORKERS_LOST = 20
+"""So many workers may be lost under one errand, or hand it back."""
 LONGEST = timedelta(days=7)
 WAIT_FOR_WORKER = timedelta(days=1)
 RETRIES = RetryPolicy(
-    initial_interval=timedelta(seconds=1), backoff_coefficient=1.5, maximum_attempts=WORKERS_LOST,
-    non_retryable_error_types=["NotWanted"],
+    initial_interval=timedelta(seconds=1), backoff_coefficient=1.5, maximum_interval=timedelta(minutes=1),
+    maximum_attempts=WORKERS_LOST,
 )  # fmt: skip
 
 
@@ -49,14 +51,14 @@ class Ticket:
     token: str
 
 
-@workflow.defn(name="errand", sandboxed=False)
+@workflow.defn(name=WORKFLOW, sandboxed=False)
 class ErrandWorkflow:
     """One activity, for servers without standalone activities."""
 
     @workflow.run
     async def run(self, ticket: Ticket, lease_s: float) -> None:
         await workflow.execute_activity(
-            "agent", ticket, start_to_close_timeout=LONGEST, schedule_to_start_timeout=WAIT_FOR_WORKER,
+            ACTIVITY, ticket, start_to_close_timeout=LONGEST, schedule_to_start_timeout=WAIT_FOR_WORKER,
             heartbeat_timeout=timedelta(seconds=lease_s), retry_policy=RETRIES,
         )  # fmt: skip
 
@@ -90,35 +92,36 @@ def queue_of(pool: str) -> str:
 
 
 class Dispatcher:
-    """Hands errands of one run to whoever has room."""
+    """Hands errands to whoever of a pool has room."""
 
-    def __init__(self, client: Client, mode: Mode, *, lease_s: float, priority: int) -> None:
+    def __init__(self, client: Client, mode: Mode, *, pool: str, lease_s: float, priority: int) -> None:
+        """`priority` is 1 (first) to 5. A worker that is silent for `lease_s` seconds is lost."""
+        self.pool = pool
         self._client = client
         self._mode = mode
-        self._lease_s = lease_s
+        self._lease = timedelta(seconds=lease_s)
         self._priority = priority
 
-    async def start(self, ticket: Ticket, pool: str) -> Any:
+    async def start(self, ticket: Ticket) -> Any:
         """Starts the errand, or finds it started; gives a handle. Raises RPCError."""
         priority = Priority(priority_key=self._priority, fairness_key=ticket.run_id[:64])
         if self._mode == "workflow":
-            return await self._start_workflow(ticket, pool, priority)
+            return await self._start_workflow(ticket, priority)
         try:
             return await self._client.start_activity(
-                "agent", ticket, id=ticket.errand, task_queue=queue_of(pool),
-                start_to_close_timeout=LONGEST, schedule_to_start_timeout=WAIT_FOR_WORKER,
-                heartbeat_timeout=timedelta(seconds=self._lease_s),
-                id_conflict_policy=ActivityIDConflictPolicy.USE_EXISTING,
+                ACTIVITY, ticket, id=ticket.errand, task_queue=queue_of(self.pool), start_to_close_timeout=LONGEST,
+                schedule_to_start_timeout=WAIT_FOR_WORKER, heartbeat_timeout=self._lease, retry_policy=RETRIES,
+                priority=priority, id_conflict_policy=ActivityIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=ActivityIDReusePolicy.REJECT_DUPLICATE,
-                retry_policy=RETRIES, priority=priority,
             )  # fmt: skip
         except ActivityAlreadyStartedError:
             return self._client.get_activity_handle(ticket.errand)
 
-    async def _start_workflow(self, ticket: Ticket, pool: str, priority: Priority) -> Any:
+    async def _start_workflow(self, ticket: Ticket, priority: Priority) -> Any:
         try:
             return await self._client.start_workflow(
-                "errand", args=[ticket, self._lease_s], id=ticket.errand, task_queue=queue_of(pool), priority=priority,
+                WORKFLOW, args=[ticket, self._lease.total_seconds()], id=ticket.errand,
+                task_queue=queue_of(self.pool), priority=priority,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             )  # fmt: skip

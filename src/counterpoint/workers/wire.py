@@ -17,6 +17,16 @@ from counterpoint.models.messages import ToolSpec
 from counterpoint.tools.policy import Access
 
 
+class Checkout(Struct, frozen=True, omit_defaults=True):
+    """The files that an agent works with: a commit, and how a worker comes by it."""
+
+    commit: str
+    bundles: list[str]
+    """Names of the blobs that have it, in the order in which they are unpacked."""
+    inside: str = ""
+    """The run's folder within the repository."""
+
+
 class Errand(Struct, frozen=True, omit_defaults=True):
     """An agent's task, and what else a worker needs for it. Keys are none of it: it has names alone."""
 
@@ -27,11 +37,10 @@ class Errand(Struct, frozen=True, omit_defaults=True):
     bounded: bool = False
     """Each model request asks for its part of the budget first."""
     base_url: str | None = None
-    """Where its model is asked; a worker has its keys sent nowhere but where it was told itself."""
-    bundle: str = ""
-    """Name of the blob that has the commit which its worktree starts from."""
-    inside: str = ""
-    """The run's folder within the repository."""
+    """Where the run asks its model. A worker sends its keys nowhere but where it was told itself."""
+    checkout: Checkout | None = None
+    instructions: str = ""
+    """What agents with tools are told by project and user."""
 
 
 class Report(Struct, frozen=True, omit_defaults=True, tag_field="type"):
@@ -42,6 +51,8 @@ class Begun(Report, frozen=True, tag="begun"):
     worker: str
     time: int
     """1: the first worker that has it."""
+    anew: bool = False
+    """What another worker has done of it is not gone on from."""
 
 
 class Waits(Report, frozen=True, tag="waits"):
@@ -145,7 +156,8 @@ AnyNote = Message | Granted
 
 encode = msgspec.json.Encoder().encode
 errand_of = msgspec.json.Decoder(Errand).decode
-report_of = msgspec.json.Decoder(AnyReport).decode
+reports_of = msgspec.json.Decoder(list[AnyReport]).decode
+"""Those that were posted together."""
 note_of = msgspec.json.Decoder(AnyNote).decode
 
 
