@@ -86,6 +86,7 @@ const fetched = async (source) => {
 
 const seen = new Map()
 let invented = 0
+const unchecked = []
 const readAll = async (found, angle) => {
   const fresh = found.sources.filter((one) => !seen.has(name(one.source)) && seen.size < options.sources && seen.set(name(one.source), one.source))
   return parallel(fresh.map(({ source }) => async () => {
@@ -95,9 +96,13 @@ const readAll = async (found, angle) => {
     )
     if (!said) return null
     const whole = said.claims.length ? await fetched(source) : ''
-    const kept = said.claims.filter(({ quote }) => squeeze(quote) && (whole === null || whole.includes(squeeze(quote))))
+    if (whole === null) {
+      unchecked.push(...said.claims.map((claim) => ({ ...claim, source })))
+      return []
+    }
+    const kept = said.claims.filter(({ quote }) => squeeze(quote) && whole.includes(squeeze(quote)))
     invented += said.claims.length - kept.length
-    return kept.map((claim) => ({ ...claim, source, checked: whole !== null }))
+    return kept.map((claim) => ({ ...claim, source }))
   }))
 }
 const perAngle = await pipeline(
@@ -113,7 +118,7 @@ const read = searched.flat().filter(Boolean)
 const dead = { angles: angles.length - searched.length, sources: searched.flat().length - read.length }
 const all = read.flat()
 const unique = [...new Map(all.map((claim) => [squeeze(claim.claim), claim])).values()]
-const chosen = [...unique.filter((claim) => claim.checked), ...unique.filter((claim) => !claim.checked)].slice(0, options.claims)
+const chosen = unique.slice(0, options.claims)
 log(`${read.length} of ${seen.size} sources read, ${unique.length} claims; ${invented} dropped because their quote is not in the source; ${unique.length - chosen.length} left out by the cap`)
 
 phase('Verify')
@@ -123,7 +128,6 @@ const judged = (await parallel(chosen.map((claim) => async () => ({
 })))).filter(Boolean)
 const by = (verdict) => judged.filter((claim) => claim.verdict === verdict)
 const confirmed = by('confirmed').map((claim, i) => ({ ...claim, n: i + 1 }))
-const cited = (report) => [...report.matchAll(/\[(\d+)\]/g)].map((match) => Number(match[1]))
 
 phase('Synthesize')
 let answer = null
@@ -133,26 +137,41 @@ if (confirmed.length) {
     { label: 'synthesis', tools: [] },
   ), 'The synthesis')
 }
-const wrong = [...new Set(cited(answer ?? '').filter((n) => !confirmed.some((claim) => claim.n === n)))]
+// A citation of what is no claim is taken out of the text, and counted.
+const wrong = new Set()
+let citations = 0
+answer = answer?.replace(/\[(\d+(?:\s*[,;]\s*\d+)*)\]/g, (_, numbers) => {
+  const said = numbers.split(/[,;]/).map(Number)
+  const right = said.filter((n) => n >= 1 && n <= confirmed.length)
+  for (const n of said) if (!right.includes(n)) wrong.add(n)
+  citations += right.length
+  return right.length ? `[${right.join(', ')}]` : '[no source]'
+}) ?? null
+const caution = [
+  ...(wrong.size ? [`Caution: the text cites ${[...wrong].map((n) => `[${n}]`).join(', ')}, which is no claim: dropped.`] : []),
+  ...(answer !== null && !citations ? ['Caution: the text cites no claim at all.'] : []),
+]
 // Why there is no answer: nobody looked, the sources say nothing, or nothing of what they say stands.
 const none = () => {
   if (!searched.length) return 'No search was answered, so nothing is known.'
   if (!seen.size) return 'No source was found, so there is no answer.'
   if (!read.length) return 'No source was read, so nothing is known.'
+  if (!judged.length && unchecked.length) return 'No source could be read again by the script, so no claim is checked and there is no answer. For pages: --allow WebFetch.'
   if (!judged.length) return `${read.length} of ${seen.size} sources were read; none gave a claim with a quote that stands in it, so there is no answer.`
   return `No claim is confirmed, so there is no answer: ${by('refuted').length} refuted, ${by('unverified').length} not verified.`
 }
-const line = (claim) => `- ${claim.claim} (${claim.source}${claim.checked ? '' : '; its quote could not be checked'})`
+const line = (claim) => `- ${claim.claim} “${claim.quote}” ${claim.source}`
 const report = [
   answer ?? (confirmed.length ? 'The synthesis did not end; these are the claims that stand:' : none()),
-  ...(wrong.length ? [`Caution: the text cites ${wrong.map((n) => `[${n}]`).join(', ')}, which is no claim.`] : []),
+  ...caution,
   ...(confirmed.length ? ['', 'Sources'] : []),
-  ...confirmed.map((claim) => `[${claim.n}] ${claim.claim} “${claim.quote}” ${claim.source}${claim.checked ? '' : ' (quote not checked)'}`),
+  ...confirmed.map((claim) => `[${claim.n}] ${claim.claim} “${claim.quote}” ${claim.source}`),
   ...(by('unverified').length ? ['', 'Not verified, for want of votes or of agreement', ...by('unverified').map(line)] : []),
   ...(by('refuted').length ? ['', 'Refuted', ...by('refuted').map(line)] : []),
+  ...(unchecked.length ? ['', 'Left out, since the script could not read their source and so not check their quote', ...unchecked.map(line)] : []),
   '',
-  `${read.length} of ${seen.size} sources read; ${invented} claims dropped because their quote is not in the source; ${unique.length - chosen.length} claims not verified because of the cap.`,
+  `${read.length} of ${seen.size} sources read; ${invented} claims dropped because their quote is not in the source, ${unchecked.length} because the source could not be read again; ${unique.length - chosen.length} claims not verified because of the cap.`,
   ...(dead.angles || dead.sources ? [`Without an answer: ${dead.angles} of ${angles.length} searches and ${dead.sources} of ${seen.size} readers; what they would have found is not in this report.`] : []),
   ...(scoped ? [] : ['The question was not cut into angles: the agent for that did not answer.']),
 ].join('\n')
-return { report, confirmed: confirmed.length, refuted: by('refuted').length, unverified: by('unverified').length, invented, wrong_citations: wrong, dead, sources: [...seen.values()], claims: judged.map(({ claim, source, quote, verdict, checked }) => ({ claim, source, quote, verdict, checked })) }
+return { report, confirmed: confirmed.length, refuted: by('refuted').length, unverified: by('unverified').length, invented, unchecked: unchecked.length, wrong_citations: [...wrong], dead, sources: [...seen.values()], claims: judged.map(({ claim, source, quote, verdict }) => ({ claim, source, quote, verdict })) }
