@@ -77,8 +77,8 @@ class Orders:
     script: Script | None = None
     """Another text than the journal has."""
     reuse: Reuse = "calls"
-    forget: frozenset[str] = frozenset()
-    """Ids of agents whose results are not to be reused."""
+    only: frozenset[str] = frozenset()
+    """Ids of agents that run again, while all others keep their ends; none: all that did not end ok."""
     changes: dict[str, Change] = field(default_factory=dict[str, Change])
     """Agent id → what is otherwise in it than the script has it."""
     bounds: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -136,7 +136,7 @@ async def rehearse_run(store: Store, run_id: str, models: Models, orders: Orders
     refuse_imported(view.run_id, view.imported)
     types, _ = load_types(Path(view.cwd))
     script = orders.script or await recorded_script(reader.value, view)
-    plan = Plan(script=script, edited=orders.script is not None, reuse=orders.reuse, forget=orders.forget,
+    plan = Plan(script=script, edited=orders.script is not None, reuse=orders.reuse, only=orders.only,
                 changes=orders.changes, bounds=orders.bounds, types=types)  # fmt: skip
     return await rehearse(plan, history=history, read_value=reader.value, models=models, find_workflow=find_child)
 
@@ -157,7 +157,7 @@ async def _attempt(
         script=orders.script or await recorded_script(journal.read_value, view),
         edited=orders.script is not None,
         reuse=orders.reuse,
-        forget=orders.forget,
+        only=orders.only,
         changes=orders.changes,
         bounds=orders.bounds,
         types=types,

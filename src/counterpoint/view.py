@@ -558,10 +558,12 @@ def _agent_finished(view: RunView, event: AgentFinished, at: float) -> None:
 
 def _agent_reused(view: RunView, event: AgentReused, at: float) -> None:
     agent = view.agents[event.agent]
-    agent.called, agent.state, agent.outcome, agent.fault = True, "finished", Outcome.REUSED, None
+    agent.called, agent.state, agent.outcome = True, "finished", event.outcome
     agent.inherited = False
     agent.label, agent.phase, agent.workflow = event.label, event.phase, event.workflow
-    view.reused += 1
+    if event.outcome is Outcome.REUSED:
+        agent.fault = None
+        view.reused += 1
 
 
 def _agent_marked(view: RunView, event: AgentMarked, at: float) -> None:

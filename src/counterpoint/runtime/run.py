@@ -78,8 +78,8 @@ class Plan:
     edited: bool = False
     """The script is another than the journal has."""
     reuse: Reuse = "calls"
-    forget: frozenset[str] = frozenset()
-    """Ids of agents whose results are not to be reused."""
+    only: frozenset[str] = frozenset()
+    """Ids of agents that run again, while all others keep their ends; none: all that did not end ok."""
     bounds: dict[str, Any] = field(default_factory=dict[str, Any])
     """Changes of the run's bounds."""
     types: dict[str, AgentType] = field(default_factory=dict[str, AgentType])
@@ -118,9 +118,7 @@ class Run:
     ) -> None:
         self.plan = plan
         self._engine = engine
-        self.attempt = Attempt(
-            journal, Replay(journal.history, plan.reuse, plan.forget, edited=plan.edited), plan.bounds
-        )
+        self.attempt = Attempt(journal, Replay(journal.history, plan.reuse, plan.only, edited=plan.edited), plan.bounds)
         self.view = self.attempt.view
         self.budget = self._make_budget()
         self.gates = Gates(self.attempt, anyone_to_ask=plan.waits_for_people)

@@ -374,11 +374,12 @@ const HANDLERS = {
     agent.called = true
     agent.inherited = false
     agent.state = 'finished'
-    agent.outcome = 'reused'
-    setFault(agent, null)
+    agent.outcome = event.outcome ?? 'reused'
     agent.label = event.label ?? ''
     agent.phase = event.phase ?? null
     agent.workflow = event.workflow ?? null
+    if (agent.outcome !== 'reused') return
+    setFault(agent, null)
     view.reused += 1
   },
 
