@@ -45,6 +45,7 @@ from counterpoint.store.reader import Facts, JournalReader
 from counterpoint.store.runs import STARTS_S, RunRow, Store
 from counterpoint.tags import checked_tag, retagged
 from counterpoint.tools.answers import fitting
+from counterpoint.tools.arguments import check_args
 from counterpoint.view import AgentView, RunView
 
 WORKSPACE = ("branch", "base", "commit", "files", "insertions", "deletions", "path", "patch_bytes")
@@ -96,8 +97,10 @@ class Client:
     ) -> str:  # fmt: skip
         """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given.
 
-        `tools` are names of tools that whoever executes it brings along.
+        `tools` are names of tools that whoever executes it brings along. Raises UsageError for arguments that do not
+        fit what the script declares.
         """
+        check_args(script, args)
         model = models.get(models.default(settings.model))
         _refuse_unknown_price(model, settings)
         run_id = self._store.new_run_id()

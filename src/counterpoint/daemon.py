@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -34,6 +35,7 @@ from counterpoint.memory.recall import Recall
 from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.uses import use_of
 from counterpoint.models.registry import Models
+from counterpoint.runtime.budget import Budget
 from counterpoint.runtime.calls import permissions_of
 from counterpoint.runtime.control import Control
 from counterpoint.runtime.day import Day
@@ -58,7 +60,12 @@ from counterpoint.tools.policy import Access, Policy
 from counterpoint.tools.websearch import service_of
 from counterpoint.tracing.live import traced
 from counterpoint.view import RunView
+from counterpoint.workers.executor import Executor
 from counterpoint.workers.local import LocalExecutor
+
+if TYPE_CHECKING:
+    from counterpoint.store.errands import Errands
+    from counterpoint.workers.temporal import Dispatcher
 
 Listener = Callable[[list[Recorded]], None]
 AWAY = "The database of the runs was out of reach for {:.1f} s; nothing was lost, and the run goes on."
@@ -163,12 +170,35 @@ async def _attempt(
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
     )
+    elsewhere = await _elsewhere(store, view.run_id, epoch, {**Settings().bounds(), **view.bounds, **orders.bounds})
+    serve: list[Callable[[], Coroutine[Any, Any, None]]] = []
+
+    def executor(budget: Budget) -> Executor:
+        here = LocalExecutor(models, budget, workshop)
+        if elsewhere is None:
+            return here
+        from counterpoint.workers.cluster import ClusterExecutor
+
+        errands, dispatcher = elsewhere
+        cluster = ClusterExecutor(
+            here,
+            errands=errands,
+            journal=journal,
+            dispatcher=dispatcher,
+            allowance=budget,
+            models=models,
+            base_url=view.base_url,
+            log=lambda text: run.attempt.log(text),
+        )
+        serve.append(cluster.serve)
+        return cluster
+
     run = Run(
         plan,
         journal=journal,
         epoch=lease.epoch,
         models=models,
-        executor=lambda budget: LocalExecutor(models, budget, workshop),
+        executor=executor,
         find_workflow=find_child,
         workshop=workshop,
         engine=engine,
@@ -193,13 +223,45 @@ async def _attempt(
         _beside(Control(run, store, view.run_id, lapsed=0 if new else lease.asked).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
+        contextlib.AsyncExitStack() as more_beside,
     ):
+        for work in serve:
+            await more_beside.enter_async_context(_beside(work()))
         for follower in followers:
             journal.add_listener(follower)
         ended = await run.execute()
     if workshop.recall and ended.status not in (RunStatus.PAUSED, RunStatus.WAITING):
         await asyncio.to_thread(_record_uses, workshop.recall, run.view)
     return ended
+
+
+async def _elsewhere(
+    store: Store, run_id: str, epoch: int, bounds: dict[str, Any]
+) -> tuple[Errands, Dispatcher] | None:
+    """What agents go to workers on other machines by, where the settings name a cluster. Raises UsageError."""
+    if not bounds["cluster"]:
+        return None
+    if importlib.util.find_spec("temporalio") is None:
+        raise UsageError(
+            "Agents on a cluster need a library that is not installed.", hint="pip install 'counterpoint[cluster]'"
+        )
+    from counterpoint.store.server_store import ServerStore
+    from counterpoint.workers.temporal import Dispatcher, connect
+
+    if not isinstance(store, ServerStore):
+        raise UsageError(
+            "Agents on a cluster need runs in a database: that is where their workers report.",
+            hint="Set COUNTERPOINT_DATABASE=postgresql://…",
+        )
+    client = await connect(bounds["cluster"], os.environ)
+    dispatcher = Dispatcher(
+        client,
+        bounds["cluster_mode"],
+        pool=bounds["pool"],
+        lease_s=bounds["cluster_lease_s"],
+        priority=bounds["priority"],
+    )
+    return store.errands(run_id, epoch), dispatcher
 
 
 def _without(view: RunView, orders: Orders) -> list[str]:
