@@ -170,7 +170,7 @@ async def _attempt(
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
     )
-    elsewhere = await _elsewhere(store, view.run_id, epoch, {**Settings().bounds(), **view.bounds, **orders.bounds})
+    elsewhere = await _elsewhere(store, view.run_id, lease.epoch, {**Settings().bounds(), **view.bounds, **orders.bounds})
     serve: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     def executor(budget: Budget) -> Executor:
