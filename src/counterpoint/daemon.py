@@ -155,6 +155,7 @@ async def _attempt(
     types = {name: checked(kind, workshop.skills, servers) for name, kind in types.items()}
     left = await differing(view) if (view.attempt or view.parent) and orders.reuse != "none" else []
     workshop.own = orders.tools
+    bounds = {**Settings().bounds(), **view.bounds, **orders.bounds}
     plan = Plan(
         script=orders.script or await recorded_script(journal.read_value, view),
         edited=orders.script is not None,
@@ -166,11 +167,13 @@ async def _attempt(
         warnings=(*warnings, *more, *([warning(left)] if left else []), *_without(view, orders)),
         instructions=tuple(workshop.instructions.sources),
         recall=workshop.recall,
-        unjailed=await _unjailed({**Settings().bounds(), **view.bounds, **orders.bounds}),
+        unjailed=await _unjailed(bounds),
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
     )
-    elsewhere = await _elsewhere(store, view.run_id, lease.epoch, {**Settings().bounds(), **view.bounds, **orders.bounds})
+    elsewhere = await _elsewhere(
+        store, view.run_id, lease.epoch, {**Settings().bounds(), **view.bounds, **orders.bounds}
+    )
     serve: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     def executor(budget: Budget) -> Executor:
