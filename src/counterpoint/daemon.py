@@ -51,7 +51,8 @@ from counterpoint.script import find as saved
 from counterpoint.script.parse import accept, examine, trust
 from counterpoint.settings import Settings
 from counterpoint.store.journal import Journal
-from counterpoint.store.runs import Store
+from counterpoint.store.leases import Lease
+from counterpoint.store.runs import STARTS_S, Store
 from counterpoint.tools import jail, mcp
 from counterpoint.tools.mcp_servers import Server, load_servers
 from counterpoint.tools.own import FunctionTool
@@ -110,7 +111,7 @@ async def execute(store: Store, run_id: str, models: Models, orders: Orders | No
                 store.open_journal(run_id, lease) as journal,
                 _beside(journal.guard()),
             ):
-                return await _attempt(store, journal, lease.epoch, models, orders, engine)
+                return await _attempt(store, journal, lease, models, orders, engine)
         finally:
             with contextlib.suppress(StoreError):  # where the disk is full, the end of our process gives the run back
                 await lease.release()
@@ -142,9 +143,10 @@ async def rehearse_run(store: Store, run_id: str, models: Models, orders: Orders
 
 
 async def _attempt(
-    store: Store, journal: Journal, epoch: int, models: Models, orders: Orders, engine: ScriptProcess
+    store: Store, journal: Journal, lease: Lease, models: Models, orders: Orders, engine: ScriptProcess
 ) -> RunEnded:
     view = RunView.of(journal.history)
+    new = not view.attempt and time.time() - view.begun_at < STARTS_S
     refuse_imported(view.run_id, view.imported)
     for listener in orders.listeners:
         journal.add_listener(listener)
@@ -153,6 +155,7 @@ async def _attempt(
     types = {name: checked(kind, workshop.skills, servers) for name, kind in types.items()}
     left = await differing(view) if (view.attempt or view.parent) and orders.reuse != "none" else []
     workshop.own = orders.tools
+    bounds = {**Settings().bounds(), **view.bounds, **orders.bounds}
     plan = Plan(
         script=orders.script or await recorded_script(journal.read_value, view),
         edited=orders.script is not None,
@@ -164,11 +167,13 @@ async def _attempt(
         warnings=(*warnings, *more, *([warning(left)] if left else []), *_without(view, orders)),
         instructions=tuple(workshop.instructions.sources),
         recall=workshop.recall,
-        unjailed=await _unjailed({**Settings().bounds(), **view.bounds, **orders.bounds}),
+        unjailed=await _unjailed(bounds),
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
     )
-    elsewhere = await _elsewhere(store, view.run_id, epoch, {**Settings().bounds(), **view.bounds, **orders.bounds})
+    elsewhere = await _elsewhere(
+        store, view.run_id, lease.epoch, {**Settings().bounds(), **view.bounds, **orders.bounds}
+    )
     serve: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     def executor(budget: Budget) -> Executor:
@@ -194,7 +199,7 @@ async def _attempt(
     run = Run(
         plan,
         journal=journal,
-        epoch=epoch,
+        epoch=lease.epoch,
         models=models,
         executor=executor,
         find_workflow=find_child,
@@ -218,7 +223,7 @@ async def _attempt(
     async with (
         traced(run.attempt.bounds["trace"], journal.history, journal.read_value, warn) as followers,
         mcp.opened(servers, warn, Path(view.cwd)) as workshop.hub,
-        _beside(Control(run, store, view.run_id).serve()),
+        _beside(Control(run, store, view.run_id, lapsed=0 if new else lease.asked).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
         contextlib.AsyncExitStack() as more_beside,

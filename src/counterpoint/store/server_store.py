@@ -85,12 +85,10 @@ class ServerStore(Store):
 
         await self._index.write(forget)
 
-    # --- blocking, in a thread ---------------------------------------------------------------------------------------
+    async def _record(self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]) -> None:
+        await asyncio.to_thread(server_writer.create, self.server, events, values, turns)
 
-    def _create(
-        self, run_id: str, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]
-    ) -> None:
-        server_writer.create(self.server, run_id, events, values, turns)
+    # --- blocking, in a thread ---------------------------------------------------------------------------------------
 
     def _all_facts(self, run_ids: list[str]) -> dict[str, Facts | StoreError]:
         def ask(connection: Connection) -> list[dict[str, Told]]:
