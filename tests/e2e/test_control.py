@@ -12,6 +12,9 @@ import pytest
 from tests.e2e.conftest import Program
 
 FAN = "return await parallel(Array.from({length: 40}, (_, i) => () => agent(`p${i}`, {label: `n${i}`})))"
+RAGGED = """const schema = {type: 'object', properties: {n: {type: 'integer'}}, required: ['n']}
+const ask = (i) => agent(`p${i}`, {label: `n${i}`, schema}).then((it) => it ? 'ok' : 'failed', (error) => error.name)
+return await Promise.all(Array.from({length: 40}, (_, i) => ask(i)))"""
 GATE = "return [await counterpoint.checkpoint('Ship it?', {options: [true, false]}), await agent('after')]"
 
 
@@ -130,13 +133,17 @@ def test_a_retried_agent_starts_anew_with_another_prompt(cpt: Program):
     assert "quite another question" in shown["value"]
 
 
-def test_one_agent_of_an_ended_run_is_asked_again_alone_with_another_model(cpt: Program):
-    assert cpt.run(FAN).code == 0
-    again = cpt("retry", "@last", "n7", "--model", "sim:seed=99", "--json")
-    assert again.code == 0, again.err
-    assert (again.json["agents"]["ok"], again.json["agents"]["reused"]) == (1, 39)
-    assert "reuses 39, runs 1" in again.err
-    assert cpt("show", "@last", "n7", "--json").json["model"] == "sim:seed=99"
+def test_one_agent_of_an_ended_run_is_asked_again_alone_with_another_model_and_the_others_keep_their_ends(cpt: Program):
+    run = cpt("run", cpt.script(RAGGED), "--model", "sim:seed=3,fail=0.2,invalid=0.2", "--json").json
+    assert {"failed", "StructuredOutputError"} <= set(run["result"])
+    once = run["result"].index("failed")
+    again = cpt("retry", "@last", f"n{once}", "--model", "sim:seed=99", "--json")
+    ok, bad = run["coverage"]["ok"], 40 - run["coverage"]["ok"]
+    assert f"reuses {ok}, leaves {bad - 1} as they ended, runs 1" in again.err
+    assert again.json["agents"] == run["agents"] | {"ok": 1, "reused": ok, "failed": run["agents"]["failed"] - 1}
+    assert (again.code, again.json["result"]) == (4, [*run["result"][:once], "ok", *run["result"][once + 1 :]])
+    assert cpt("show", "@last", f"n{once}", "--json").json["model"] == "sim:seed=99"
+    assert f"reuses {ok + 1}, runs {bad - 1}" in cpt("resume", "@last", "--dry-run").out
 
 
 def test_a_message_is_done_when_the_agents_have_heard_it(cpt: Program):
@@ -223,7 +230,9 @@ def test_a_run_whose_process_died_is_shown_as_interrupted(cpt: Program):
     until(cpt, lambda run: run["agents"]["ok"] >= 1)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert document(cpt)["status"] == "interrupted"
+    run = document(cpt)
+    assert run["status"] == "interrupted"
+    assert next(limit for limit in run["limits"] if limit["name"] == "concurrency")["used"] == 0
     shown = cpt("show", "@last").out
     assert "cut off" in shown
     assert "running" not in shown
