@@ -1,4 +1,4 @@
-"""What a script reads as the run's own ceilings (`budget.total`): from the journal alone, so that a replay reads it too.
+"""What a script reads as the run's ceilings (`budget.total`): from the journal alone, so that a replay reads it too.
 
 Whoever begins an attempt with other ceilings (`resume --budget`, a fork) has them read from the script's start, like an
 edit of it. A change while the run goes on is read with the first answer that the journal has behind it.
