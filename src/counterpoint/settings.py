@@ -19,7 +19,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import platformdirs
 
-from counterpoint.ceilings import read_ceiling, read_windows
+from counterpoint.ceilings import read_ceiling, read_places, read_windows
 from counterpoint.errors import SettingsError, nearest
 from counterpoint.text import at_commas
 
@@ -85,6 +85,11 @@ class Settings:
     """Times an agent is asked to mend its structured output."""
     max_turns: int = 50
     """Model requests of one agent."""
+    provider_limits: tuple[str, ...] = ()
+    """Requests under way at once at a provider, per key: ``anthropic=40``. With a `database` all processes that use it
+    keep to that together, and runs get fair parts."""
+    priority: int = 3
+    """Of a run among those that want places at a provider, 1 (first) to 5: each step is twice the part."""
     context_windows: tuple[str, ...] = ()
     """Tokens of context that a model takes, where that is not known or other than known: ``ollama:qwen3=32k``; a figure
     alone is for all models. Agents make room in time."""
@@ -156,6 +161,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         self._check_range("concurrency", 1, 1000)
+        self._check_range("priority", 1, 5)
         for name in (
             "max_agents",
             "max_items",
@@ -179,6 +185,7 @@ class Settings:
         for text in self.budgets:
             read_ceiling(text)
         read_windows(self.context_windows)
+        read_places(self.provider_limits)
         if self.approve != "ask":
             read_ceiling(self.approve)
         if self.sandbox not in ("auto", "off"):
@@ -216,7 +223,7 @@ BOUNDS = (
     "concurrency", "max_agents", "max_items", "max_depth", "budget_tokens", "budget_usd", "budgets", "budget_reserve",
     "allow_unknown_price", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending", "max_log_lines",
     "retries", "max_wait_s", "max_repairs", "max_turns", "context_windows",
-    "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
+    "priority", "run_timeout_s", "agent_timeout_s", "stall_s", "stall_warn_s",
     "on_stall", "allow", "ask",
     "deny", "sandbox", "network", "env",
     "worktree_uncommitted", "worktree_copy", "worktree_link", "worktree_setup", "instructions",

@@ -29,6 +29,7 @@ from counterpoint.store.news import News, Polled
 from counterpoint.store.reader import Facts, FolderReader, JournalReader, Origin, Written
 from counterpoint.store.requests import Requests
 from counterpoint.store.rows import Spoken
+from counterpoint.store.shares import Shares
 
 GONE = ".gone-"
 """How the folders of runs begin that are being deleted."""
@@ -111,6 +112,10 @@ class Store:
         created = events[0].event
         assert isinstance(created, RunCreated)  # noqa: S101  (what every journal begins with)
         await asyncio.to_thread(self._create, created.run_id, events, values, turns)
+
+    def shares(self, run_id: str, priority: int) -> Shares | None:
+        """What the run has of the limits that all processes keep to together; None: files know of no other process."""
+        return None
 
     async def runs(self) -> list[RunRow]:
         """All runs, the newest first; folders that the index does not know, as copied ones, are taken in."""

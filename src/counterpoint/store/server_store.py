@@ -24,6 +24,7 @@ from counterpoint.store.rows import Spoken
 from counterpoint.store.runs import RunRow, Store, newest_first
 from counterpoint.store.server import Server
 from counterpoint.store.server_writer import ServerWriter, channel, read_blob
+from counterpoint.store.shares import Shares
 
 T = TypeVar("T")
 
@@ -71,6 +72,9 @@ class ServerStore(Store):
         journal = Journal(writer, run_id)
         writer.back = journal.was_away
         return journal
+
+    def shares(self, run_id: str, priority: int) -> Shares:
+        return Shares(self.server, run_id, priority)
 
     async def remove(self, run_id: str) -> None:
         def forget(connection: Connection) -> None:
