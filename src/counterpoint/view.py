@@ -272,7 +272,8 @@ class RunView:
     def interrupt(self) -> None:
         """Whoever folds the journal knows that the process behind it is gone: nothing that looks alive is."""
         if not self.ended:
-            self.status, self.message = RunStatus.INTERRUPTED, f"Its process ended: counterpoint resume {self.run_id}"
+            what = "Its process ended" if self.attempt else "No process has begun it"
+            self.status, self.message = RunStatus.INTERRUPTED, f"{what}: counterpoint resume {self.run_id}"
 
     def state(self, agent: AgentView) -> str:
         """queued, running or finished; interrupted: it was at work when the run's process ended."""

@@ -230,7 +230,9 @@ def test_a_run_whose_process_died_is_shown_as_interrupted(cpt: Program):
     until(cpt, lambda run: run["agents"]["ok"] >= 1)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert document(cpt)["status"] == "interrupted"
+    run = document(cpt)
+    assert run["status"] == "interrupted"
+    assert next(limit for limit in run["limits"] if limit["name"] == "concurrency")["used"] == 0
     shown = cpt("show", "@last").out
     assert "cut off" in shown
     assert "running" not in shown

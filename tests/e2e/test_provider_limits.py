@@ -49,7 +49,8 @@ class Counting(Fake):
 
 @pytest.fixture
 def provider() -> Iterator[Counting]:
-    with Counting() as fake:
+    fake = Counting()
+    with fake:
         yield fake
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from counterpoint.errors import UsageError
 from counterpoint.testing import BAD_JSON, NULL, RATE_LIMITED, Asked, ScriptedModel, Step, Uses, run_script
 
 
@@ -114,3 +115,10 @@ async def test_a_review_within_a_small_budget_says_that_it_was_cut(project: Path
     played = await run_script("review", agents, cwd=project, budget="300", concurrency=1, strict=False)
     assert played.output_tokens <= 300
     assert played.value["unread"] in (["a.py"], ["b.py"])
+
+
+async def test_arguments_that_do_not_fit_start_nothing_from_python_either(project: Path):
+    agents = ScriptedModel()
+    with pytest.raises(UsageError, match=r"bug-hunt do not fit: \$.rounds: must be integer"):
+        await run_script("bug-hunt", agents, args={"rounds": "many"}, cwd=project)
+    assert agents.asked == []

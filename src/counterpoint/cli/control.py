@@ -91,7 +91,7 @@ async def retry(
         raise UsageError("--prompt changes one agent; these are several.", hint="Change them one by one.")
     async with session(state) as here:
         run_id = await here.client.find(run)
-        if await here.store.is_live(run_id):
+        if await here.client.is_live(run_id):
             if not agents:
                 raise UsageError("The run goes on: name the agent.", hint=f"counterpoint show {run_id}")
             asked = [(run_id, agent) for agent in agents]
@@ -136,7 +136,7 @@ async def steer(run: str, words: tuple[str, ...], output: Output, state: Path | 
 async def _decide(run: str, gate: str, verb: str, answer: Any, output: Output, state: Path | None) -> int:
     async with session(state) as here:
         run_id = await here.client.find(run)
-        if await here.store.is_live(run_id):
+        if await here.client.is_live(run_id):
             return await ask(here, run_id, verb, gate, output, answer=answer)
         view = await here.client.view(run_id)
         if gate not in {open_.id for open_ in view.open_gates()}:

@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import click
 
-from counterpoint.cli.arguments import properties
 from counterpoint.errors import CounterpointError
 from counterpoint.script.find import find
 from counterpoint.script.meta import Meta
 from counterpoint.script.parse import examine, read
 from counterpoint.text import as_json, safe
+from counterpoint.tools.arguments import properties
 
 GIVEN = "counterpoint.given"
 
@@ -41,6 +41,7 @@ def describe(meta: Meta, named: str, formatter: click.HelpFormatter) -> None:
     with formatter.indentation():
         formatter.write_text(safe(meta.description))
         if meta.when_to_use:
+            formatter.write_paragraph()
             formatter.write_text(safe(meta.when_to_use))
     if meta.phases:
         with formatter.section("Phases"):

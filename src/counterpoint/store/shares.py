@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
-from counterpoint.errors import StoreError
+from counterpoint.errors import DatabaseAwayError
 from counterpoint.store.leases import process_started
 from counterpoint.store.server import Server
 
@@ -106,7 +106,7 @@ class Shares:
         """Account → when it was last told what we want, by the loop's clock."""
 
     async def keep(self, gates: Gates) -> None:
-        """Gives the gates their places, until cancelled."""
+        """Gives the gates their places, until cancelled. Raises StoreError where the database does not let us share."""
         try:
             while True:
                 pauses = [await self._beat(gate) for gate in gates.shared()]
@@ -116,21 +116,21 @@ class Shares:
                         await gates.hungry()
         finally:
             for account in list(self._renewed):
-                with contextlib.suppress(StoreError, TimeoutError):
+                with contextlib.suppress(DatabaseAwayError, TimeoutError):
                     await self._leave(account)
 
     async def _beat(self, gate: Gate) -> float | None:
         """Asks for what a gate wants; seconds until it asks again, None: it wants nothing."""
         if not gate.wanted:
             gate.allot(0)
-            with contextlib.suppress(StoreError, TimeoutError):
+            with contextlib.suppress(DatabaseAwayError, TimeoutError):
                 await self._leave(gate.account)
             return None
         now = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(LEASE_S / 4):
                 places, due, holders = await self._ask(gate)
-        except (StoreError, TimeoutError):
+        except (DatabaseAwayError, TimeoutError):
             if now - self._renewed.get(gate.account, 0.0) > LEASE_S / 2:
                 gate.allot(0)
             return SOON_S

@@ -82,7 +82,8 @@ export class RunView {
   }
 
   get shownMessage() {
-    return this.interrupted ? `Its process ended: counterpoint resume ${this.runId}` : this.message
+    if (!this.interrupted) return this.message
+    return `${this.attempt ? 'Its process ended' : 'No process has begun it'}: counterpoint resume ${this.runId}`
   }
 
   shownStatus() {
