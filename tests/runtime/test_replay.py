@@ -17,7 +17,9 @@ from counterpoint.events import (
     GateAnswered,
     Outcome,
     Recorded,
+    RunEnded,
     RunStarted,
+    RunStatus,
     TimerFired,
     ToolCalled,
     Value,
@@ -64,10 +66,24 @@ def test_an_answer_that_was_good_is_reused_with_its_time_and_every_other_call_ru
     assert replay.agent_ids == {"key a1": "a1", "key a2": "a2", "key a3": "a3"}
 
 
-def test_an_agent_that_failed_later_or_was_marked_or_is_to_be_forgotten_runs_again():
+def test_an_agent_that_failed_later_or_was_marked_runs_again():
     events = [attempt(1), *map(queued, ("a1", "a2", "a3")), *map(ok, ("a1", "a2", "a3")), AgentMarked("a2", "wrong")]
-    replay = Replay(history(*events, attempt(2), died("a3")), forget=frozenset({"a1"}))
-    assert len(replay) == 0
+    replay = Replay(history(*events, attempt(2), died("a3")))
+    assert [replay.answer(f"key a{n}") is None for n in (1, 2, 3)] == [False, True, True]
+
+
+def test_where_one_agent_alone_is_to_run_again_all_others_keep_the_ends_that_they_have():
+    agents = ("a1", "a2", "a3", "a4", "a5", "a6")
+    ends = [ok("a1"), died("a2"), ok("a3"), AgentMarked("a3", "wrong"), died("a4", Outcome.CANCELLED), died("a5")]
+    cut = [attempt(1), *map(queued, agents), *ends]
+
+    def left(*events: AnyEvent) -> list[str]:
+        replay = Replay(history(*events), only=frozenset({"a1"}))
+        return [agent for agent in agents if replay.answer(f"key {agent}") is not None]
+
+    assert left(*cut, RunEnded(RunStatus.STOPPED)) == ["a2", "a3", "a5"]
+    assert left(*cut, RunEnded(RunStatus.PARTIAL, Value())) == ["a2", "a3", "a4", "a5"]
+    assert left(*cut, RunEnded(RunStatus.PARTIAL, Value()), attempt(2), queued("a5")) == ["a2", "a3"]
 
 
 def test_the_order_is_that_in_which_the_answers_came():

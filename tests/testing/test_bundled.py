@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from counterpoint.errors import UsageError
 from counterpoint.testing import BAD_JSON, NULL, RATE_LIMITED, Asked, ScriptedModel, Step, Uses, run_script
 
 
@@ -59,14 +60,6 @@ async def test_a_dead_skeptic_refutes_nothing_and_a_dead_reader_is_named(project
     assert [found["verdict"] for found in played.value["findings"]] == ["unverified"]
     assert played.value["unread"] == ["b.py"]
     assert "Not read: b.py" in played.value["report"]
-
-
-@pytest.mark.parametrize("name", ["review", "bug-hunt"])
-async def test_where_every_agent_died_the_report_does_not_say_that_nothing_is_wrong(project: Path, name: str):
-    played = await run_script(name, ScriptedModel(Step(NULL, times=None)), cwd=project)
-    played.expect(status="partial")
-    assert "survived" not in played.value["report"]
-    assert "nothing is known" in played.value["report"]
 
 
 async def test_a_reader_that_uses_its_tools_and_mends_its_output_counts_as_any_other(project: Path):
@@ -122,3 +115,10 @@ async def test_a_review_within_a_small_budget_says_that_it_was_cut(project: Path
     played = await run_script("review", agents, cwd=project, budget="300", concurrency=1, strict=False)
     assert played.output_tokens <= 300
     assert played.value["unread"] in (["a.py"], ["b.py"])
+
+
+async def test_arguments_that_do_not_fit_start_nothing_from_python_either(project: Path):
+    agents = ScriptedModel()
+    with pytest.raises(UsageError, match=r"bug-hunt do not fit: \$.rounds: must be integer"):
+        await run_script("bug-hunt", agents, args={"rounds": "many"}, cwd=project)
+    assert agents.asked == []

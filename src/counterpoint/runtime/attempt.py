@@ -12,9 +12,11 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from counterpoint.agents.task import AgentResult
 from counterpoint.errors import HookError, ScriptFault
 from counterpoint.events import (
     NO_USAGE,
+    AgentFinished,
     AgentReused,
     AnswerReused,
     CallRefused,
@@ -26,6 +28,7 @@ from counterpoint.events import (
     Usage,
     Value,
 )
+from counterpoint.runtime.calls import rejection
 from counterpoint.runtime.deliveries import Deliveries
 from counterpoint.runtime.identity import Identities
 from counterpoint.runtime.replay import Answered, Replay
@@ -124,9 +127,14 @@ class Attempt:
         async def make() -> Delivery:
             behind = self.deliveries.heard
             self.emit(msgspec.structs.replace(event, behind=behind) if event else AnswerReused(key, behind))
-            return await self._delivery(call, answered.value, answered.at, answered.usage)
+            error = await self._rejection(answered.bad) if answered.bad is not None else None
+            return await self._delivery(call, answered.value, answered.at, answered.usage, error)
 
         self.deliveries.placed(self.replay.place(key) or 0, make)
+
+    async def _rejection(self, ended: AgentFinished) -> HookError | None:
+        raw = await self.journal.read_value(ended.raw) if ended.raw is not None else None
+        return rejection(AgentResult(ended.outcome, raw=raw, fault=ended.fault))
 
     def refuse(self, call: Call, key: str, label: str, error: HookError, *, number: int = 0) -> None:
         """Rejects a call before anything was done for it; `number` is its place among the `agent()` calls.
