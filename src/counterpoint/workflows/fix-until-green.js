@@ -7,13 +7,13 @@ export const meta = {
     properties: {
       command: { type: 'string', minLength: 1, description: 'what must succeed, such as: make test' },
       path: { type: 'string', description: 'what may be changed, in words or as a folder' },
-      attempts: { type: 'integer', minimum: 1, maximum: 20, default: 5, description: 'at most' },
+      attempts: { type: 'integer', minimum: 1, maximum: 20, default: 5, description: 'attempts at most' },
     },
     required: ['command'],
   },
   phases: [
-    { title: 'Mend', detail: 'one agent an attempt' },
-    { title: 'Check', detail: 'did a change cheat?' },
+    { title: 'Mend', detail: 'one agent an attempt; plain code runs the command before and after' },
+    { title: 'Check', detail: 'a reviewer asks whether a change cheats' },
   ],
 }
 

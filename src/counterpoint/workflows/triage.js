@@ -5,7 +5,7 @@ export const meta = {
   args: {
     type: 'object',
     properties: {
-      items: { type: 'array', maxItems: 2000, items: { type: 'object', properties: { id: {}, text: { type: 'string' } }, required: ['id', 'text'] } },
+      items: { type: 'array', maxItems: 2000, description: 'texts of strangers: {id, text}', items: { type: 'object', properties: { id: {}, text: { type: 'string' } }, required: ['id', 'text'] } },
       path: { type: 'string', description: 'folder whose files are the items, instead of `items`' },
       kinds: { type: 'array', minItems: 2, items: { type: 'string' }, default: ['bug', 'question', 'wish', 'spam', 'other'], description: 'what an item may be' },
       areas: { type: 'array', items: { type: 'string' }, default: [], description: 'parts of your product; unknown is always there' },
