@@ -128,6 +128,8 @@ def test_a_sentence_becomes_a_checked_answer_and_the_leads_context_stays_small(
     attempts = [entry for entry in entries if entry["kind"] == "attempt"]
     assert [entry["clean"] for entry in attempts] == [False, False, True]
     assert all(Path(entry["path"]).is_file() for entry in attempts)
+    assert attempts[-1]["estimate"]["agents"] == {"low": 300, "likely": 300, "high": 300}
+    assert [entry["by"] for entry in entries if entry["kind"] == "approved"] == ["--yes"]
     assert [entry["run_id"] for entry in entries if entry["kind"] == "run"] == [document["run_id"]]
 
 
@@ -217,12 +219,13 @@ def test_attempts_are_bounded_and_all_are_kept(cpt: Program, fake: Fake):
     assert len(list(session.glob("script-*.js"))) == 5
 
 
-def test_a_small_model_plans_nothing_and_says_what_it_can_do(cpt: Program):
-    ended = cpt("do", "Survey the files of this folder", "--model", "sim", "--json")
+@pytest.mark.parametrize("model", ["sim", "local"])
+def test_a_small_model_plans_nothing_and_says_what_it_can_do(cpt: Program, model: str):
+    ended = cpt("do", "Survey the files of this folder", "--model", model, "--json")
     assert ended.code == 3
     assert "too small to plan" in ended.err
     assert ended.json["offers"][0]["name"] == "survey"
-    refused = cpt("plan", "Survey the files", "--model", "sim")
+    refused = cpt("plan", "Survey the files", "--model", model)
     assert refused.code == 2
     assert "--lead" in refused.err
 
