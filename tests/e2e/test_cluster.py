@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -148,7 +149,7 @@ def test_what_agents_answer_while_nobody_executes_their_run_is_not_asked_again(
     worker = cluster("--slots", "5")
     prompts = "['free 1', 'free 2', 'held 1', 'held 2', 'held 3']"
     script = cpt.script(f"return await parallel({prompts}.map((p) => () => agent(p, {{ tools: [] }})))")
-    run = cpt.start("run", script, "--jsonl", "--budget", "10k")
+    run = cpt.start("run", script, "--jsonl", "--budget", "200k")
     told(run, "agent_finished", 2)
     arrive(fake, 5)
     run.kill()
@@ -176,3 +177,79 @@ def test_a_run_that_is_stopped_ends_its_agents_on_their_workers(cpt: Program, cl
     run.communicate()
     assert run.poll() == 130
     assert cpt("run", script, "--json").json["result"] == ["answer 1!", "answer 2!"]
+
+
+FILES = """export const meta = { name: 'files', description: 'a test' }
+const apart = { isolation: 'worktree' }
+const [one, two] = await parallel([
+  () => agent('write one.txt', { ...apart, label: 'one' }),
+  () => agent('write sub/two.txt', { ...apart, label: 'two' }),
+])
+const seen = await agent('read draft.txt', { label: 'reader', tools: ['Read'] })
+const more = await agent('write three.txt', { from: one, label: 'three' })
+const nothing = await agent('read one.txt', { from: one, label: 'idle' })
+const merged = await counterpoint.merge([one, two, more])
+return [seen, nothing, merged.merged]
+"""
+
+
+def works(asked: Asked) -> Says:
+    """An agent that does the one thing that its prompt says, and tells what it heard."""
+    messages = asked.body["messages"]
+    if len(messages) > 1:
+        return Says(json.dumps(messages[-1]["content"]))
+    verb, name = prompt_of(asked).split()[:2]
+    if verb == "read":
+        return Says(calls=[("Read", {"file_path": name})])
+    return Says(calls=[("Write", {"file_path": name, "content": f"{name}\n"})])
+
+
+def project(folder: Path) -> Path:
+    """A repository with a file that is not committed."""
+    folder.mkdir()
+    (folder / "README").write_text("a project\n")
+    for words in ("init -q -b main", "add .", "-c user.name=a -c user.email=a@b commit -q -m first"):
+        git(folder, *words.split())
+    (folder / "draft.txt").write_text("not committed yet\n")
+    return folder
+
+
+def git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def doings(events: list[Any]) -> dict[str, list[str]]:
+    """Agent → the types of its events."""
+    done: dict[str, list[str]] = {}
+    for event in events:
+        if "agent" in event:
+            done.setdefault(event["agent"], []).append(event["type"])
+    return done
+
+
+def test_agents_work_in_worktrees_on_workers_and_their_commits_come_back(
+    cpt: Program, cluster: StartWorker, fake: Fake, tmp_path: Path
+):
+    fake.otherwise = works
+    workers = [cluster("--slots", "1"), cluster("--slots", "1")]
+    run = ["run", cpt.script(FILES, "files"), "--jsonl", "--allow", "Write"]
+    here = cpt(*run, "--cwd", str(project(tmp_path / "here")), COUNTERPOINT_CLUSTER="")
+    there = cpt(*run, "--cwd", str(project(tmp_path / "there")))
+    seen, nothing, merged = cpt("result", "@last", "--json").json["result"]
+
+    assert there.code == 0, there.err
+    assert "not committed yet" in seen
+    assert "one.txt" in nothing
+    assert merged == 3
+    for folder in (tmp_path / "here", tmp_path / "there"):
+        names = {path.name for path in folder.iterdir()}
+        assert names == {".git", "README", "draft.txt", "one.txt", "sub", "three.txt"}
+        assert (folder / "sub/two.txt").read_text() == "sub/two.txt\n"
+    assert doings(there.lines) == doings(here.lines)
+    opened = [event["path"] for event in there.lines if event["type"] == "workspace_opened"]
+    assert all(path.startswith(str(cpt.state)) for path in opened)
+    kept = {path.name for path in tmp_path.glob("worker?/worker/wf_*/*")}
+    assert kept == {"repository", "trees"}
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
