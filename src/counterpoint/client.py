@@ -81,7 +81,7 @@ class Otherwise:
     script: Script | None = None
     args: bytes | None = None
     """JSON; None: those of the parent."""
-    model: str | None = None
+    model: str | Model | None = None
     bounds: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -175,13 +175,15 @@ class Client:
         source = await self.value(view.run_id, view.source)
         return await asyncio.to_thread(parse.parse, source, view.script, ask=parse.trust)
 
-    async def _model_of_fork(self, view: RunView, asked: str | None) -> Model | None:
+    async def _model_of_fork(self, view: RunView, asked: str | Model | None) -> Model | None:
         """The model where it is another than the parent's."""
         if asked is None:
             return None
-        chosen = configuration.load(cwd=Path(view.cwd), flags={"model": asked})
-        async with Models(chosen) as models:
-            model = models.get(models.default(chosen.model))
+        model = asked
+        if isinstance(model, str):
+            chosen = configuration.load(cwd=Path(view.cwd), flags={"model": model})
+            async with Models(chosen) as models:
+                model = models.get(models.default(chosen.model))
         if view.simulated and not model.simulated:
             raise UsageError(
                 f"Run {view.run_id} is simulated, and {model.spec} is not: what is reused would pass for real.",
