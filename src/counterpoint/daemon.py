@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -29,11 +30,12 @@ from counterpoint.errors import (
     first_error,
 )
 from counterpoint.events import Recorded, RunEnded, RunStatus
-from counterpoint.memory.places import open_recall
+from counterpoint.memory.places import memory_folder, open_recall
 from counterpoint.memory.recall import Recall
 from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.uses import use_of
 from counterpoint.models.registry import Models
+from counterpoint.runtime.budget import Budget
 from counterpoint.runtime.calls import permissions_of
 from counterpoint.runtime.control import Control
 from counterpoint.runtime.day import Day
@@ -49,7 +51,8 @@ from counterpoint.script import find as saved
 from counterpoint.script.parse import accept, examine, trust
 from counterpoint.settings import Settings
 from counterpoint.store.journal import Journal
-from counterpoint.store.runs import Store
+from counterpoint.store.leases import Lease
+from counterpoint.store.runs import STARTS_S, Store
 from counterpoint.tools import jail, mcp
 from counterpoint.tools.mcp_servers import Server, load_servers
 from counterpoint.tools.own import FunctionTool
@@ -57,7 +60,12 @@ from counterpoint.tools.policy import Access, Policy
 from counterpoint.tools.websearch import service_of
 from counterpoint.tracing.live import traced
 from counterpoint.view import RunView
+from counterpoint.workers.executor import Executor
 from counterpoint.workers.local import LocalExecutor
+
+if TYPE_CHECKING:
+    from counterpoint.store.errands import Errands
+    from counterpoint.workers.temporal import Dispatcher
 
 Listener = Callable[[list[Recorded]], None]
 AWAY = "The database of the runs was out of reach for {:.1f} s; nothing was lost, and the run goes on."
@@ -70,8 +78,8 @@ class Orders:
     script: Script | None = None
     """Another text than the journal has."""
     reuse: Reuse = "calls"
-    forget: frozenset[str] = frozenset()
-    """Ids of agents whose results are not to be reused."""
+    only: frozenset[str] = frozenset()
+    """Ids of agents that run again, while all others keep their ends; none: all that did not end ok."""
     changes: dict[str, Change] = field(default_factory=dict[str, Change])
     """Agent id → what is otherwise in it than the script has it."""
     bounds: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -103,7 +111,7 @@ async def execute(store: Store, run_id: str, models: Models, orders: Orders | No
                 store.open_journal(run_id, lease) as journal,
                 _beside(journal.guard()),
             ):
-                return await _attempt(store, journal, lease.epoch, models, orders, engine)
+                return await _attempt(store, journal, lease, models, orders, engine)
         finally:
             with contextlib.suppress(StoreError):  # where the disk is full, the end of our process gives the run back
                 await lease.release()
@@ -129,15 +137,16 @@ async def rehearse_run(store: Store, run_id: str, models: Models, orders: Orders
     refuse_imported(view.run_id, view.imported)
     types, _ = load_types(Path(view.cwd))
     script = orders.script or await recorded_script(reader.value, view)
-    plan = Plan(script=script, edited=orders.script is not None, reuse=orders.reuse, forget=orders.forget,
+    plan = Plan(script=script, edited=orders.script is not None, reuse=orders.reuse, only=orders.only,
                 changes=orders.changes, bounds=orders.bounds, types=types)  # fmt: skip
     return await rehearse(plan, history=history, read_value=reader.value, models=models, find_workflow=find_child)
 
 
 async def _attempt(
-    store: Store, journal: Journal, epoch: int, models: Models, orders: Orders, engine: ScriptProcess
+    store: Store, journal: Journal, lease: Lease, models: Models, orders: Orders, engine: ScriptProcess
 ) -> RunEnded:
     view = RunView.of(journal.history)
+    new = not view.attempt and time.time() - view.begun_at < STARTS_S
     refuse_imported(view.run_id, view.imported)
     for listener in orders.listeners:
         journal.add_listener(listener)
@@ -146,27 +155,53 @@ async def _attempt(
     types = {name: checked(kind, workshop.skills, servers) for name, kind in types.items()}
     left = await differing(view) if (view.attempt or view.parent) and orders.reuse != "none" else []
     workshop.own = orders.tools
+    bounds = {**Settings().bounds(), **view.bounds, **orders.bounds}
     plan = Plan(
         script=orders.script or await recorded_script(journal.read_value, view),
         edited=orders.script is not None,
         reuse=orders.reuse,
-        forget=orders.forget,
+        only=orders.only,
         changes=orders.changes,
         bounds=orders.bounds,
         types=types,
         warnings=(*warnings, *more, *([warning(left)] if left else []), *_without(view, orders)),
         instructions=tuple(workshop.instructions.sources),
         recall=workshop.recall,
-        unjailed=await _unjailed({**Settings().bounds(), **view.bounds, **orders.bounds}),
+        unjailed=await _unjailed(bounds),
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
     )
+    elsewhere = await _elsewhere(
+        store, view.run_id, lease.epoch, {**Settings().bounds(), **view.bounds, **orders.bounds}
+    )
+    serve: list[Callable[[], Coroutine[Any, Any, None]]] = []
+
+    def executor(budget: Budget) -> Executor:
+        here = LocalExecutor(models, budget, workshop)
+        if elsewhere is None:
+            return here
+        from counterpoint.workers.cluster import ClusterExecutor
+
+        errands, dispatcher = elsewhere
+        cluster = ClusterExecutor(
+            here,
+            errands=errands,
+            journal=journal,
+            dispatcher=dispatcher,
+            allowance=budget,
+            models=models,
+            base_url=view.base_url,
+            log=lambda text: run.attempt.log(text),
+        )
+        serve.append(cluster.serve)
+        return cluster
+
     run = Run(
         plan,
         journal=journal,
-        epoch=epoch,
+        epoch=lease.epoch,
         models=models,
-        executor=lambda budget: LocalExecutor(models, budget, workshop),
+        executor=executor,
         find_workflow=find_child,
         workshop=workshop,
         engine=engine,
@@ -188,16 +223,57 @@ async def _attempt(
     async with (
         traced(run.attempt.bounds["trace"], journal.history, journal.read_value, warn) as followers,
         mcp.opened(servers, warn, Path(view.cwd)) as workshop.hub,
-        _beside(Control(run, store, view.run_id).serve()),
+        _beside(Control(run, store, view.run_id, lapsed=0 if new else lease.asked).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
+        _beside(_keep_to_limits(store, models, run)),
+        contextlib.AsyncExitStack() as more_beside,
     ):
+        for work in serve:
+            await more_beside.enter_async_context(_beside(work()))
         for follower in followers:
             journal.add_listener(follower)
         ended = await run.execute()
     if workshop.recall and ended.status not in (RunStatus.PAUSED, RunStatus.WAITING):
         await asyncio.to_thread(_record_uses, workshop.recall, run.view)
     return ended
+
+
+async def _keep_to_limits(store: Store, models: Models, run: Run) -> None:
+    """Has the run's requests keep to the providers' limits together with those of other processes."""
+    shares = store.shares(run.view.run_id, run.attempt.bounds["priority"])
+    if shares is not None:
+        async with models.shared() as gates:
+            await shares.keep(gates)
+
+
+async def _elsewhere(
+    store: Store, run_id: str, epoch: int, bounds: dict[str, Any]
+) -> tuple[Errands, Dispatcher] | None:
+    """What agents go to workers on other machines by, where the settings name a cluster. Raises UsageError."""
+    if not bounds["cluster"]:
+        return None
+    if importlib.util.find_spec("temporalio") is None:
+        raise UsageError(
+            "Agents on a cluster need a library that is not installed.", hint="pip install 'counterpoint[cluster]'"
+        )
+    from counterpoint.store.server_store import ServerStore
+    from counterpoint.workers.temporal import Dispatcher, connect
+
+    if not isinstance(store, ServerStore):
+        raise UsageError(
+            "Agents on a cluster need runs in a database: that is where their workers report.",
+            hint="Set COUNTERPOINT_DATABASE=postgresql://…",
+        )
+    client = await connect(bounds["cluster"], os.environ)
+    dispatcher = Dispatcher(
+        client,
+        bounds["cluster_mode"],
+        pool=bounds["pool"],
+        lease_s=bounds["cluster_lease_s"],
+        priority=bounds["priority"],
+    )
+    return store.errands(run_id, epoch), dispatcher
 
 
 def _without(view: RunView, orders: Orders) -> list[str]:
@@ -217,7 +293,7 @@ def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Works
     skills, wrong = load_skills(cwd)
     names = tuple(bounds.get("instructions", ()))
     workshop = Workshop(
-        hidden=(store.folder,),
+        hidden=(store.folder, memory_folder(cwd)),
         worktrees=store.folder / "worktrees" / view.run_id,
         instructions=load_instructions(cwd, names),
         skills=skills,

@@ -426,6 +426,8 @@ class AgentReused(Event, frozen=True, tag="agent_reused"):
     """Its place among the ``agent()`` calls of this attempt, from 1."""
     behind: int = 0
     """How many new answers the script had heard in this attempt before this one."""
+    outcome: Outcome = Outcome.REUSED
+    """How the agent counts: an end that was not ok, and that stands, is what it was."""
 
 
 class FileChanged(Event, frozen=True, tag="file_changed"):

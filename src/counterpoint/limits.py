@@ -31,7 +31,7 @@ def limits(view: RunView) -> list[Limit]:
     found = [limit for ceiling in ceilings_of(bounds) for limit in _of(view, ceiling)]
     agents = view.counted()
     for name, unit, used in (
-        ("concurrency", "agents", sum(agent.state == "running" for agent in agents)),
+        ("concurrency", "agents", sum(view.state(agent) == "running" for agent in agents)),
         ("max_agents", "agents", len(view.own())),
         ("max_turns", "requests", max((agent.turns for agent in agents), default=0)),
         ("run_timeout_s", "seconds", round(view.duration_s(), 1)),

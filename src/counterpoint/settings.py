@@ -19,7 +19,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import platformdirs
 
-from counterpoint.ceilings import read_ceiling, read_windows
+from counterpoint.ceilings import read_ceiling, read_places, read_windows
 from counterpoint.errors import SettingsError, nearest
 from counterpoint.text import at_commas
 
@@ -44,6 +44,17 @@ class Settings:
     """Folder of runs and their index."""
     database: str | None = None
     """URL of a database that takes the place of the files under `state`."""
+    cluster: str | None = None
+    """Address of a Temporal server, ``temporal://host:7233/namespace``: agents go to workers elsewhere. Needs
+    `database`. None: all agents are carried out in the run's own process."""
+    cluster_mode: str = "activity"
+    """How Temporal keeps an agent: as an ``activity`` of its own, or, for servers without these, as a ``workflow``."""
+    cluster_lease_s: float = 30.0
+    """A worker that was silent for so long is lost, and its agents go to others."""
+    pool: str = "default"
+    """The workers that agents go to, or that a worker belongs to."""
+    priority: int = 3
+    """Which runs go first where workers are scarce, and get more of a provider's limit: 1 (first) to 5."""
 
     concurrency: int = 16
     """Agents at work at once in one run, 1 to 1000."""
@@ -85,6 +96,9 @@ class Settings:
     """Times an agent is asked to mend its structured output."""
     max_turns: int = 50
     """Model requests of one agent."""
+    provider_limits: tuple[str, ...] = ()
+    """Requests under way at once at a provider, per key: ``anthropic=40``. With a `database` all processes that use it
+    keep to that together, and runs get fair parts."""
     context_windows: tuple[str, ...] = ()
     """Tokens of context that a model takes, where that is not known or other than known: ``ollama:qwen3=32k``; a figure
     alone is for all models. Agents make room in time."""
@@ -172,6 +186,8 @@ class Settings:
             self._check_range(name, 0)
         for name in ("max_sync_s", "max_wait_s", "agent_timeout_s", "stall_s", "stall_warn_s"):
             self._check_range(name, 0.001)
+        self._check_range("cluster_lease_s", 1)
+        self._check_range("priority", 1, 5)
         for name in ("run_timeout_s", "budget_usd"):
             self._check_range(name, 0.001)
         self._check_range("budget_tokens", 1)
@@ -179,12 +195,15 @@ class Settings:
         for text in self.budgets:
             read_ceiling(text)
         read_windows(self.context_windows)
+        read_places(self.provider_limits)
         if self.approve != "ask":
             read_ceiling(self.approve)
         if self.sandbox not in ("auto", "off"):
             raise SettingsError(f"sandbox is {self.sandbox!r}; it takes 'auto' or 'off'.")
         if self.model is not None and not self.model.strip():
             raise SettingsError("model is empty; name one, as anthropic:NAME, or leave it out.")
+        if self.cluster_mode not in ("activity", "workflow"):
+            raise SettingsError(f"cluster_mode is {self.cluster_mode!r}; it takes 'activity' or 'workflow'.")
         if self.search_kind not in ("searxng", "brave", "tavily"):
             raise SettingsError(f"search_kind is {self.search_kind!r}; it takes 'searxng', 'brave' or 'tavily'.")
         if self.search_url and not self.search_url.startswith(("http://", "https://")):
@@ -223,6 +242,7 @@ BOUNDS = (
     "memory", "memory_tokens", "private",
     "trust_project", "search_url", "search_kind",
     "unknown_agents", "strict", "portable", "trace",
+    "cluster", "cluster_mode", "cluster_lease_s", "pool", "priority",
 )  # fmt: skip
 SCRIPT_LIMITS = (
     "max_items", "max_depth", "max_sync_s", "max_heap_mb", "max_stack_mb", "max_output_mb", "max_pending",
@@ -235,7 +255,7 @@ OTHERS = frozenset({"COUNTERPOINT_SEARCH_KEY", "COUNTERPOINT_MODELS"})
 """Variables that are no settings: a key is never in a file, and the weights are for all projects."""
 WIDENING = (
     "allow", "network", "sandbox", "trust_project", "approve", "base_url", "search_url", "search_kind", "env",
-    "worktree_setup", "database", "trace",
+    "worktree_setup", "database", "cluster", "trace",
 )  # fmt: skip
 """What a project's file may set only where the user trusts the project: what agents may do and see, what is run, and
 whom keys and journals go to.

@@ -272,7 +272,8 @@ class RunView:
     def interrupt(self) -> None:
         """Whoever folds the journal knows that the process behind it is gone: nothing that looks alive is."""
         if not self.ended:
-            self.status, self.message = RunStatus.INTERRUPTED, f"Its process ended: counterpoint resume {self.run_id}"
+            what = "Its process ended" if self.attempt else "No process has begun it"
+            self.status, self.message = RunStatus.INTERRUPTED, f"{what}: counterpoint resume {self.run_id}"
 
     def state(self, agent: AgentView) -> str:
         """queued, running or finished; interrupted: it was at work when the run's process ended."""
@@ -558,10 +559,12 @@ def _agent_finished(view: RunView, event: AgentFinished, at: float) -> None:
 
 def _agent_reused(view: RunView, event: AgentReused, at: float) -> None:
     agent = view.agents[event.agent]
-    agent.called, agent.state, agent.outcome, agent.fault = True, "finished", Outcome.REUSED, None
+    agent.called, agent.state, agent.outcome = True, "finished", event.outcome
     agent.inherited = False
     agent.label, agent.phase, agent.workflow = event.label, event.phase, event.workflow
-    view.reused += 1
+    if event.outcome is Outcome.REUSED:
+        agent.fault = None
+        view.reused += 1
 
 
 def _agent_marked(view: RunView, event: AgentMarked, at: float) -> None:

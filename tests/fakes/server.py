@@ -111,7 +111,7 @@ class Fake:
         reply = self._replies.popleft() if self._replies else self.otherwise(asked)
         try:
             return await self._reply(request, asked, reply, spoken[1], spoken[2])
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ConnectionResetError):  # gone while it waited, or while it was written to
             self.abandoned.release()
             raise
 

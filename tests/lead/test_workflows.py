@@ -316,3 +316,6 @@ def test_arguments_that_do_not_fit_what_a_workflow_declares_are_refused_before_a
     assert "It takes: path" in ended.err
     assert cpt("run", "deep-research", "--model", "sim").code == 2
     assert cpt("ps", "--all", "--json").json["runs"] == []
+    told = cpt("run", "survey", "--args", '{"limt": 1, "colour": 2}', "--model", "sim").err
+    assert "warning: survey declares no argument 'limt'; did you mean 'limit'?" in told
+    assert "warning: survey declares no argument 'colour'." in told

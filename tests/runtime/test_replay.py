@@ -12,12 +12,15 @@ from counterpoint.events import (
     AgentStarted,
     AnswerReused,
     AnyEvent,
+    BoundsChanged,
     CallRefused,
     Fault,
     GateAnswered,
     Outcome,
     Recorded,
+    RunEnded,
     RunStarted,
+    RunStatus,
     TimerFired,
     ToolCalled,
     Value,
@@ -25,6 +28,7 @@ from counterpoint.events import (
     WorkflowLeft,
 )
 from counterpoint.runtime.replay import Replay, Reuse, entrance
+from counterpoint.runtime.totals import Total, Totals
 
 
 def history(*events: AnyEvent) -> list[Recorded]:
@@ -64,10 +68,24 @@ def test_an_answer_that_was_good_is_reused_with_its_time_and_every_other_call_ru
     assert replay.agent_ids == {"key a1": "a1", "key a2": "a2", "key a3": "a3"}
 
 
-def test_an_agent_that_failed_later_or_was_marked_or_is_to_be_forgotten_runs_again():
+def test_an_agent_that_failed_later_or_was_marked_runs_again():
     events = [attempt(1), *map(queued, ("a1", "a2", "a3")), *map(ok, ("a1", "a2", "a3")), AgentMarked("a2", "wrong")]
-    replay = Replay(history(*events, attempt(2), died("a3")), forget=frozenset({"a1"}))
-    assert len(replay) == 0
+    replay = Replay(history(*events, attempt(2), died("a3")))
+    assert [replay.answer(f"key a{n}") is None for n in (1, 2, 3)] == [False, True, True]
+
+
+def test_where_one_agent_alone_is_to_run_again_all_others_keep_the_ends_that_they_have():
+    agents = ("a1", "a2", "a3", "a4", "a5", "a6")
+    ends = [ok("a1"), died("a2"), ok("a3"), AgentMarked("a3", "wrong"), died("a4", Outcome.CANCELLED), died("a5")]
+    cut = [attempt(1), *map(queued, agents), *ends]
+
+    def left(*events: AnyEvent) -> list[str]:
+        replay = Replay(history(*events), only=frozenset({"a1"}))
+        return [agent for agent in agents if replay.answer(f"key {agent}") is not None]
+
+    assert left(*cut, RunEnded(RunStatus.STOPPED)) == ["a2", "a3", "a5"]
+    assert left(*cut, RunEnded(RunStatus.PARTIAL, Value())) == ["a2", "a3", "a4", "a5"]
+    assert left(*cut, RunEnded(RunStatus.PARTIAL, Value()), attempt(2), queued("a5")) == ["a2", "a3"]
 
 
 def test_the_order_is_that_in_which_the_answers_came():
@@ -189,3 +207,14 @@ def test_a_child_workflow_is_known_with_its_text_unless_the_script_was_edited():
     events = history(attempt(1), WorkflowEntered("child", "c", Value(blob="d")))
     assert Replay(events).workflows["child"].source == Value(blob="d")
     assert Replay(events, edited=True).workflows == {}
+
+
+def test_a_script_reads_the_ceilings_that_held_when_its_last_answer_was_recorded():
+    changed = [BoundsChanged({"budget_tokens": 900}), ok("a1"), BoundsChanged({"concurrency": 3, "budget_usd": 2.0})]
+    created = RunStarted(1, 1, "host", 1, bounds={"budget_tokens": 500})
+    totals = Totals(history(created, queued("a1"), *changed, attempt(2)))
+    assert totals.first == totals.at(2) == Total(500)
+    assert totals.at(4) == Total(900)
+    assert totals.at(5) == totals.at(99) == Total(900, 2.0)
+    totals.take(Recorded(7, 107.0, RunStarted(3, 1, "host", 3, bounds={"budget_tokens": 700})))
+    assert totals.first == totals.at(4) == totals.at(99) == Total(700, 2.0)

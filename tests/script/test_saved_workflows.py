@@ -147,6 +147,8 @@ def test_show_prints_the_text_of_any_workflow(cpt: Program):
     shown = cpt("workflows", "show", "x", "--json").json
     assert (shown["path"], shown["source"], shown["meta"]["name"]) == (str(path), path.read_text(), "x")
     assert cpt("workflows", "show", "survey").out.startswith("export const meta")
+    ran = cpt.run("return 'of a run'").json["run_id"]
+    assert "return 'of a run'" in cpt("workflows", "show", ran).out
 
 
 def test_new_writes_a_script_that_passes_check_and_runs(cpt: Program):
@@ -225,20 +227,28 @@ def test_save_writes_through_no_links(cpt: Program, link: str):
     assert "name: 'x'" not in "".join(file.read_text() for file in elsewhere.rglob("*.js"))
 
 
-def test_a_child_workflow_that_is_broken_or_unknown_rejects_with_what_is_wrong(cpt: Program):
+def test_a_child_workflow_that_is_broken_or_unknown_or_gets_the_wrong_arguments_rejects(cpt: Program):
     write(cpt.folder / ".claude/workflows/syntax.js", "bad-body", ";const b = ;")
     (cpt.folder / "nometa.js").write_text("return 1")
     body = """
       const told = []
-      for (const ref of ['nobody', 'bad-body', { scriptPath: 'nometa.js' }, { scriptPath: 'nowhere.js' }, 7])
-        try { await workflow(ref) } catch (e) { told.push([e.name, e.message]) }
+      const given = { rounds: 'many' }, refs = ['nobody', 'bad-body', { scriptPath: 'nometa.js' }]
+      for (const ref of [...refs, { scriptPath: 'nowhere.js' }, 7, 'bug-hunt'])
+        try { await workflow(ref, given) } catch (e) { told.push([e.name, e.message]) }
       return told
     """
     told = cpt.run(body).json["result"]
     assert {name for name, _ in told} == {"WorkflowError"}
     for (_, message), part in zip(
         told,
-        ["no workflow 'nobody'", "bad-body:2:19 does not compile", "does not begin", "no file", "{scriptPath"],
+        [
+            "no workflow 'nobody'",
+            "bad-body:2:19 does not compile",
+            "does not begin",
+            "no file",
+            "{scriptPath",
+            "bug-hunt do not fit: $.rounds: must be integer",
+        ],
         strict=True,
     ):
         assert part.lower() in json.dumps(message).lower()

@@ -205,7 +205,8 @@ def leave_hot(path: Path) -> None:
 async def test_copied_folders_are_taken_in_and_a_broken_one_is_shown_as_such(tmp_path: Path):
     async with Store(tmp_path / "one") as one:
         runs = [await a_run(one, f"flow {n}") for n in range(30)]
-        async with one.writing(runs[3]) as journal:
+        async with one.writing(runs[3]) as journal, one.writing(runs[4]) as cut_off:
+            cut_off.append(RunStarted(1, 1, "h", 1))
             journal.append(RunStarted(1, 1, "h", 1))
             journal.append(RunEnded(RunStatus.FAILED))
     shutil.copytree(tmp_path / "one" / "runs", tmp_path / "two" / "runs")

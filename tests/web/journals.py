@@ -94,9 +94,10 @@ def story(agents: int, spans: int) -> list[tuple[float, Event]]:
     told.tell(again, e.RunStarted(2, 2, "here", 2))
     told.tell(again + 0.1, e.PhaseEntered("Find"))
     finished = {event.agent: event.outcome for _, event in told.told if isinstance(event, e.AgentFinished)}
-    reused = [agent for agent, outcome in finished.items() if outcome is Outcome.OK]
-    for n, agent in enumerate(reused):
-        told.tell(again + 0.2 + n / 1000, e.AgentReused(agent, f"again {agent}", "Find"))
+    reused = dict.fromkeys((agent for agent, outcome in finished.items() if outcome is Outcome.OK), Outcome.REUSED)
+    stands = [(agent, outcome) for agent, outcome in finished.items() if outcome is not Outcome.OK][-1:]
+    for n, (agent, outcome) in enumerate([*reused.items(), *stands]):
+        told.tell(again + 0.2 + n / 1000, e.AgentReused(agent, f"again {agent}", "Find", outcome=outcome))
     told.tell(again + 1, e.PhaseEntered("Doubt"))
     later = [told.agent(n, "Doubt", again + 1 + n * 0.05, spans=spans) for n in range(half + 1, agents + 1)]
     for n, refuted in enumerate((True, False, False)):

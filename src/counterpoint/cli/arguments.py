@@ -6,14 +6,15 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
+from counterpoint.cli.options import Output
 from counterpoint.errors import UsageError
 from counterpoint.script import Script
 from counterpoint.text import safe
-from counterpoint.tools.schema import problems
+from counterpoint.tools.arguments import check_args, undeclared
 
 EXAMPLES = {"--args": '{"path": "docs"}', "--answer": '"yes"'}
 """What an option that takes JSON may be given."""
@@ -83,33 +84,8 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * _SECONDS[match[2]]
 
 
-def check_args(script: Script, args: bytes | None) -> bytes | None:
-    """The arguments, where they fit the schema that the script declares as ``meta.args``.
-
-    A text is never checked: scripts take one as a short form. Raises UsageError with what is wrong and what it takes.
-    """
-    given: Any = script.meta.raw.get("args")
-    value: Any = json.loads(args) if args is not None else {}
-    if not isinstance(given, dict) or isinstance(value, str):
-        return args
-    schema = cast("dict[str, Any]", given)
-    try:
-        wrong = problems(schema, value)
-    except ValueError:
-        return args  # a schema that is none is the script's mistake, and says nothing of the arguments
-    if wrong:
-        message = f"The arguments of {script.meta.name} do not fit: {'; '.join(wrong[:5])}."
-        raise UsageError(message, hint=_takes(properties(schema)))
-    return args
-
-
-def properties(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The members that a schema of arguments describes."""
-    given = schema.get("properties")
-    described: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
-    return {name: rules for name, rules in described.items() if isinstance(rules, dict)}
-
-
-def _takes(described: dict[str, dict[str, Any]]) -> str | None:
-    parts = [f"{name} ({rules.get('description') or rules.get('type', 'any')})" for name, rules in described.items()]
-    return safe(f"It takes: {', '.join(parts)}.") if parts else None
+def fitting(script: Script, args: bytes | None, output: Output) -> None:
+    """Warns of arguments that the workflow does not know of. Raises UsageError for those that do not fit."""
+    check_args(script, args)
+    for sentence in undeclared(script, args):
+        output.say(f"warning: {safe(sentence)}")

@@ -9,7 +9,6 @@ from typing import Any
 
 from counterpoint.background import execute_apart
 from counterpoint.cli.approval import Approved, Proposal, approve
-from counterpoint.cli.arguments import check_args
 from counterpoint.cli.leading import Office, read_decided_args
 from counterpoint.cli.plan import authored, refuse_small
 from counterpoint.cli.receipts import me
@@ -22,6 +21,7 @@ from counterpoint.script import Script
 from counterpoint.script.find import find
 from counterpoint.script.shape import shape_of
 from counterpoint.text import count, duration, money, one_line
+from counterpoint.tools.arguments import check_args
 from counterpoint.version import VERSION
 from counterpoint.view import RunView
 

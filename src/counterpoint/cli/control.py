@@ -81,7 +81,7 @@ async def skip(run: str, agents: tuple[str, ...], output: Output, state: Path | 
 async def retry(
     run: str, agents: tuple[str, ...], prompt: str | None, model: str | None, output: Output, state: Path | None
 ) -> int:
-    """Run agents again. In a run that is over: these, and with them all that did not end ok, as `resume` does."""
+    """Run agents again. In a run that is over: these alone; without any, all that did not end ok."""
     change = Change(prompt, model)
     if change and not agents:
         raise UsageError(
@@ -91,17 +91,17 @@ async def retry(
         raise UsageError("--prompt changes one agent; these are several.", hint="Change them one by one.")
     async with session(state) as here:
         run_id = await here.client.find(run)
-        if await here.store.is_live(run_id):
+        if await here.client.is_live(run_id):
             if not agents:
                 raise UsageError("The run goes on: name the agent.", hint=f"counterpoint show {run_id}")
             asked = [(run_id, agent) for agent in agents]
             return await ask_each(here, "retry", asked, output, prompt=prompt, model=model)
         view = await here.client.view(run_id)
-        forget = frozenset(_agent(view, agent) for agent in agents)
-        changes = dict.fromkeys(forget, change) if change else {}
+        only = frozenset(_agent(view, agent) for agent in agents)
+        changes = dict.fromkeys(only, change) if change else {}
         async with session_of(state, view) as there, Models(there.settings) as models:
             await ready(models, view.model, output)
-            orders = daemon.Orders(forget=forget, changes=changes)
+            orders = daemon.Orders(only=only, changes=changes)
             output.say(describe(await daemon.rehearse_run(there.store, run_id, models, orders)))
             return await attend(there, run_id, models, output, orders=orders)
 
@@ -136,7 +136,7 @@ async def steer(run: str, words: tuple[str, ...], output: Output, state: Path | 
 async def _decide(run: str, gate: str, verb: str, answer: Any, output: Output, state: Path | None) -> int:
     async with session(state) as here:
         run_id = await here.client.find(run)
-        if await here.store.is_live(run_id):
+        if await here.client.is_live(run_id):
             return await ask(here, run_id, verb, gate, output, answer=answer)
         view = await here.client.view(run_id)
         if gate not in {open_.id for open_ in view.open_gates()}:

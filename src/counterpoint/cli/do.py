@@ -12,7 +12,6 @@ import msgspec
 from counterpoint import daemon
 from counterpoint.ceilings import read_budgets
 from counterpoint.cli.approval import Approved, Proposal, approve
-from counterpoint.cli.arguments import check_args
 from counterpoint.cli.leading import Office, office, read_decided_args, some_task
 from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.cli.permissions import permission_options
@@ -28,6 +27,7 @@ from counterpoint.lead.triage import Decision, Offer, offers, plans, system, tri
 from counterpoint.script import Script
 from counterpoint.script.find import BUNDLED, Saved, find, load
 from counterpoint.text import one_line, safe
+from counterpoint.tools.arguments import check_args
 from counterpoint.version import VERSION
 
 ONE_AGENT = BUNDLED / "one-agent.js"

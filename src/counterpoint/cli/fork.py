@@ -10,7 +10,7 @@ import click
 from counterpoint import daemon
 from counterpoint.background import execute_apart
 from counterpoint.ceilings import read_budgets
-from counterpoint.cli.arguments import check_args, read_args
+from counterpoint.cli.arguments import fitting, read_args
 from counterpoint.cli.options import Output, asynchronous, common, session, session_of
 from counterpoint.cli.receipts import me
 from counterpoint.cli.resume import describe
@@ -53,7 +53,7 @@ async def fork(
         view = await here.client.view(parent)
         edited = await load_script(script, portable=bool(view.bounds.get("portable"))) if script else None
         if edited is not None and args is not None:
-            args = check_args(edited, args)
+            fitting(edited, args, output)
         otherwise = Otherwise(script=edited, args=args, model=model, bounds=bounds)
         run_id = await here.client.fork(parent, seq, otherwise=otherwise, by=me(), version=VERSION)
         forked = await here.client.view(run_id)

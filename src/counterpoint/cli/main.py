@@ -41,6 +41,7 @@ COMMANDS: dict[str, Row] = {
     "budget": ("control", "budget", "Change the budget of a run that goes on."),
     "top": ("top", "top", "Watch runs and steer them, in the terminal."),
     "serve": ("serve", "serve", "Serve the web page and the HTTP API."),
+    "worker": ("worker", "worker", "Carry out agents of runs on other machines."),
     "mcp": ("mcp", "mcp", "Serve MCP, for editors and other agents."),
     "replay": ("replay", "replay", "Show a run again, from its journal."),
     "demo": ("demo", "demo", "A large run with simulated agents, to look at."),

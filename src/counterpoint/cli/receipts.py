@@ -24,7 +24,7 @@ def me() -> str:
 
 async def ask(here: Session, run_id: str, verb: str, target: str | None, output: Output, **body: Any) -> int:
     """Leaves a request and waits for its receipt. Exits with 1 when it was refused."""
-    if not await here.store.is_live(run_id):
+    if not await here.client.is_live(run_id):
         view = await here.client.view(run_id)
         raise UsageError(
             f"Run {run_id} is {view.shown_status().value}: no process executes it.",
@@ -32,6 +32,11 @@ async def ask(here: Session, run_id: str, verb: str, target: str | None, output:
         )
     number = await here.client.ask(run_id, verb, target, by=me(), **body)
     receipt = await _receipt(here, run_id, number)
+    if receipt is None and (view := await here.client.view(run_id)).ended:
+        raise UsageError(
+            f"Run {run_id} is {view.status.value}: it ended before it had read request {number}.",
+            hint=f"Go on with: counterpoint resume {run_id}",
+        )
     if output.json:
         output.document(
             {"request": number, "delivered": receipt is not None, "done": bool(receipt and receipt.done_at),
@@ -55,7 +60,7 @@ async def ask_each(
     if len(asked) == 1:
         return await ask(here, asked[0][0], verb, asked[0][1], output, **body)
     numbers = [
-        await here.client.ask(run_id, verb, target, by=me(), **body) if await here.store.is_live(run_id) else None
+        await here.client.ask(run_id, verb, target, by=me(), **body) if await here.client.is_live(run_id) else None
         for run_id, target in asked
     ]
     rows = [

@@ -83,7 +83,8 @@ def describe(plan: Rehearsal, *, inherited: bool = False) -> str:
     """The plan of a resume in one line; `inherited`: what is reused, another run has paid."""
     runs = f"runs {plan.run}" if plan.ends else f"runs {plan.run} and what follows from them"
     saved = f"saves {count(plan.saves.input_tokens + plan.saves.output_tokens)} tokens, {money(plan.saves.usd)}"
-    return f"reuses {plan.reuse}, {runs}" + ("" if inherited else f", {saved}")
+    kept = f"leaves {plan.keep} as they ended, " if plan.keep else ""
+    return f"reuses {plan.reuse}, {kept}{runs}" + ("" if inherited else f", {saved}")
 
 
 def _tell(output: Output, plan: Rehearsal) -> None:

@@ -19,7 +19,7 @@ from counterpoint.background import Given, execute_apart
 from counterpoint.ceilings import read_budgets
 from counterpoint.cli.abilities import is_dumb
 from counterpoint.cli.answering import Answering, Decision, answering
-from counterpoint.cli.arguments import Duration, check_args, read_args
+from counterpoint.cli.arguments import Duration, fitting, read_args
 from counterpoint.cli.ending import print_result, print_summary
 from counterpoint.cli.notices import channels, noticing
 from counterpoint.cli.options import Output, Session, asynchronous, common, session, session_of
@@ -88,7 +88,7 @@ async def run(
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
         channels(here.settings)  # a mistake in them is told before anything is recorded
         text = await load_script(find(script, script_folder(script, folder)), portable=here.settings.portable)
-        args = check_args(text, args)
+        fitting(text, args, output)
         await ready(models, models.default(here.settings.model), output)
         settings = in_force(here.settings, folder, output)
         run_id = await here.client.submit(
@@ -230,6 +230,7 @@ def _obey_signals(run: Run) -> None:
             run.drain(stopped)
 
     def terminated() -> None:
+        click.echo(f"\nStopping: agents under way have {DRAIN_S:g} s to finish.", err=True)
         run.drain(stopped)
         loop.call_later(DRAIN_S, run.end, stopped)
 

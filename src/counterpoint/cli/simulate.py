@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from counterpoint.ceilings import read_budgets
-from counterpoint.cli.arguments import check_args, read_args
+from counterpoint.cli.arguments import fitting, read_args
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.run import script_folder
 from counterpoint.client import Client, load_script
@@ -37,6 +37,7 @@ SHOWN = 8
 @click.option("--args", "args_", metavar="JSON|@FILE|-", help="What the script sees as `args`.")
 @click.option("--runs", type=click.IntRange(1, 50), default=3, help="Usual runs, each under a seed of its own.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model that the real run would have.")
+@click.option("--base-url", help="Address of the provider; nothing is sent to it.")
 @click.option("--budget", multiple=True, metavar="500k|$5", help="Ceiling to hold the worst case against.")
 @click.option("--max-agents", type=int, help="Cap on agents.")
 @click.option("--concurrency", "-c", type=int, help="Agents at work at once (1 to 1000).")
@@ -57,7 +58,8 @@ async def simulate(
     flags |= read_budgets(budget)
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
         text = await load_script(find(script, script_folder(script, folder)), portable=here.settings.portable)
-        args = check_args(text, read_args(args_))
+        args = read_args(args_)
+        fitting(text, args, output)
         found = await estimated(here.client, text, here.settings, models, folder, args, runs=runs)
         shape = shape_of(text.source, text.meta)
         if svg is not None:

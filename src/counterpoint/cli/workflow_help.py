@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import click
 
-from counterpoint.cli.arguments import properties
 from counterpoint.errors import CounterpointError
 from counterpoint.script.find import find
 from counterpoint.script.meta import Meta
 from counterpoint.script.parse import examine, read
 from counterpoint.text import as_json, safe
+from counterpoint.tools.arguments import properties
 
 GIVEN = "counterpoint.given"
 
@@ -41,6 +41,7 @@ def describe(meta: Meta, named: str, formatter: click.HelpFormatter) -> None:
     with formatter.indentation():
         formatter.write_text(safe(meta.description))
         if meta.when_to_use:
+            formatter.write_paragraph()
             formatter.write_text(safe(meta.when_to_use))
     if meta.phases:
         with formatter.section("Phases"):
@@ -72,8 +73,10 @@ def _nature(rules: dict[str, Any], *, must: bool) -> str:
     if "enum" in rules:
         parts = ["one of " + ", ".join(json.dumps(value) for value in rules["enum"])]
     low, high = rules.get("minimum"), rules.get("maximum")
-    if low is not None or high is not None:
-        parts.append(f"{'' if low is None else low} to {'' if high is None else high}".strip())
+    if low is not None and high is not None:
+        parts.append(f"{low} to {high}")
+    elif low is not None or high is not None:
+        parts.append(f"at least {low}" if high is None else f"at most {high}")
     if "default" in rules:
         parts.append(f"default {json.dumps(rules['default'])}")
     described = f": {rules['description']}" if rules.get("description") else ""

@@ -64,12 +64,12 @@ async def _find_errors(saved: list[Saved]) -> None:
 
 
 @workflows.command("show")
-@click.argument("name")
+@click.argument("script", metavar="SCRIPT|RUN|NAME")
 @common
-def show(name: str, output: Output, state: Path | None) -> int:
-    """The text of a saved workflow."""
-    path = find(name, Path.cwd())
-    text = read(path)
+@asynchronous
+async def show(script: str, output: Output, state: Path | None) -> int:
+    """The text of a workflow: a saved one, a script, or that of a run."""
+    text, path = await _text_of(script, state)
     if output.json:
         meta = look(text).meta
         output.document({"path": str(path), "meta": meta.raw if meta is not None else None, "source": text})
@@ -89,20 +89,20 @@ async def save_(script: str, user: bool, force: bool, output: Output, state: Pat
     """Copy a script, or the script of a run, to where it has a name."""
     text, path = await _text_of(script, state)
     (examination,) = await examine([text])
-    accepted = accept(examination, path)
+    accepted = accept(examination, shown_path(path))
     _saved(accepted, user=user, force=force, output=output)
     return 0
 
 
-async def _text_of(given: str, state: Path | None) -> tuple[str, str]:
-    """A script's text and its path, as a user knows it."""
+async def _text_of(given: str, state: Path | None) -> tuple[str, Path]:
+    """A script's text and its path; that of a run may be there no more."""
     if given.startswith(("wf_", "@")) and not given.endswith(SUFFIXES):
         async with session(state) as here:
             run_id = await here.client.find(given)
             view = await here.client.view(run_id)
-            return await here.client.value(run_id, view.source), view.script
+            return await here.client.value(run_id, view.source), Path(view.script)
     path = find(given, Path.cwd())
-    return await asyncio.to_thread(read, path), shown_path(path)
+    return await asyncio.to_thread(read, path), path
 
 
 @workflows.command("export")
@@ -118,7 +118,7 @@ async def export(script: str, folder: Path, force: bool, output: Output, state: 
     """
     text, path = await _text_of(script, state)
     (examination,) = await examine([text], portable=True)
-    accepted = accept(examination, path)
+    accepted = accept(examination, shown_path(path))
     _tell_saved(save(accepted.source, accepted.meta.name, Path.cwd() / folder, replace=force), accepted, output)
     return 0
 

@@ -16,6 +16,7 @@ from counterpoint.runtime.attempt import Attempt
 from counterpoint.runtime.replay import entrance
 from counterpoint.sandbox.frames import Call, Delivery
 from counterpoint.script import Script
+from counterpoint.tools.arguments import misfits
 
 ABSENT = Raw(b"")
 FindWorkflow = Callable[[Any, Path], Script]
@@ -60,7 +61,7 @@ class Children:
         key = self._attempt.identities.call("workflow", asked.ref, bytes(asked.args).decode())
         try:
             depth = self._depth(call)
-            name, source = self._text(asked.ref, key)
+            name, source = self._text(asked, key)
         except HookError as error:
             return self._attempt.refuse(call, key, "workflow", error)
         self._children[call.id] = _Child(key, name, depth)
@@ -88,12 +89,15 @@ class Children:
         error = HookError(left.error.name, left.error.message) if left.error and not left.ok else None
         self._attempt.answer_own(child.key, recorded, lambda: self._attempt.delivery(left.id, value, error=error))
 
-    def _text(self, reference: Any, key: str) -> tuple[str, Value]:
-        """The child's name and text: as an earlier attempt entered it, else as it is found now."""
+    def _text(self, asked: _Reference, key: str) -> tuple[str, Value]:
+        """The child's name and text: as an earlier attempt entered it, else as it is found, if its arguments fit."""
         known = self._attempt.replay.workflows.get(key)
         if known is not None and known.source is not None:
             return known.name, known.source
-        script = self._find(reference, self._attempt.cwd)
+        script = self._find(asked.ref, self._attempt.cwd)
+        wrong = misfits(script, None if asked.args is ABSENT else bytes(asked.args))
+        if wrong is not None:
+            raise HookError("WorkflowError", wrong)
         return script.meta.name, self._attempt.journal.value(msgspec.json.encode(script.source), apart=True)
 
     def _depth(self, call: Call) -> int:

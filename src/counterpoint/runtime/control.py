@@ -28,22 +28,32 @@ class Refused(CounterpointError):
 class Control:
     """Serves the requests of one run until it is cancelled."""
 
-    def __init__(self, run: Run, store: Store, run_id: str) -> None:
+    def __init__(self, run: Run, store: Store, run_id: str, *, lapsed: int = 0) -> None:
+        """`lapsed`: number of the last request that was not meant for this attempt."""
         self._run = run
         self._store = store
         self._run_id = run_id
-        self._last = max(run.view.requests, default=0)
+        self._lapsed = lapsed
+        self._last = 0
+        self._earlier = {request.id: request.asked_at for request in run.view.requests.values()}
 
     async def serve(self) -> None:
+        await self._run.opened.wait()
         with self._store.news(self._run_id, POLL_S) as news:
-            for asked in await self._pending():
-                self._last = asked.id
-                self._lapse(asked)
             while True:
                 for asked in await self._pending():
                     self._last = asked.id
-                    self.take(asked)
+                    self._read(asked)
                 await news.wait()
+
+    def _read(self, asked: Asked) -> None:
+        """Takes a request that is new. In a run that was moved here, the number may be that of another one."""
+        if self._earlier.get(asked.id) == asked.at:
+            return
+        if asked.id <= self._lapsed:
+            self._lapse(asked)
+        else:
+            self.take(asked)
 
     async def _pending(self) -> list[Asked]:
         """What is new. A store that cannot be read just now is no end of the run: the journal knows when it is."""

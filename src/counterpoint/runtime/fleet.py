@@ -107,6 +107,8 @@ class Fleet:
         if answered is not None and answered.agent is not None:
             self.agent_of_call[call.id] = answered.agent
             event = AgentReused(answered.agent, label, arg.phase, self._children.name(call.w), self._called)
+            if answered.bad is not None:
+                event = msgspec.structs.replace(event, outcome=answered.bad.outcome)
             return attempt.answer_recorded(call.id, key, answered, event)
         warnings: list[str] = []
         try:

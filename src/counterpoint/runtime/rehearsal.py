@@ -30,6 +30,8 @@ class Rehearsal:
     """What a resume would reuse and run. `run` is what is called until the script has to wait: more may follow."""
 
     reuse: int
+    keep: int
+    """Agents that keep an end that was not ok."""
     run: int
     ends: bool
     """Whether the script ends without running anything."""
@@ -124,4 +126,5 @@ async def _look(run: Run, *, ends: bool) -> Rehearsal:
     saves = NO_USAGE
     for agent in reused:
         saves = saves + agent.usage
-    return Rehearsal(len(reused), len(called) - len(reused), ends, saves, await differing(run.view))
+    kept = sum(run.attempt.replay.stands(agent.key) for agent in called)
+    return Rehearsal(len(reused), kept, len(called) - len(reused) - kept, ends, saves, await differing(run.view))

@@ -27,6 +27,7 @@ from counterpoint.events import (
     Outcome,
     PhaseEntered,
     Recorded,
+    RunEnded,
     RunForked,
     RunStarted,
     TimerFired,
@@ -45,12 +46,20 @@ PROVIDER_KINDS = RETRYABLE | {"quota", "auth"}
 
 @dataclass(slots=True)
 class Answered:
-    """A recorded answer. `at` is when it was recorded, in seconds since the epoch."""
+    """A recorded answer. `at` is when it was recorded, in seconds since the epoch, and `seq` as which event."""
 
+    seq: int
     at: float
     value: Value | None
     usage: Usage
     agent: str | None = None
+    bad: AgentFinished | None = None
+    """The agent's end, where it did not end ok and that is to stand."""
+
+
+def _says_nothing(ended: AgentFinished) -> bool:
+    """Whether this end says nothing of the conversation so far."""
+    return ended.outcome in CUT_OFF or (ended.fault is not None and ended.fault.kind in PROVIDER_KINDS)
 
 
 def entrance(key: str) -> str:
@@ -104,10 +113,13 @@ class Replay:
         self,
         history: Iterable[Recorded],
         reuse: Reuse = "calls",
-        forget: frozenset[str] = frozenset(),
+        only: frozenset[str] = frozenset(),
         *,
         edited: bool = False,
     ) -> None:
+        """`only`: ids of agents that run again, whatever their results were, while all others keep the ends that they
+        have; none: whatever did not end ok runs again.
+        """
         self._reuse = reuse
         self._answers: dict[str, Answered] = {}
         self._order = _Order()
@@ -125,11 +137,17 @@ class Replay:
         self.workflows: dict[str, WorkflowEntered] = {}
         """Child workflows that have been entered, with their texts; none where the script was edited."""
         self._told: Counter[Event] = Counter()
+        self._bad: dict[str, Answered] = {}
+        """By key, the ends that are no result to reuse."""
+        self._over = False
+        """The script of the last attempt came to its end."""
         keys: dict[str, str] = {}
         for recorded in history:
             self._take(recorded, keys)
-        self.cut_off -= forget
-        for agent in forget:
+        if only:
+            self._keep_ends()
+        self.cut_off -= only
+        for agent in only:
             self._answers.pop(keys.get(agent, ""), None)
         if reuse == "none":
             self._answers.clear()
@@ -139,9 +157,19 @@ class Replay:
             self.workflows.clear()
         self._places = {} if reuse == "none" else {key: n for n, key in enumerate(self._order.keys())}
 
+    def _keep_ends(self) -> None:
+        """Lets bad ends stand. Those that say nothing of the task do where the script has heard them: it is over."""
+        for key, ended in self._bad.items():
+            if self._over or ended.bad is None or not _says_nothing(ended.bad):
+                self._answers[key] = ended
+
     def __len__(self) -> int:
         """How many agents have a result to reuse."""
         return sum(answer.agent is not None for answer in self._answers.values())
+
+    def stands(self, key: str) -> bool:
+        """Whether this call has an end that was not ok, and keeps it."""
+        return key in self._answers and key in self._bad
 
     def answer(self, key: str) -> Answered | None:
         """The recorded answer of this `agent()` call, or None: it runs live. Ask once a call, in program order."""
@@ -171,30 +199,35 @@ class Replay:
         match recorded.event:
             case RunStarted(reuse=reuse):
                 self._order.begin(afresh=reuse == "none")
+                self._over = False
+            case RunEnded(result=result, error=error):
+                self._over = result is not None or error is not None
             case RunForked(source=Value()):
                 self.workflows.clear()
             case AgentQueued(agent=agent, key=key, call=call):
                 self._calls[call] = keys[agent] = key
                 self.agent_ids[key] = agent
+                self._bad.pop(key, None)
             case AgentStarted(agent=agent, attempt=attempt):
                 self.attempts[agent] = attempt
                 self.cut_off.add(agent)
-            case AgentFinished(agent=agent, outcome=outcome, value=value, usage=usage, fault=fault):
+            case AgentFinished(agent=agent, outcome=outcome, value=value, usage=usage) as ended:
                 key = keys[agent]
-                if not (outcome in CUT_OFF or (fault is not None and fault.kind in PROVIDER_KINDS)):
+                if not _says_nothing(ended):
                     self.cut_off.discard(agent)
                 self._order.answered(key)
                 if outcome is Outcome.OK:
-                    self._answers[key] = Answered(recorded.at, value, usage, agent)
+                    self._answers[key] = Answered(recorded.seq, recorded.at, value, usage, agent)
                 else:
                     self._answers.pop(key, None)
+                    self._bad[key] = Answered(recorded.seq, recorded.at, value, usage, agent, ended)
             case AgentReused(agent=agent, call=call, behind=behind):
                 self._calls[call] = keys[agent]
                 self._order.reused(keys[agent], behind)
             case AnswerReused(key=key, behind=behind):
                 self._order.reused(key, behind)
             case AgentMarked(agent=agent):
-                self._answers.pop(keys.get(agent, ""), None)
+                self._mark(keys.get(agent, ""))
             case TimerFired(key=key):
                 self._answered(key, recorded, None)
             case GateAnswered(key=key, answer=value, denied=denied):
@@ -215,7 +248,13 @@ class Replay:
             case _:
                 pass
 
+    def _mark(self, key: str) -> None:
+        """An answer that the script took for a failure: where it stands, the script will say so again."""
+        answered = self._answers.pop(key, None)
+        if answered is not None:
+            self._bad[key] = answered
+
     def _answered(self, key: str, recorded: Recorded, value: Value | None, *, ok: bool = True) -> None:
         self._order.answered(key)
         if ok:
-            self._answers[key] = Answered(recorded.at, value, NO_USAGE)
+            self._answers[key] = Answered(recorded.seq, recorded.at, value, NO_USAGE)

@@ -78,8 +78,8 @@ class Plan:
     edited: bool = False
     """The script is another than the journal has."""
     reuse: Reuse = "calls"
-    forget: frozenset[str] = frozenset()
-    """Ids of agents whose results are not to be reused."""
+    only: frozenset[str] = frozenset()
+    """Ids of agents that run again, while all others keep their ends; none: all that did not end ok."""
     bounds: dict[str, Any] = field(default_factory=dict[str, Any])
     """Changes of the run's bounds."""
     types: dict[str, AgentType] = field(default_factory=dict[str, AgentType])
@@ -118,9 +118,7 @@ class Run:
     ) -> None:
         self.plan = plan
         self._engine = engine
-        self.attempt = Attempt(
-            journal, Replay(journal.history, plan.reuse, plan.forget, edited=plan.edited), plan.bounds
-        )
+        self.attempt = Attempt(journal, Replay(journal.history, plan.reuse, plan.only, edited=plan.edited), plan.bounds)
         self.view = self.attempt.view
         self.budget = self._make_budget()
         self.gates = Gates(self.attempt, anyone_to_ask=plan.waits_for_people)
@@ -144,6 +142,8 @@ class Run:
             own_tools=frozenset(self._workshop.own),
             recall=plan.recall,
         )
+        self.opened = asyncio.Event()
+        """Set when agents can start: from then on it can be asked something."""
         self._group: asyncio.TaskGroup | None = None
         self._driver: asyncio.Task[None] | None = None
         self._closing = False
@@ -211,6 +211,9 @@ class Run:
             if self.plan.unjailed:
                 self.attempt.log(UNJAILED_ASKED if self.plan.waits_for_people else UNJAILED_DENIED, "warning")
                 group.create_task(self.gates.permit_unjailed())
+            self.opened.set()
+            if self._ended is not None:
+                self._cut_off(self._driver)
 
     def _set_time_cap(self) -> None:
         cap: float | None = self.attempt.bounds["run_timeout_s"]
@@ -276,18 +279,24 @@ class Run:
 
     def end(self, ended: RunEnded) -> None:
         """Ends the attempt now: agents under way are cancelled, and that is their outcome."""
-        if self._ended is not None or self._driver is None:
+        if self._ended is not None:
             return
         self._ended = ended
+        if self._driver is not None:
+            self._cut_off(self._driver)
+
+    def _cut_off(self, driver: asyncio.Task[None]) -> None:
         self.fleet.scheduler.hold()
         self.fleet.cancel_waiting("The run was stopped before this agent could start.")
         self.fleet.cancel_running()
         self._tools.cancel_all()
-        self._driver.cancel()
+        driver.cancel()
 
     def drain(self, ended: RunEnded) -> None:
         """Starts no more agents, and ends the attempt when those under way have ended."""
-        if not self._closing and self._group is not None:
+        if self._group is None:
+            self.end(ended)
+        elif not self._closing:
             self._closing = True
             self.fleet.scheduler.hold()
             self._group.create_task(self._drain(ended))
@@ -361,8 +370,8 @@ class Run:
             else msgspec.UNSET,
             seed=view.seed,
             at=self.attempt.clock_ms,
-            budget_total=bounds["budget_tokens"],
-            usd_total=bounds["budget_usd"],
+            budget_total=self.attempt.totals.first.tokens,
+            usd_total=self.attempt.totals.first.usd,
             shares=self._shares(),
             portable=bounds["portable"],
             strict=bounds["strict"],

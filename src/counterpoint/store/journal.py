@@ -151,9 +151,12 @@ class Journal:
         if not self._filled.is_set():
             self._filled.set()
 
-    def _committed(self, events: list[Recorded], blobs: list[str]) -> None:
+    def _committed(self, events: list[Recorded], blobs: list[str], along: list[Along]) -> None:
         for name in blobs:
             self._fresh.pop(name, None)
+        for done in (each.done for each in along):
+            if done is not None and not done.done():
+                done.set_result(None)
         if not events:
             return
         self.durable_seq = events[-1].seq
@@ -214,7 +217,7 @@ class Journal:
             batch = sorted_out([self._queue.popleft() for _ in range(len(self._queue))])
         if batch is not None:
             writer.write(batch)
-            self._tell(self._committed, batch.events, [name for name, _ in batch.blobs])
+            self._tell(self._committed, batch.events, [name for name, _ in batch.blobs], batch.along)
         return True
 
     def _tell(self, function: Callable[..., None], *arguments: Any) -> None:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, func, select, text
 
 from counterpoint.errors import LeaseLostError, RunIsLiveError, StoreError
-from counterpoint.store.database import LEASES, RUNS
+from counterpoint.store.database import LEASES, REQUESTS, RUNS
 from counterpoint.store.index import Index
 
 HEARTBEAT_S = 2.0
@@ -61,13 +61,23 @@ def process_started(pid: int) -> str | None:
     return None if state in "ZX" else rest[18]
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a new holder gets."""
+
+    epoch: int
+    asked: int
+    """Number of the last request that was made of the run before; 0: none was."""
+
+
 class Lease:
     """A held run. Keep it alive with `keep`, and give it back with `release`."""
 
-    def __init__(self, index: Index, run_id: str, epoch: int) -> None:
+    def __init__(self, index: Index, run_id: str, taken: Taken) -> None:
         self._index = index
         self._run_id = run_id
-        self.epoch = epoch
+        self.epoch = taken.epoch
+        self.asked = taken.asked
 
     async def keep(self) -> None:
         """Shows that we live, until cancelled. Raises LeaseLostError when another process took the run over."""
@@ -124,7 +134,7 @@ def _now(connection: Connection) -> float:
     return float(connection.execute(DATABASE_CLOCK).scalar_one())
 
 
-def take(connection: Connection, run_id: str, *, above: int) -> int:
+def take(connection: Connection, run_id: str, *, above: int) -> Taken:
     """Writes us down as the run's holder, with an epoch over `above` and all earlier ones.
 
     Raises RunIsLiveError while another holder lives.
@@ -149,4 +159,5 @@ def take(connection: Connection, run_id: str, *, above: int) -> int:
             released=0,
         )
     )
-    return epoch
+    asked = connection.execute(select(func.max(REQUESTS.c.id)).where(REQUESTS.c.run_id == run_id)).scalar()
+    return Taken(epoch, asked or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ class Along:
 
     statement: Executable
     rows: Sequence[dict[str, Any]]
+    done: asyncio.Future[None] | None = None
+    """Has its result when it is committed."""
 
 
 @dataclass(slots=True)

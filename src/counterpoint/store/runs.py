@@ -29,7 +29,10 @@ from counterpoint.store.news import News, Polled
 from counterpoint.store.reader import Facts, FolderReader, JournalReader, Origin, Written
 from counterpoint.store.requests import Requests
 from counterpoint.store.rows import Spoken
+from counterpoint.store.shares import Shares
 
+STARTS_S = 60.0
+"""How long a new run is taken for one that a process is about to execute: a busy machine takes its time."""
 GONE = ".gone-"
 """How the folders of runs begin that are being deleted."""
 
@@ -83,7 +86,7 @@ class Store:
 
     async def create_run(self, created: RunCreated, values: Mapping[str, bytes]) -> None:
         """Records a new run, whole or not at all. `values` are the large values that its first event names, by blob."""
-        await asyncio.to_thread(self._create, created.run_id, [Recorded(1, time.time(), created)], values, ())
+        await self._record([Recorded(1, time.time(), created)], values, ())
 
     async def origin(self, run_id: str) -> Origin:
         """How the run began. Raises JournalFormatError or StoreError."""
@@ -102,15 +105,26 @@ class Store:
         ended = ended_agents(history)
         turns = [spoken for spoken in await reader.all_turns(until=history[-1].at) if spoken[0] in ended]
         kept = {name: await reader.value(Value(blob=name)) for name in blobs_of(events) - values.keys()}
-        await asyncio.to_thread(self._create, created.run_id, events, {**kept, **values}, turns)
+        await self._record(events, {**kept, **values}, turns)
 
     async def create_imported(
         self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]
     ) -> None:
         """Records a run that is over, and was another system's: all its events, the first of which has its id."""
+        await self._record(events, values, turns)
+
+    async def _record(self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]) -> None:
+        """Into the index first: where that cannot be written no process could hold the run, and none is to be left."""
         created = events[0].event
         assert isinstance(created, RunCreated)  # noqa: S101  (what every journal begins with)
-        await asyncio.to_thread(self._create, created.run_id, events, values, turns)
+        at = created.parent.at if created.parent else events[0].at
+        row = RunRow(created.run_id, created.name, created.cwd, created.script, at)
+        await self._index.write(lambda connection: _insert_new(connection, [row]))
+        await asyncio.to_thread(self._create, row.run_id, events, values, turns)
+
+    def shares(self, run_id: str, priority: int) -> Shares | None:
+        """What the run has of the limits that all processes keep to together; None: files know of no other process."""
+        return None
 
     async def runs(self) -> list[RunRow]:
         """All runs, the newest first; folders that the index does not know, as copied ones, are taken in."""
@@ -131,11 +145,13 @@ class Store:
 
     async def facts(self, run_ids: Iterable[str]) -> dict[str, Facts | StoreError]:
         """What a list shows of each run; or why its journal cannot be read."""
-        living = await leases.living(self._index)
         found = await asyncio.to_thread(self._all_facts, list(run_ids))
-        for run_id, facts in found.items():
-            if isinstance(facts, Facts) and facts.status is RunStatus.RUNNING and run_id not in living:
-                found[run_id] = dataclasses.replace(facts, status=RunStatus.INTERRUPTED)
+        living = await leases.living(self._index)
+        dead = [run_id for run_id, facts in found.items() if _goes_on(facts) and run_id not in living]
+        for run_id, facts in (await asyncio.to_thread(self._all_facts, dead)).items():  # it may have ended meanwhile
+            if isinstance(facts, Facts) and facts.status is RunStatus.RUNNING and not _is_young(facts.made_at):
+                facts = dataclasses.replace(facts, status=RunStatus.INTERRUPTED)
+            found[run_id] = facts
         return found
 
     async def written_since(self, at: float) -> list[str]:
@@ -169,7 +185,7 @@ class Store:
         """Takes the right to execute the run. Raises RunIsLiveError."""
         origin = await self.origin(run_id)
 
-        def take(connection: Connection) -> int:
+        def take(connection: Connection) -> leases.Taken:
             _insert_new(connection, [_row(origin)])
             return leases.take(connection, run_id, above=origin.epoch)
 
@@ -179,6 +195,10 @@ class Store:
         """Whether a process executes the run now."""
         held = await leases.holder(self._index, run_id)
         return held is not None and held.alive
+
+    async def is_starting(self, run_id: str) -> bool:
+        """Whether the run is new, and no process has begun it yet."""
+        return _is_young(await asyncio.to_thread(self.reader(run_id).made_at))
 
     def open_journal(self, run_id: str, lease: Lease) -> Journal:
         """The run's journal for its one writer, as an async context manager."""
@@ -289,6 +309,14 @@ class Store:
                 if path.stat().st_mtime >= at:
                     found.add(path.parent.name)
         return sorted(found)
+
+
+def _goes_on(facts: Facts | StoreError) -> bool:
+    return isinstance(facts, Facts) and facts.status is RunStatus.RUNNING
+
+
+def _is_young(made_at: float | None) -> bool:
+    return made_at is not None and time.time() - made_at < STARTS_S
 
 
 def newest_first(rows: Iterable[RunRow]) -> list[RunRow]:

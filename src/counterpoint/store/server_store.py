@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, select, text
 
 from counterpoint.errors import StoreError
 from counterpoint.events import Recorded
 from counterpoint.store import server_writer
 from counterpoint.store.database import EVENTS, LEASES, REQUESTS, RUNS, TURNS
+from counterpoint.store.errands import Errands
 from counterpoint.store.index import Index
 from counterpoint.store.journal import Journal
 from counterpoint.store.leases import Lease
@@ -24,6 +25,7 @@ from counterpoint.store.rows import Spoken
 from counterpoint.store.runs import RunRow, Store, newest_first
 from counterpoint.store.server import Server
 from counterpoint.store.server_writer import ServerWriter, channel, read_blob
+from counterpoint.store.shares import Shares
 
 T = TypeVar("T")
 
@@ -72,19 +74,25 @@ class ServerStore(Store):
         writer.back = journal.was_away
         return journal
 
+    def shares(self, run_id: str, priority: int) -> Shares:
+        return Shares(self.server, run_id, priority)
+
+    def errands(self, run_id: str, epoch: int) -> Errands:
+        """The run's agents on other machines, for the driver that has this epoch."""
+        return Errands(self.server, self._listener, run_id, epoch)
+
     async def remove(self, run_id: str) -> None:
         def forget(connection: Connection) -> None:
             for table in (EVENTS, TURNS, BLOBS, HEADS, RUNS, LEASES, REQUESTS):
                 connection.execute(table.delete().where(table.c.run_id == run_id))
+            connection.execute(text("DELETE FROM errands WHERE run_id = :run_id"), {"run_id": run_id})
 
         await self._index.write(forget)
 
-    # --- blocking, in a thread ---------------------------------------------------------------------------------------
+    async def _record(self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]) -> None:
+        await asyncio.to_thread(server_writer.create, self.server, events, values, turns)
 
-    def _create(
-        self, run_id: str, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]
-    ) -> None:
-        server_writer.create(self.server, run_id, events, values, turns)
+    # --- blocking, in a thread ---------------------------------------------------------------------------------------
 
     def _all_facts(self, run_ids: list[str]) -> dict[str, Facts | StoreError]:
         def ask(connection: Connection) -> list[dict[str, Told]]:

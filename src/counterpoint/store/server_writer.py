@@ -32,11 +32,12 @@ TAKE_HEAD = (
 
 
 def create(
-    server: Server, run_id: str, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken] = ()
+    server: Server, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken] = ()
 ) -> None:
     """Records a new run with these events, transcripts and the large values of both. Raises StoreError."""
     created = events[0].event
     assert isinstance(created, RunCreated)  # noqa: S101  (what every journal begins with)
+    run_id = created.run_id
     row = {"name": created.name, "cwd": created.cwd, "script": created.script, "created_at": events[0].at}
 
     def insert_all(connection: Connection) -> None:

@@ -7,11 +7,11 @@ export const meta = {
     properties: {
       instruction: { type: 'string', minLength: 5, description: 'what to change, and into what' },
       pattern: { type: 'string', minLength: 1, description: 'regular expression of what must be gone afterwards' },
-      path: { type: 'string', description: 'folder; the working directory' },
+      path: { type: 'string', default: '.', description: 'folder' },
       glob: { type: 'string', description: 'which files, such as *.py' },
       check: { type: 'string', description: 'command that must succeed after each batch' },
-      files: { type: 'integer', minimum: 1, maximum: 1000, description: 'at most; 100' },
-      rate: { type: 'number', minimum: 0, maximum: 1, description: 'part of a batch that must succeed for the next; 0.67' },
+      files: { type: 'integer', minimum: 1, maximum: 1000, default: 100, description: 'files at most' },
+      rate: { type: 'number', minimum: 0, maximum: 1, default: 0.67, description: 'part of a batch that must succeed for the next' },
     },
     required: ['instruction', 'pattern'],
   },
@@ -22,7 +22,8 @@ export const meta = {
 }
 
 // args: see meta.args. Run with: --allow Edit, and --allow 'Bash(…)' for `check`
-const options = { path: '.', files: 100, rate: 0.67, ...args }
+const defaults = Object.fromEntries(Object.entries(meta.args.properties).map(([name, { default: value }]) => [name, value]))
+const options = { ...defaults, ...args }
 const { instruction, pattern } = options
 if (!instruction || !pattern) return { report: 'instruction and pattern are needed.', done: [], failed: [], left: [] }
 const SAID = {
@@ -41,11 +42,14 @@ const SEEN = {
   additionalProperties: false,
 }
 
-const matching = async (path, glob) => {
-  const answer = String(await counterpoint.tool('Grep', glob === undefined ? { pattern, path } : { pattern, path, glob }))
-  return answer.split('\n').map((line) => line.trim()).filter((line) => line && !/^\[|^No |^Nothing/.test(line) && !line.includes(': '))
+// Which files match, and the tool's remark where there are more than it lists.
+const search = async (path, glob) => {
+  const answer = String(await counterpoint.tool('Grep', { pattern, path, head_limit: 2000, ...(glob === undefined ? {} : { glob }) }))
+  const lines = answer.split('\n').map((line) => line.trim()).filter(Boolean)
+  return { files: lines.filter((line) => !/^\[/.test(line)), cut: lines.find((line) => /^\[The first /.test(line)) ?? null }
 }
-const found = (await matching(options.path, options.glob)).sort()
+const matches = await search(options.path, options.glob)
+const found = matches.files.sort()
 const todo = found.slice(0, options.files)
 if (!todo.length) return { report: `Nothing below ${options.path} matches ${pattern}.`, done: [], failed: [], left: [] }
 if (found.length > todo.length) log(`${found.length} files match, the first ${todo.length} are changed; files says how many`)
@@ -58,13 +62,13 @@ const change = async (path) => {
   return said && { path, ...said }
 }
 const inspect = async (done, path) => {
-  const rest = (await matching(path)).length > 0
+  const rest = (await search(path)).files.length > 0
   if (rest && !done.left) return { path, ok: false, why: 'the pattern still matches' }
   const seen = await agent(
     `Review one changed file, ${path}. Was this carried out rightly, and is behaviour otherwise the same? Read it, and what uses it.\n\nThe change: ${instruction}\nThe author says of what was left (data): ${done.left || 'nothing was left'}`,
     { label: path, phase: 'Review', schema: SEEN, agentType: 'reviewer' },
-  )
-  return seen ? { path, ok: seen.right, why: seen.why } : { path, ok: false, why: 'the reviewer did not answer' }
+  ).catch(() => null)
+  return seen ? { path, ok: seen.right, why: seen.why } : { path, ok: false, dead: true, why: 'it is changed, and nobody has reviewed it: the reviewer did not answer' }
 }
 
 const done = []
@@ -75,12 +79,13 @@ for (let size = 3; at < todo.length && !stopped; size *= 2) {
   const batch = todo.slice(at, at + size)
   at += batch.length
   const results = await pipeline(batch, change, inspect)
-  const rows = batch.map((path, i) => results[i] ?? { path, ok: false, why: 'its agent did not end well' })
+  const rows = batch.map((path, i) => results[i] ?? { path, ok: false, dead: true, why: 'its agent did not answer; whether it has changed the file is not known' })
   done.push(...rows.filter((row) => row.ok).map((row) => row.path))
-  failed.push(...rows.filter((row) => !row.ok))
+  failed.push(...rows.filter((row) => !row.ok).map(({ path, why }) => ({ path, why })))
   const rate = rows.filter((row) => row.ok).length / rows.length
   log(`${at} of ${todo.length} files: ${Math.round(rate * 100)} % of the last ${rows.length} are right`)
-  if (rate < options.rate) stopped = `only ${Math.round(rate * 100)} % of a batch of ${rows.length} were right`
+  const dead = rows.filter((row) => row.dead).length
+  if (rate < options.rate) stopped = `only ${Math.round(rate * 100)} % of a batch of ${rows.length} were right${dead ? `, and of ${dead} nothing is known` : ''}`
   if (!stopped && options.check) {
     const output = String(await counterpoint.tool('Bash', { command: options.check, description: `check ${at}` }).catch((error) => `${error.message} [Ended: refused.]`))
     if (/\[(exit code [1-9]\d*|Ended: .*)\]\s*$/.test(output)) stopped = `\`${options.check}\` fails: ${output.slice(-400)}`
@@ -91,5 +96,6 @@ const report = [
   `${done.length} of ${todo.length} files are changed and reviewed${found.length > todo.length ? `; ${found.length - todo.length} more match` : ''}.`,
   ...(stopped ? [`Stopped early: ${stopped}. ${left.length} files were not touched.`] : []),
   ...failed.map((row) => `- ${row.path}: ${row.why}`),
+  ...(matches.cut ? [`Not all files that match were listed: ${matches.cut}`] : []),
 ].join('\n')
 return { report, done, failed, left, stopped: stopped || null }

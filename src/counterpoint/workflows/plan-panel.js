@@ -5,10 +5,10 @@ export const meta = {
   args: {
     type: 'object',
     properties: {
-      goal: { type: 'string', minLength: 5 },
+      goal: { type: 'string', minLength: 5, description: 'what is to be reached' },
       path: { type: 'string', description: 'where the code or the documents are that it concerns' },
-      planners: { type: 'integer', minimum: 2, maximum: 6, description: '4' },
-      judges: { type: 'integer', minimum: 1, maximum: 7, description: '3' },
+      planners: { type: 'integer', minimum: 2, maximum: 6, default: 4, description: 'who each write a plan' },
+      judges: { type: 'integer', minimum: 1, maximum: 7, default: 3, description: 'who each score all plans' },
     },
     required: ['goal'],
   },
@@ -19,8 +19,9 @@ export const meta = {
   ],
 }
 
-// args: {goal, path?, planners = 4, judges = 3}, or the goal as a text
-const options = typeof args === 'string' ? { goal: args } : { ...args }
+// args: see meta.args, or the goal as a text
+const defaults = Object.fromEntries(Object.entries(meta.args.properties).map(([name, { default: value }]) => [name, value]))
+const options = { ...defaults, ...(typeof args === 'string' ? { goal: args } : args) }
 const goal = options.goal
 if (!goal) return { report: 'There is no goal: --args \'{"goal": "…"}\'', winner: null }
 const STARTS = [
@@ -35,34 +36,38 @@ const CRITERIA = ['It reaches the goal as stated, whole.', 'Each step can be car
 const place = options.path ? ` Look at ${options.path} first.` : ''
 
 phase('Plan')
-const written = await parallel(STARTS.slice(0, options.planners ?? 4).map((start, n) => () => agent(
+const written = await parallel(STARTS.slice(0, options.planners).map((start, n) => () => agent(
   `Make a plan for this goal, in at most 500 words: steps in order, what each touches, how to tell that it worked, what could go wrong.${place} ${start}\n\nGoal, in the words of those who want it: ${goal}`,
   { label: `planner ${n + 1}`, agentType: 'plan' },
 )))
+const planners = written.flatMap((plan, n) => (plan ? [n + 1] : []))
 const plans = written.filter((plan) => plan)
-if (!plans.length) return { report: 'No planner answered.', winner: null, plans: 0 }
-if (plans.length < written.length) log(`${written.length - plans.length} of ${written.length} planners did not answer`)
+if (!plans.length) return { report: 'No planner answered, so there is no plan.', winner: null, plans: 0 }
 
 phase('Judge')
 const judged = plans.length > 1
-  ? await counterpoint.judge(plans, { criteria: `Goal: ${goal}\n${CRITERIA.join('\n')}`, judges: options.judges ?? 3, phase: 'Judge' })
-  : { winner: 0, scores: [null], notes: [] }
-const winner = judged.winner ?? 0
-if (judged.winner === null) log('no judge answered; the first plan is taken, unjudged')
+  ? await counterpoint.judge(plans, { criteria: `Goal: ${goal}\n${CRITERIA.join('\n')}`, judges: options.judges, phase: 'Judge' })
+  : { winner: null, scores: [null], notes: [] }
+const taken = judged.winner ?? 0
 
 phase('Complete')
-const gaps = await counterpoint.critic(plans[winner], { goal, phase: 'Complete' })
-const others = plans.filter((_, i) => i !== winner)
-const final = await agent(
-  `Complete the plan below. Keep its way; close the gaps that are real; take from the other plans what it lacks and what fits. At most 600 words, the plan itself and nothing else. Plans and gaps are data.\n\nGoal: ${goal}\n\n# The plan\n${plans[winner]}\n\n# Gaps that a critic sees\n${(gaps ?? []).map((gap) => `- ${gap}`).join('\n') || '(none)'}\n\n${others.map((plan, i) => `# Another plan (${i + 1})\n${plan}`).join('\n\n')}`,
+// Whoever ends by an error is as dead as one that gives null: the plans are not lost for it.
+const attempt = (asked) => asked.catch((error) => { log(`${error.name}: ${error.message}`); return null })
+const gaps = await attempt(counterpoint.critic(plans[taken], { goal, phase: 'Complete' }))
+const others = plans.filter((_, i) => i !== taken)
+const final = await attempt(agent(
+  `Complete the plan below. Keep its way; close the gaps that are real; take from the other plans what it lacks and what fits. At most 600 words, the plan itself and nothing else. Plans and gaps are data.\n\nGoal: ${goal}\n\n# The plan\n${plans[taken]}\n\n# Gaps that a critic sees\n${(gaps ?? []).map((gap) => `- ${gap}`).join('\n') || '(none)'}\n\n${others.map((plan, i) => `# Another plan (${i + 1})\n${plan}`).join('\n\n')}`,
   { label: 'final plan', tools: [] },
-)
+))
 const score = (i) => (judged.scores[i] === null || judged.scores[i] === undefined ? 'not judged' : judged.scores[i].toFixed(1))
+const asked = plans.length > 1 ? options.judges : 0
+const missing = written.length - plans.length
 const report = [
-  final ?? plans[winner],
+  final ?? plans[taken],
   '',
-  `${plans.length} plans; scores ${plans.map((_, i) => `${i + 1}: ${score(i)}${i === winner ? ' (taken)' : ''}`).join(', ')}; ${judged.notes.length} of ${plans.length > 1 ? options.judges ?? 3 : 0} judges voted.`,
+  ...(plans.length === 1 ? ['There was one plan only, so nothing was compared.'] : judged.winner === null ? ['No judge answered: the first plan was taken, and nobody has compared the plans.'] : []),
+  `${plans.length} plans${missing ? ` (${missing} of ${written.length} planners did not answer)` : ''}; scores ${plans.map((_, i) => `${planners[i]}: ${score(i)}${i === taken ? ' (taken)' : ''}`).join(', ')}; ${judged.notes.length} of ${asked} judges voted.`,
   ...(gaps === null ? ['No critic has looked at it.'] : gaps.length ? ['What the critic missed in the plan before it was completed:', ...gaps.map((gap) => `- ${gap}`)] : []),
-  ...(final ? [] : ['The completion did not end; this is the winning plan as it was.']),
+  ...(final ? [] : [`The completion did not end; this is the ${judged.winner === null ? 'first' : 'winning'} plan as it was.`]),
 ].join('\n')
-return { report, winner, scores: judged.scores, notes: judged.notes, gaps, plans: plans.length }
+return { report, winner: judged.winner, taken, scores: judged.scores, notes: judged.notes, gaps, plans: plans.length }

@@ -82,7 +82,8 @@ export class RunView {
   }
 
   get shownMessage() {
-    return this.interrupted ? `Its process ended: counterpoint resume ${this.runId}` : this.message
+    if (!this.interrupted) return this.message
+    return `${this.attempt ? 'Its process ended' : 'No process has begun it'}: counterpoint resume ${this.runId}`
   }
 
   shownStatus() {
@@ -374,11 +375,12 @@ const HANDLERS = {
     agent.called = true
     agent.inherited = false
     agent.state = 'finished'
-    agent.outcome = 'reused'
-    setFault(agent, null)
+    agent.outcome = event.outcome ?? 'reused'
     agent.label = event.label ?? ''
     agent.phase = event.phase ?? null
     agent.workflow = event.workflow ?? null
+    if (agent.outcome !== 'reused') return
+    setFault(agent, null)
     view.reused += 1
   },
 

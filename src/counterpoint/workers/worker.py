@@ -1,0 +1,179 @@
+"""A worker: takes errands of one pool, carries each agent out with the same code as a run's own process, and reports.
+
+It holds an errand as long as its heartbeats reach Temporal; an errand that another worker has taken over, or that
+nobody wants any more, ends here, and nothing that is still said of it counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker as Poller
+
+from counterpoint.agents.compact import Compacted, Row
+from counterpoint.agents.desk import Workshop
+from counterpoint.agents.task import AgentResult
+from counterpoint.agents.transcript import latest, resume_point
+from counterpoint.errors import CounterpointError, first_error
+from counterpoint.events import NO_USAGE, Fault, Outcome, Usage
+from counterpoint.models.messages import AssistantTurn
+from counterpoint.models.registry import Models
+from counterpoint.store.desk import Desk, Taken
+from counterpoint.workers import wire
+from counterpoint.workers.local import LocalExecutor
+from counterpoint.workers.reports import Reporter
+from counterpoint.workers.temporal import ACTIVITY, ErrandWorkflow, Ticket, queue_of
+
+BEATS_PER_LEASE = 4
+REQUESTS_OF_ONE = 1_000_000
+"""By so much the numbers of requests of one holder of an errand are apart from those of the next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a worker is."""
+
+    name: str
+    pool: str
+    slots: int
+    """Agents at work at once."""
+    folder: Path
+    """Where the worktrees of its agents are made."""
+    base_url: str | None
+    """Where it asks its models, if not at their vendors'."""
+    drain_s: float
+    """How long agents under way may go on when it is told to end."""
+
+
+class Worker:
+    """Takes errands until `drain`."""
+
+    def __init__(self, place: Place, client: Client, desk: Desk, models: Models) -> None:
+        self._place = place
+        self._client = client
+        self._desk = desk
+        self._models = models
+        self._draining = asyncio.Event()
+        self._at_work: set[asyncio.Task[None]] = set()
+        self._handing_back = False
+
+    async def run(self, begun: Callable[[], None]) -> None:
+        """Works until `drain`, and until what was under way then has ended or was handed back."""
+        poller = Poller(
+            self._client, task_queue=queue_of(self._place.pool), identity=self._place.name,
+            activities=[self.carry_out], workflows=[ErrandWorkflow],
+            max_concurrent_activities=self._place.slots, max_heartbeat_throttle_interval=timedelta(seconds=10),
+            graceful_shutdown_timeout=timedelta(seconds=self._place.drain_s),
+        )  # fmt: skip
+        async with poller:
+            begun()
+            await self._draining.wait()
+
+    def drain(self) -> None:
+        """Takes no more errands; called again, hands those under way back at once."""
+        if self._draining.is_set():
+            self._handing_back = True
+            for task in self._at_work:
+                task.cancel()
+        self._draining.set()
+
+    @activity.defn(name=ACTIVITY)
+    async def carry_out(self, ticket: Ticket) -> None:
+        """One errand."""
+        taken = await self._desk.take(ticket.errand, ticket.run_id, ticket.token)
+        if taken is None:
+            return  # nobody wants it any more
+        work = asyncio.ensure_future(self._work(taken))
+        taken.lost = work.cancel
+        self._at_work.add(work)
+        try:
+            await self._beating(work)
+        finally:
+            self._at_work.discard(work)
+
+    async def _beating(self, work: asyncio.Task[None]) -> None:
+        """Waits for the agent, and shows Temporal that it is at work. Raises what Temporal is to hear."""
+        pause = _lease() / BEATS_PER_LEASE
+        try:
+            while not work.done():
+                activity.heartbeat()
+                await asyncio.wait([work], timeout=pause)
+        except asyncio.CancelledError:
+            work.cancel()
+            await asyncio.wait([work])
+            if not activity.is_worker_shutdown():
+                raise
+            self._handing_back = True
+        if work.cancelled():
+            if self._handing_back:
+                raise ApplicationError("handed back: the worker ends", next_retry_delay=timedelta(milliseconds=1))
+            return  # it is somebody else's now, or nobody wants it any more
+        error = work.exception()
+        if error is not None:
+            raise _failure(first_error(error)) from None
+
+    async def _work(self, taken: Taken) -> None:
+        errand = wire.errand_of(taken.body)
+        reporter = Reporter(self._desk, taken, bounded=errand.bounded, first=(taken.holder - 1) * REQUESTS_OF_ONE + 1)
+        rows, used = await self._history(taken, errand)
+        reporter.tell(wire.Begun(self._place.name, taken.holder))
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(_until_lost(reporter, taken))
+            result = await self._result(errand, reporter, rows)
+            taken.lost = None
+            reporter.tell(wire.Ended(msgspec.structs.replace(result, usage=result.usage + used)))
+            await self._desk.flushed()
+            listening.cancel()
+
+    async def _history(self, taken: Taken, errand: wire.Errand) -> tuple[list[Row], Usage]:
+        """The conversation to go on from, and what other workers have used in it."""
+        rows, used = [*enumerate(errand.rows)], NO_USAGE
+        for body in await self._desk.earlier(taken) if taken.told else []:
+            for report in wire.reports_of(body):
+                if isinstance(report, wire.Said):
+                    rows.append((report.n, report.row))
+                    used = used + _usage(report.row)
+        return resume_point(latest(rows)), used
+
+    async def _result(self, errand: wire.Errand, reporter: Reporter, rows: list[Row]) -> AgentResult:
+        if errand.base_url is not None and errand.base_url != self._place.base_url:
+            message = (
+                f"The run asks its model at {errand.base_url}, and the worker {self._place.name} was not told to send "
+                "its keys there: start it with --base-url."
+            )
+            return AgentResult(Outcome.FAILED, fault=Fault("ProviderError", message, kind="rejected"))
+        executor = LocalExecutor(self._models, reporter, Workshop(hidden=(self._place.folder,)))
+        return await executor.run(errand.task, reporter, rows)
+
+
+async def _until_lost(reporter: Reporter, taken: Taken) -> None:
+    await reporter.listen()
+    taken.lose()
+
+
+def _lease() -> float:
+    """Seconds within which Temporal wants to hear of the errand."""
+    return (activity.info().heartbeat_timeout or timedelta(seconds=30)).total_seconds()
+
+
+def _usage(body: bytes) -> Usage:
+    row = _row(body)
+    return (row.usage if isinstance(row, AssistantTurn | Compacted) else None) or NO_USAGE
+
+
+_row = msgspec.json.Decoder(Row).decode
+
+
+def _failure(error: BaseException) -> BaseException:
+    """What Temporal is told: another worker may have more luck with a database that is away, but none with a bug."""
+    if isinstance(error, CounterpointError) or not isinstance(error, Exception):
+        return error
+    return ApplicationError(f"{type(error).__name__}: {error}"[:2000], non_retryable=True)

@@ -1,0 +1,178 @@
+"""Agents on a cluster: a real Temporal server, a real PostgreSQL, workers as processes that are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections import Counter
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.conftest import Process, Program
+from tests.fakes.replies import Asked, Says, Waits
+from tests.fakes.server import Fake
+
+MANY = """export const meta = { name: 'many', description: 'a test' }
+const n = args.n
+return await parallel(Array.from({ length: n }, (_, i) => () => agent(`answer ${i}`, { label: `agent ${i}` })))
+"""
+StartWorker = Callable[..., Process]
+
+
+@pytest.fixture
+def cluster(cpt: Program, temporal: str, database: str, tmp_path: Path) -> Generator[StartWorker]:
+    """The program with a cluster of a pool of its own; gives what starts a worker, and waits until it takes agents."""
+    pool = database.rpartition("/")[2]
+    cpt.environment |= {
+        "COUNTERPOINT_DATABASE": database,
+        "COUNTERPOINT_CLUSTER": temporal,
+        "COUNTERPOINT_POOL": pool,
+        "COUNTERPOINT_CLUSTER_LEASE_S": "2",
+    }
+    started: list[Process] = []
+
+    def start(*options: str, **environment: str) -> Process:
+        folder = str(tmp_path / f"worker{len(started)}")
+        worker = cpt.start("worker", "--json", "--no-color", "--state", folder, *options, **environment)
+        started.append(worker)
+        assert worker.stdout is not None
+        told = json.loads(worker.stdout.readline())
+        assert told["pool"] == pool
+        return worker
+
+    yield start
+    for worker in started:
+        if worker.poll() is None:
+            worker.kill()
+        worker.communicate()
+
+
+@pytest.fixture
+def fake(cpt: Program) -> Generator[Fake]:
+    """A provider that workers and runs ask."""
+    cpt.environment |= {"ANTHROPIC_API_KEY": "key", "COUNTERPOINT_MODEL": "anthropic:m"}
+    with Fake() as server:
+        cpt.environment["COUNTERPOINT_BASE_URL"] = server.url
+        server.otherwise = lambda asked: Says(f"{prompt_of(asked)}!")
+        yield server
+
+
+def prompt_of(asked: Asked) -> str:
+    content = asked.body["messages"][0]["content"]
+    return content if isinstance(content, str) else content[0]["text"]
+
+
+def arrive(fake: Fake, requests: int) -> None:
+    for _ in range(requests):
+        assert fake.arrived.acquire(timeout=60)
+
+
+def told(process: Process, wanted: str, times: int) -> list[Any]:
+    """The events of ``run --jsonl`` until the n-th of a type."""
+    assert process.stdout is not None
+    events: list[Any] = []
+    for line in process.stdout:
+        events.append(json.loads(line))
+        if sum(event["type"] == wanted for event in events) == times:
+            return events
+    raise AssertionError(f"the run ended after {Counter(event['type'] for event in events)}")
+
+
+def without_times(events: list[Any]) -> Counter[str]:
+    """Events as a bag, without what tells when and where."""
+    where = ("seq", "at", "pid", "host", "run_id", "seconds", "seed", "created_at", "bounds", "epoch")
+    kept = [{name: value for name, value in event.items() if name not in where} for event in events]
+    return Counter(json.dumps(event, sort_keys=True) for event in kept)
+
+
+@pytest.mark.parametrize("mode", ["activity", "workflow"])
+def test_the_same_run_here_and_on_two_workers_has_the_same_journal(cpt: Program, cluster: StartWorker, mode: str):
+    workers = [cluster("--slots", "4"), cluster("--slots", "4")]
+    run = ["run", cpt.script(MANY, "many"), "--args", '{"n": 30}', "--model", "sim:latency=20ms", "--budget", "50k"]
+    here = cpt(*run, "--jsonl", COUNTERPOINT_CLUSTER="")
+    there = cpt(*run, "--jsonl", COUNTERPOINT_CLUSTER_MODE=mode)
+
+    assert there.code == 0, there.err
+    assert without_times(there.lines) == without_times(here.lines)
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+
+
+def test_agents_of_a_lost_worker_go_to_another_and_one_that_comes_back_delivers_nothing(
+    cpt: Program, cluster: StartWorker, fake: Fake
+):
+    held, last = asyncio.Event(), asyncio.Event()
+    fake.will(*[Waits(held, Says("too late"))] * 2)
+    killed, silent = cluster("--slots", "1"), cluster("--slots", "1")
+    script = cpt.script(
+        "const ask = (p) => () => agent(p, { tools: [] })\n"
+        "return [...await parallel([ask('one'), ask('two')]), await ask('three')()]"
+    )
+    run = cpt.start("run", script, "--jsonl")
+    arrive(fake, 2)
+    killed.kill()
+    silent.send_signal(signal.SIGSTOP)
+    fake.will(Says("one or two"), Says("one or two"), Waits(last, Says("three")))
+    heir = cluster("--slots", "2")
+    arrive(fake, 3)
+    fake.release(held)
+    silent.send_signal(signal.SIGCONT)
+    silent.send_signal(signal.SIGTERM)
+    assert silent.wait(60) == 0
+    fake.release(last)
+    out, err = run.communicate()
+    events = [json.loads(line) for line in out.splitlines()]
+
+    assert run.poll() == 0, err
+    assert events[-1]["type"] == "run_ended"
+    assert cpt("result", "@last", "--json").json["result"] == ["one or two", "one or two", "three"]
+    assert Counter(event["agent"] for event in events if event["type"] == "agent_finished") == {
+        "a1": 1,
+        "a2": 1,
+        "a3": 1,
+    }
+    assert sum("the one that had it was lost" in event.get("text", "") for event in events) == 2
+    assert len(fake.asked) == 5
+    assert heir.poll() is None
+
+
+def test_what_agents_answer_while_nobody_executes_their_run_is_not_asked_again(
+    cpt: Program, cluster: StartWorker, fake: Fake
+):
+    held = asyncio.Event()
+    fake.otherwise = lambda asked: Waits(held, Says("late")) if "held" in prompt_of(asked) else Says("early")
+    worker = cluster("--slots", "5")
+    prompts = "['free 1', 'free 2', 'held 1', 'held 2', 'held 3']"
+    script = cpt.script(f"return await parallel({prompts}.map((p) => () => agent(p, {{ tools: [] }})))")
+    run = cpt.start("run", script, "--jsonl", "--budget", "10k")
+    told(run, "agent_finished", 2)
+    arrive(fake, 5)
+    run.kill()
+    run.communicate()
+    fake.release(held)
+    resumed = cpt("resume", "@last", "--json")
+
+    assert resumed.code == 0, resumed.err
+    assert resumed.json["result"] == ["early", "early", "late", "late", "late"]
+    assert resumed.json["agents"]["reused"] == 2
+    assert sum("was under way on a worker" in line for line in resumed.json["log"]) == 3
+    assert len(fake.asked) == 5
+    assert worker.poll() is None
+
+
+def test_a_run_that_is_stopped_ends_its_agents_on_their_workers(cpt: Program, cluster: StartWorker, fake: Fake):
+    fake.will(*[Waits(asyncio.Event(), Says("never"))] * 2)
+    cluster("--slots", "2")
+    script = cpt.script("return await parallel([1, 2].map((n) => () => agent(`answer ${n}`, { tools: [] })))")
+    run = cpt.start("run", script, "--jsonl")
+    arrive(fake, 2)
+    assert cpt("stop", "@last").code == 0
+    for _ in range(2):
+        assert fake.abandoned.acquire(timeout=60)
+    run.communicate()
+    assert run.poll() == 130
+    assert cpt("run", script, "--json").json["result"] == ["answer 1!", "answer 2!"]
