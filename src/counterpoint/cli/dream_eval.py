@@ -12,7 +12,7 @@ from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.run import ready
 from counterpoint.dream.canary import FEWEST, SEEDS, Outcomes, compare
 from counterpoint.errors import UsageError
-from counterpoint.memory.places import project_store
+from counterpoint.memory.places import project_root, project_store
 from counterpoint.models.registry import Models
 from counterpoint.trials import FILE, project_tasks
 
@@ -49,7 +49,7 @@ async def evaluate(
     memory = await asyncio.to_thread(project_store, folder)
     versions = {"old": old, "new": new}
     async with session(state, folder, model=model, base_url=base_url) as here, Models(here.settings) as models:
-        tasks = await project_tasks(folder, here.store, models, here.settings)
+        tasks = await project_tasks(project_root(folder), here.store, models, here.settings)
         if tasks is None:
             raise UsageError(f"There is no {FILE} in this folder.", hint="docs/dreaming.md says what stands in it.")
         await ready(models, models.default(here.settings.model), output)

@@ -19,7 +19,7 @@ from counterpoint.dream.record import Report
 from counterpoint.dream.select import Gate
 from counterpoint.dreaming import EXIT_CODES, Price, dream, price
 from counterpoint.events import AgentFinished, Outcome, PhaseEntered, Recorded
-from counterpoint.memory.places import project_store
+from counterpoint.memory.places import project_root, project_store
 from counterpoint.models.registry import Models
 from counterpoint.text import count, money, one_line, safe
 from counterpoint.trials import project_tasks
@@ -72,7 +72,7 @@ async def run(
             _tell_price(priced, output)
             return 0
         await ready(models, models.default(here.settings.model), output)
-        tasks = await project_tasks(folder, here.store, models, here.settings)
+        tasks = await project_tasks(project_root(folder), here.store, models, here.settings)
         report = await dream(
             here.store, models, here.settings, wish, folder=folder, memory=memory, tasks=tasks, on_event=_follow(output)
         )
