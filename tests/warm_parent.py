@@ -35,6 +35,9 @@ OWN = ("agents", "cli", "lead", "models", "runtime", "sandbox", "script", "store
 """Rooms that a run needs."""
 LATE = ("models.providers", "models.transport", "models.vendors", "models.exchange", "models.wire", "sandbox.child")
 
+ended_with: list[int] = []
+"""The exit code of this process, where it was forked and its program has ended."""
+
 
 def main(listening: socket.socket) -> None:
     """Starts what it is told to, until nobody tells it anything more."""
@@ -117,18 +120,18 @@ def _become(told: dict[str, Any], streams: list[int]) -> None:
     except BaseException:
         traceback.print_exc()
         code = 1
-    _leave(code if isinstance(code, int) else int(code is not None))
+    ended_with.append(code if isinstance(code, int) else int(code is not None))
+    sys.exit()
 
 
-def _leave(code: int) -> None:
-    """Ends at once: to take every imported module apart takes longer than many a test."""
-    ends: tuple[Any, Any] = (threading._shutdown, atexit._run_exitfuncs)  # pyright: ignore  # what nobody else offers
-    for end in ends:
-        end()
+def _leave() -> None:
+    """Ends one of those that were forked at once: to take every imported module apart takes longer than many a test."""
+    if not ended_with:
+        return
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(BrokenPipeError):
             stream.flush()
-    os._exit(code)
+    os._exit(ended_with[0])
 
 
 def _imports() -> None:
@@ -145,5 +148,6 @@ def _imports() -> None:
 
 
 if __name__ == "__main__":
+    atexit.register(_leave)  # before everybody else, so that it comes last
     _imports()
     main(socket.socket(fileno=int(sys.argv[1])))

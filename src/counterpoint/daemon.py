@@ -30,7 +30,7 @@ from counterpoint.errors import (
     first_error,
 )
 from counterpoint.events import Recorded, RunEnded, RunStatus
-from counterpoint.memory.places import open_recall
+from counterpoint.memory.places import memory_folder, open_recall
 from counterpoint.memory.recall import Recall
 from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.uses import use_of
@@ -227,6 +227,7 @@ async def _attempt(
         _beside(Control(run, store, view.run_id, lapsed=0 if new else lease.asked).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
+        _beside(_keep_to_limits(store, models, run)),
         contextlib.AsyncExitStack() as more_beside,
     ):
         for work in serve:
@@ -237,6 +238,14 @@ async def _attempt(
     if workshop.recall and ended.status not in (RunStatus.PAUSED, RunStatus.WAITING):
         await asyncio.to_thread(_record_uses, workshop.recall, run.view)
     return ended
+
+
+async def _keep_to_limits(store: Store, models: Models, run: Run) -> None:
+    """Has the run's requests keep to the providers' limits together with those of other processes."""
+    shares = store.shares(run.view.run_id, run.attempt.bounds["priority"])
+    if shares is not None:
+        async with models.shared() as gates:
+            await shares.keep(gates)
 
 
 async def _elsewhere(
@@ -285,7 +294,7 @@ def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Works
     skills, wrong = load_skills(cwd)
     names = tuple(bounds.get("instructions", ()))
     workshop = Workshop(
-        hidden=(store.folder,),
+        hidden=(store.folder, memory_folder(cwd)),
         worktrees=store.folder / "worktrees" / view.run_id,
         instructions=load_instructions(cwd, names),
         skills=skills,

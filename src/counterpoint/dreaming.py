@@ -23,13 +23,14 @@ from counterpoint.ceilings import read_budgets
 from counterpoint.client import Client
 from counterpoint.dream import canary, inbox, verify, watch
 from counterpoint.dream.canary import Tasks, Trial
+from counterpoint.dream.cleaning import Cleaner
 from counterpoint.dream.cluster import cluster
 from counterpoint.dream.detect import detect
 from counterpoint.dream.excerpts import chunks, tokens
 from counterpoint.dream.findings import Findings, report_of, summary
 from counterpoint.dream.items import Blocked, Item, Refs, locate
 from counterpoint.dream.lease import dreaming
-from counterpoint.dream.prepare import Wish, cleaner_of, plan_of, prepare
+from counterpoint.dream.prepare import Wish, cleaner_of, everything_known, plan_of, prepare
 from counterpoint.dream.propose import propose
 from counterpoint.dream.record import Answer, BlockedRow, Dreams, Plan, Report, Status
 from counterpoint.dream.session import Session, read_session
@@ -40,7 +41,7 @@ from counterpoint.events import NO_USAGE, Recorded, RunStatus, Usage
 from counterpoint.memory.applying import Applied
 from counterpoint.memory.changes import Proposal
 from counterpoint.memory.entries import Entry
-from counterpoint.memory.places import project_store
+from counterpoint.memory.places import project_root, project_store
 from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.versions import Move, Version
 from counterpoint.models.messages import Model
@@ -119,6 +120,7 @@ async def dream(
 ) -> Report:
     """Dreams, or goes on with the dream that was cut off. Raises DreamIsLiveError, StoreError, MemoryStoreError."""
     dreams = Dreams(memory.folder)
+    folder = await asyncio.to_thread(project_root, folder)
     await asyncio.to_thread(_make_sure, memory)
     async with dreaming(dreams.folder):
         looked = await asyncio.to_thread(watch.look_after, memory, dreams, folder, now())
@@ -240,9 +242,11 @@ class _Dream:
         findings = Findings()
         try:
             answers = await self._read()
-            ground = Ground(self._folder, self._entries, self._sessions, cleaner_of(self._entries),
+            known = await asyncio.to_thread(everything_known, self._store, self._entries)
+            cleaner = cleaner_of(known, self._sessions.values())
+            ground = Ground(self._folder, self._entries, self._sessions, cleaner,
                             await asyncio.to_thread(verify.read_instructions, self._folder))  # fmt: skip
-            await asyncio.to_thread(self._propose, findings, answers)
+            await asyncio.to_thread(self._propose, findings, answers, cleaner)
             await self._verify(findings, ground)
             return await self._settle(findings)
         except _StopError as stopped:
@@ -322,7 +326,7 @@ class _Dream:
 
     # S4, S5
 
-    def _propose(self, findings: Findings, answers: Mapping[str, Answer]) -> None:
+    def _propose(self, findings: Findings, answers: Mapping[str, Answer], cleaner: Cleaner) -> None:
         """Pure, and long where there is much: in a thread."""
         brought: list[tuple[Item, Refs]] = []
         for chunk in self._plan.chunks:
@@ -335,13 +339,14 @@ class _Dream:
             brought += [(item, chunk.refs) for item in items]
         total = len(self._plan.chunks)
         findings.readers = (sum(a.items is not None for a in answers.values()), total)
-        located = locate(brought, self._sessions, cleaner_of(self._entries))
+        located = locate(brought, self._sessions, cleaner)
         claims = [*located.claims, *(hit.claim for hit in detect(self._ordered()) if hit.claim is not None)]
         findings.items = len(brought) + len(claims) - len(located.claims)
         clusters, conflicts = cluster(claims)
         made = propose(clusters, self._entries, self._sessions, at=self._plan.at, dream_id=self._plan.id,
                        most=self._plan.most)  # fmt: skip
         findings.proposals = made.proposals
+        findings.kept_back = made.kept_back
         findings.blocked += [*located.blocked, *made.blocked]
         findings.conflicts = [*conflicts, *made.conflicts]
 

@@ -54,9 +54,11 @@ class Runner:
     def _filled(self, step: Any, given: dict[str, str]) -> Any:
         if isinstance(step, str):
             return _EXPRESSION.sub(lambda found: self._value(found[1], given), step)
-        if isinstance(step, dict):
-            return {name: self._filled(each, given) for name, each in step.items()}  # pyright: ignore  (YAML)
-        return step
+        match step:
+            case {**members}:
+                return {name: self._filled(each, given) for name, each in members.items()}
+            case _:
+                return step
 
     def _value(self, expression: str, given: dict[str, str]) -> str:
         facts = {

@@ -71,6 +71,8 @@ async def test_a_dream_is_priced_rehearsed_with_simulated_agents_and_has_nothing
     priced = cpt("dream", "run", "--dry-run", "--model", "sim", "--json").json
     assert (priced["sessions"], priced["readers"], priced["usd"]) == (2, 2, 0.0)
     assert not (place.memory.folder / "dreams" / "marks.json").exists()
+    elsewhere = ("--model", "openai-compatible:m", "--base-url", "http://127.0.0.1:9/v1")
+    assert cpt("dream", "run", "--dry-run", *elsewhere, "--json").json["sessions"] == 2
     rehearsed = cpt("dream", "run", "--model", "sim")
     assert rehearsed.code == 0
     assert "A rehearsal with simulated agents: nothing was changed." in rehearsed.out
@@ -95,12 +97,25 @@ async def test_held_out_tasks_are_tried_with_the_notes_of_each_arm(place: Place,
 
 async def test_a_schedule_is_installed_shown_and_removed(place: Place, cpt: Program) -> None:
     made = cpt(
-        "dream", "schedule", "install", "0 4 * * *", "--kind", "systemd", "--only-write", "--budget", "50k", "--json"
+        "dream",
+        "schedule",
+        "install",
+        "0 4 * * *",
+        "--kind",
+        "systemd",
+        "--only-write",
+        "--budget",
+        "50k",
+        "--model",
+        "openai-compatible:m",
+        "--base-url",
+        "http://127.0.0.1:9/v1",
+        "--json",
     )
     files = [Path(name) for name in made.json["schedule"]["files"]]
     assert [path.suffix for path in files] == [".service", ".timer"]
     assert "--if-due --every 20" in files[0].read_text()
-    assert "--budget 50k" in files[0].read_text()
+    assert "--budget 50k --model openai-compatible:m --base-url http://127.0.0.1:9/v1" in files[0].read_text()
     assert cpt("dream", "schedule", "show", "--json").json["schedule"]["cron"] == "0 4 * * *"
     assert cpt("dream", "schedule", "remove").code == 0
     assert not any(path.exists() for path in files)

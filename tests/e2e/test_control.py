@@ -1,21 +1,60 @@
-"""One terminal runs, the other one steers: every request has its receipts in the journal."""
+"""One terminal runs, the other one steers: every request has its receipts in the journal.
+
+The agents' provider answers the first requests and holds back all others until the test lets them go: nothing depends
+on how fast this machine is just now.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
-from tests.e2e.conftest import Program
+from tests.e2e.conftest import Process, Program
+from tests.fakes.replies import Asked, Reply, Says, Waits
+from tests.fakes.server import Fake
 
 FAN = "return await parallel(Array.from({length: 40}, (_, i) => () => agent(`p${i}`, {label: `n${i}`})))"
 RAGGED = """const schema = {type: 'object', properties: {n: {type: 'integer'}}, required: ['n']}
 const ask = (i) => agent(`p${i}`, {label: `n${i}`, schema}).then((it) => it ? 'ok' : 'failed', (error) => error.name)
 return await Promise.all(Array.from({length: 40}, (_, i) => ask(i)))"""
 GATE = "return [await counterpoint.checkpoint('Ship it?', {options: [true, false]}), await agent('after')]"
+
+
+class Provider:
+    """Answers the first requests at once, the others when it is told to, each with what it was asked."""
+
+    ANSWERED = 3
+
+    def __init__(self, fake: Fake) -> None:
+        self.fake = fake
+        self._gate = asyncio.Event()
+        self._seen = 0
+        fake.otherwise = self._answer
+
+    def _answer(self, asked: Asked) -> Reply:
+        self._seen += 1
+        prompt = next(message["content"] for message in asked.body["messages"] if message["role"] == "user")
+        says = Says(f"You asked: {prompt}", tokens=(100, 0, 100))
+        return says if self._seen <= self.ANSWERED else Waits(self._gate, says)
+
+    def let_go(self) -> None:
+        """Answers what it has held back, and from now on everything at once."""
+        self.fake.release(self._gate)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("--model", "openai-compatible:m", "--base-url", f"{self.fake.url}/v1")
+
+
+@pytest.fixture
+def provider() -> Generator[Provider]:
+    with Fake() as fake:
+        yield Provider(fake)
 
 
 def document(cpt: Program) -> Any:
@@ -34,12 +73,24 @@ def until(cpt: Program, holds: Callable[[Any], bool], *, seconds: float = 90) ->
     raise AssertionError(f"not within {seconds} s: {shown.out}{shown.err}")
 
 
-def detached(cpt: Program, text: str, *arguments: str, model: str = "sim:latency=300ms") -> str:
-    """Starts a run in the background and gives its id."""
-    ended = cpt("run", cpt.script(text), "--model", model, "--concurrency", "4", "--detach", *arguments)
+def is_held(run: Any) -> bool:
+    """Whether the first agents have answered, and those at work wait for the provider."""
+    return run["agents"]["ok"] == Provider.ANSWERED and len(_in_state(run, "running")) == 4
+
+
+def detached(cpt: Program, provider: Provider, *arguments: str) -> str:
+    """Starts a run of 40 agents in the background, 4 at once, and gives its id when it is held."""
+    ended = cpt("run", cpt.script(FAN), *provider.arguments, "--concurrency", "4", "--detach", *arguments)
     assert ended.code == 0, ended.err
-    until(cpt, lambda run: run["agents"]["ok"] >= 1 or run.get("gates"))
+    until(cpt, is_held)
     return ended.out.strip()
+
+
+def attended(cpt: Program, provider: Provider) -> Process:
+    """The same in the foreground."""
+    process = cpt.start("run", cpt.script(FAN), *provider.arguments, "--concurrency", "4", "--json")
+    until(cpt, is_held)
+    return process
 
 
 def receipts(cpt: Program) -> list[tuple[str, bool]]:
@@ -51,24 +102,34 @@ def receipts(cpt: Program) -> list[tuple[str, bool]]:
     return [(event["verb"], done[event["request"]]) for event in asked]
 
 
-def test_a_detached_run_stops_when_it_is_told_to(cpt: Program):
-    run_id = detached(cpt, FAN)
+def _in_state(run: Any, state: str) -> list[str]:
+    return [agent["id"] for agent in run["agent_list"] if agent["state"] == state]
+
+
+def test_a_detached_run_stops_when_it_is_told_to_and_closes_its_requests(cpt: Program, provider: Provider):
+    run_id = detached(cpt, provider)
     assert cpt("ps", "--json").json["runs"][0]["status"] == "running"
+    second = cpt("resume", run_id)
+    assert (second.code, "executed" in second.err) == (2, True), "two processes never execute one run"
     assert cpt("stop", run_id).code == 0
+    for _ in range(4):
+        assert provider.fake.abandoned.acquire(timeout=60)
     run = until(cpt, lambda run: run["status"] == "stopped")
-    assert run["agents"]["cancelled"] + run["agents"]["ok"] == 40
+    assert (run["agents"]["ok"], run["agents"]["cancelled"]) == (3, 37)
     assert receipts(cpt) == [("stop", True)]
+    provider.let_go()
     again = cpt("resume", run_id, "--json")
-    assert again.code == 0
-    assert again.json["agents"]["reused"] == run["agents"]["ok"]
+    assert (again.code, again.json["agents"]["reused"], again.json["agents"]["ok"]) == (0, 3, 37)
 
 
-def test_a_run_in_the_background_obeys_as_soon_as_its_id_is_told_and_imports_nothing_from_its_folder(cpt: Program):
+def test_a_run_in_the_background_obeys_as_soon_as_its_id_is_told_and_imports_nothing_from_its_folder(
+    cpt: Program, provider: Provider
+):
     (cpt.folder / "click.py").write_text("raise SystemExit('this folder is no place for our modules')\n")
-    started = cpt("run", cpt.script(FAN), "--model", "sim:latency=300ms", "--concurrency", "1", "--detach")
+    started = cpt("run", cpt.script(FAN), *provider.arguments, "--concurrency", "1", "--detach")
     assert (started.code, started.err) == (0, "")
     assert cpt("stop", started.out.strip()).code == 0
-    assert until(cpt, lambda run: run["status"] == "stopped")["coverage"]["of"] == 40
+    assert until(cpt, lambda run: run["status"] == "stopped")["agents"]["ok"] <= 3
 
 
 def test_a_process_that_ends_before_it_has_the_run_is_an_error_that_names_its_log(cpt: Program):
@@ -84,53 +145,56 @@ def test_a_process_that_ends_before_it_has_the_run_is_an_error_that_names_its_lo
     assert "not today" in log.read_text()
 
 
-def test_a_paused_run_starts_no_agent_until_it_goes_on(cpt: Program):
-    run_id = detached(cpt, FAN)
+def test_a_paused_run_starts_no_agent_until_it_goes_on(cpt: Program, provider: Provider):
+    run_id = detached(cpt, provider)
     assert cpt("pause", run_id, "--stay").code == 0
-    paused = until(cpt, lambda run: run["status"] == "paused" and not _running(run))
-    assert _waiting(paused)
+    provider.let_go()
+    paused = until(cpt, lambda run: run["status"] == "paused" and not _in_state(run, "running"))
+    assert (paused["agents"]["ok"], len(_in_state(paused, "queued"))) == (7, 33)
     assert cpt("resume", run_id).code == 0
     ended = until(cpt, lambda run: run["status"] == "completed")
     assert ended["coverage"] == {"ok": 40, "of": 40}
     assert receipts(cpt) == [("pause", True), ("continue", True)]
 
 
-def _running(run: Any) -> list[str]:
-    return [agent["id"] for agent in run["agent_list"] if agent["state"] == "running"]
-
-
-def _waiting(run: Any) -> list[str]:
-    return [agent["id"] for agent in run["agent_list"] if agent["state"] == "queued"]
-
-
-def test_a_pause_without_stay_ends_the_process_and_a_resume_goes_on(cpt: Program):
-    process = cpt.start("run", cpt.script(FAN), "--model", "sim:latency=300ms", "--concurrency", "4", "--json")
-    run = until(cpt, lambda run: run["agents"]["ok"] >= 1)
-    assert cpt("pause", run["run_id"]).code == 0
+def test_a_pause_without_stay_ends_the_process_and_a_resume_goes_on(cpt: Program, provider: Provider):
+    process = attended(cpt, provider)
+    assert cpt("pause", "@last").code == 0
+    provider.let_go()
     process.communicate(timeout=90)
     assert process.returncode == 6
-    assert document(cpt)["status"] == "paused"
+    paused = document(cpt)
+    assert (paused["status"], paused["agents"]["ok"]) == ("paused", 7)
     assert cpt("resume", "@last", "--json").json["status"] == "completed"
 
 
-def test_a_skipped_agent_is_null_and_the_run_partial(cpt: Program):
-    run_id = detached(cpt, FAN)
-    skipped = _waiting(document(cpt))[-1]
+def test_a_skipped_agent_is_null_a_retried_one_anew_and_a_message_is_heard(cpt: Program, provider: Provider):
+    run_id = detached(cpt, provider)
+    waiting = _in_state(document(cpt), "queued")
+    under_way, changed, skipped = _in_state(document(cpt), "running")[0], waiting[0], waiting[-1]
     assert cpt("skip", run_id, skipped).code == 0
+    assert cpt("retry", run_id, changed, "--prompt", "quite another question").code == 0
+    assert cpt("retry", run_id, under_way).code == 0
+    steering = cpt.start("steer", run_id, "n30", "mind the gap")
+    until(cpt, lambda run: any(request["verb"] == "steer" for request in run["requests"]))
+    provider.let_go()
+    assert (steering.communicate(timeout=60)[1], steering.returncode) == ("Heard by a31.\n", 0)
     run = until(cpt, lambda run: run["status"] == "partial")
-    assert run["agents"]["skipped"] == 1
+    assert run["agents"] | {"skipped": 1, "ok": 39} == run["agents"]
     assert run["result"].count(None) == 1
+    shown = cpt("show", run_id, changed, "--json").json
+    assert (shown["prompt"], shown["value"]) == ("quite another question", "You asked: quite another question")
+    events = cpt("export", run_id, "--jsonl").lines
+    delivered = next(event for event in events if event["type"] == "request_delivered" and event["verb"] == "steer")
+    heard = [event["agent"] for event in events if event["type"] == "agent_steered"]
+    assert (delivered["target"], delivered["text"]) == ("n30", "mind the gap")
+    told = cpt("show", run_id, "n30", "--json").json
+    assert heard == [told["id"]]
+    assert any("mind the gap" in str(turn) for turn in told["transcript"])
+    began = [event for event in events if event["type"] == "agent_started" and event["agent"] == under_way]
+    assert [event.get("attempt", 1) for event in began] == [1, 2]
+    assert receipts(cpt) == [("skip", True), ("retry", True), ("retry", True), ("steer", True)]
     assert cpt("skip", run_id, skipped).code == 2
-
-
-def test_a_retried_agent_starts_anew_with_another_prompt(cpt: Program):
-    run_id = detached(cpt, FAN)
-    agent = _waiting(document(cpt))[-1]
-    assert cpt("retry", run_id, agent, "--prompt", "quite another question").code == 0
-    until(cpt, lambda run: run["status"] == "completed")
-    shown = cpt("show", run_id, agent, "--json").json
-    assert shown["prompt"] == "quite another question"
-    assert "quite another question" in shown["value"]
 
 
 def test_one_agent_of_an_ended_run_is_asked_again_alone_with_another_model_and_the_others_keep_their_ends(cpt: Program):
@@ -146,21 +210,8 @@ def test_one_agent_of_an_ended_run_is_asked_again_alone_with_another_model_and_t
     assert f"reuses {ok + 1}, runs {bad - 1}" in cpt("resume", "@last", "--dry-run").out
 
 
-def test_a_message_is_done_when_the_agents_have_heard_it(cpt: Program):
-    run_id = detached(cpt, FAN)
-    cpt("steer", run_id, "n39", "mind the gap")
-    until(cpt, lambda run: run["status"] == "completed")
-    events = cpt("export", run_id, "--jsonl").lines
-    delivered = next(event for event in events if event["type"] == "request_delivered")
-    heard = [event["agent"] for event in events if event["type"] == "agent_steered"]
-    assert (delivered["verb"], delivered["target"], delivered["text"]) == ("steer", "n39", "mind the gap")
-    assert heard == [cpt("show", run_id, "n39", "--json").json["id"]]
-    assert any("mind the gap" in str(turn) for turn in cpt("show", run_id, "n39", "--json").json["transcript"])
-    assert receipts(cpt) == [("steer", True)]
-
-
 def test_a_person_answers_a_gate_from_another_terminal(cpt: Program):
-    run_id = detached(cpt, GATE, model="sim")
+    run_id = cpt("run", cpt.script(GATE), "--model", "sim", "--detach").out.strip()
     waiting = until(cpt, lambda run: run["status"] == "waiting")
     gate = waiting["gates"][0]
     assert (gate["question"], gate["options"]) == ("Ship it?", [True, False])
@@ -171,7 +222,8 @@ def test_a_person_answers_a_gate_from_another_terminal(cpt: Program):
 
 
 def test_a_denied_gate_rejects_in_the_script(cpt: Program):
-    run_id = detached(cpt, f"try {{ {GATE} }} catch (error) {{ return error.name }}", model="sim")
+    text = f"try {{ {GATE} }} catch (error) {{ return error.name }}"
+    run_id = cpt("run", cpt.script(text), "--model", "sim", "--detach").out.strip()
     gate = until(cpt, lambda run: run["status"] == "waiting")["gates"][0]["id"]
     assert cpt("deny", run_id, gate).code == 0
     assert until(cpt, lambda run: run["status"] == "completed")["result"] == "DeniedError"
@@ -185,49 +237,84 @@ def test_without_anyone_to_ask_the_run_waits_and_is_answered_later(cpt: Program)
     assert (after.code, after.json["result"][0]) == (0, True)
 
 
-def test_a_raised_budget_lets_a_run_end_that_it_would_have_ended(cpt: Program):
-    run_id = detached(cpt, FAN, "--budget", "3k", model="sim:latency=500ms,tokens=100")
-    assert cpt("budget", run_id, "50k").code == 0
-    ended = until(cpt, lambda run: run["status"] not in ("running", "waiting"))
-    assert ended["status"] == "completed"
-    assert next(limit for limit in ended["limits"] if limit["name"] == "budget")["left"] == 50_000 - 40 * 100
+READS = """
+const note = () => log(`has ${budget.total} and ${counterpoint.budget.usd.total}`)
+note()
+await agent('first')
+note()
+await counterpoint.checkpoint('Is it enough?', {options: [true]})
+note()
+await agent(`with ${budget.total}`)
+await counterpoint.checkpoint('And now?', {options: [true]})
+return [budget.total, budget.remaining(), counterpoint.budget.usd.total]
+"""
 
 
-def test_two_processes_never_execute_one_run(cpt: Program):
-    run_id = detached(cpt, FAN)
-    second = cpt("resume", run_id)
-    assert second.code == 2
-    assert "executed" in second.err
+def _noted(run: Any) -> list[str]:
+    return [line for line in run["log"] if line.startswith("has ")]
 
 
-@pytest.mark.parametrize(("signals", "cancelled"), [([signal.SIGINT], False), ([signal.SIGINT, signal.SIGINT], True)])
-def test_the_first_interrupt_drains_and_the_second_stops(cpt: Program, signals: list[signal.Signals], cancelled: bool):
-    process = cpt.start("run", cpt.script(FAN), "--model", "sim:latency=700ms", "--concurrency", "4", "--json")
-    until(cpt, lambda run: run["agents"]["ok"] >= 4 and len(_running(run)) == 4)
-    assert process.stderr is not None
-    process.send_signal(signals[0])
-    while "Stopping" not in process.stderr.readline():  # two signals of one kind at the same instant would be one
-        assert process.poll() is None
-    for number in signals[1:]:
-        process.send_signal(number)
+def test_a_raised_budget_lets_a_run_go_on_that_reads_it_and_reads_the_same_on_a_replay(cpt: Program):
+    started = cpt("run", cpt.script(READS), "--model", "sim:tokens=100", "--budget", "150", "--detach")
+    run_id = started.out.strip()
+    gate = until(cpt, lambda run: run.get("gates"))["gates"][0]["id"]
+    assert cpt("budget", run_id, "50k", "$9").code == 0
+    assert cpt("approve", run_id, gate, "--answer", "true").code == 0
+    asked = until(cpt, lambda run: run.get("gates") and run["gates"][0]["id"] != gate)
+    noted = ["has 150 and null", "has 150 and null", "has 50000 and 9"]
+    assert _noted(asked) == noted
+    assert cpt("stop", run_id).code == 0
+    until(cpt, lambda run: run["status"] == "stopped")
+    assert cpt("resume", run_id).code == 3
+    again = document(cpt)
+    assert _noted(again) == noted, "a script that is told the same says the same, and that is not said twice"
+    assert again["agents"]["reused"] == again["agents"]["total"] == 2
+    assert cpt("approve", run_id, again["gates"][0]["id"], "--answer", "true").code == 0
+    ended = cpt("resume", run_id, "--json")
+    assert ended.json["result"] == [50_000, 50_000 - 2 * 100, 9]
+    more = cpt("resume", run_id, "--budget", "60k", "--json").json
+    assert _noted(more)[len(noted) :] == ["has 60000 and 9"] * 3, "what a resume is given is read from the start"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_interrupt_drains(cpt: Program, provider: Provider, number: signal.Signals):
+    process = attended(cpt, provider)
+    _interrupt(process, number)
+    provider.let_go()
     process.communicate(timeout=90)
     run = document(cpt)
     assert (process.returncode, run["status"]) == (130, "stopped")
-    started = [agent for agent in run["agent_list"] if agent["seconds"] > 0]
-    assert any(agent["outcome"] == "cancelled" for agent in started) is cancelled
+    assert (run["agents"]["ok"], run["agents"]["cancelled"]) == (7, 33)
 
 
-def test_a_run_goes_on_when_its_terminal_is_gone(cpt: Program):
-    process = cpt.start("run", cpt.script(FAN), "--model", "sim:latency=200ms", "--concurrency", "4")
-    until(cpt, lambda run: run["agents"]["ok"] >= 1)
+def test_the_second_interrupt_stops(cpt: Program, provider: Provider):
+    process = attended(cpt, provider)
+    _interrupt(process, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=90)
+    run = document(cpt)
+    assert (process.returncode, run["status"]) == (130, "stopped")
+    assert (run["agents"]["ok"], run["agents"]["cancelled"]) == (3, 37)
+
+
+def _interrupt(process: Process, number: signal.Signals) -> None:
+    """Sends a signal, and waits until the program has taken it: two at the same instant would be one."""
+    process.send_signal(number)
+    assert process.stderr is not None
+    while "Stopping" not in process.stderr.readline():
+        assert process.poll() is None
+
+
+def test_a_run_goes_on_when_its_terminal_is_gone(cpt: Program, provider: Provider):
+    process = attended(cpt, provider)
     process.send_signal(signal.SIGHUP)
+    provider.let_go()
     process.communicate(timeout=90)
     assert document(cpt)["status"] == "completed"
 
 
-def test_a_run_whose_process_died_is_shown_as_interrupted(cpt: Program):
-    process = cpt.start("run", cpt.script(FAN), "--model", "sim:latency=300ms", "--concurrency", "4")
-    until(cpt, lambda run: run["agents"]["ok"] >= 1)
+def test_a_run_whose_process_died_is_shown_as_interrupted(cpt: Program, provider: Provider):
+    process = attended(cpt, provider)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     run = document(cpt)

@@ -274,3 +274,44 @@ def test_a_writer_that_is_killed_leaves_the_old_state_or_the_new_one(tmp_path: P
         assert len(store.moves()) == len(entries)
         store.render()
         assert problems(store, lambda text: text) == []
+
+
+MANY = """
+import sys
+from pathlib import Path
+from tests.memory.notes import note
+from counterpoint.memory.store import MemoryStore
+from counterpoint.memory.versions import Move
+notes = [note(f"Note {number} of many.", f"n {number}::x") for number in range(1900)]
+store = MemoryStore(Path(sys.argv[1]))
+print("begins", flush=True)
+version = store.keep({each.id: each for each in notes}, parent=None, actor="dream", at=1.0)
+store.publish(version.id, None, Move(after=version.id, actor="dream", at=1.0))
+print(version.id, flush=True)
+"""
+
+
+def test_a_first_version_of_very_many_notes_that_is_killed_on_its_way_is_made_whole_by_the_next(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    given = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "src"), str(root)])}
+
+    def start() -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", MANY, str(tmp_path)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root, env=given)
+
+    for most in (1, 600):  # files there when it dies
+        writer = start()
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        while len(list(tmp_path.glob("objects/??/*"))) < most and writer.poll() is None:
+            pass
+        writer.kill()
+        writer.communicate(timeout=30)
+        left = MemoryStore(tmp_path)
+        assert len(left.entries(left.head())) in (0, 1900)  # the second only where it was too fast to be killed
+    writer = start()
+    said, _ = writer.communicate(timeout=60)
+    store = MemoryStore(tmp_path)
+    assert said.split()[-1] == store.head()
+    assert len(store.entries(store.head())) == 1900
+    assert problems(store, lambda text: text) == []

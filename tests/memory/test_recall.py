@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import pytest
 from tests.memory.notes import by_id, note
 
 import counterpoint
@@ -21,6 +22,7 @@ from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.utility import utilities
 from counterpoint.memory.versions import Move, Use
 from counterpoint.models.messages import ToolCall, UserTurn
+from counterpoint.tools import jail
 
 META = "export const meta = { name: 'flow', description: 'a test' }\n"
 
@@ -258,6 +260,26 @@ async def test_the_files_of_a_memory_are_not_read_as_files(tmp_path: Path) -> No
     assert (read["error"], "the tool Memory has more" in read["content"]) == (True, True)
     assert "own.md" in found["content"]
     assert "pnpm, not npm" not in found["content"]
+
+
+@pytest.mark.skipif(jail.found() == "none", reason="this machine has no sandbox")
+async def test_commands_of_agents_do_not_see_the_files_of_a_memory_either(tmp_path: Path) -> None:
+    publish(project_store(tmp_path), note(trigger="packages"))
+    folder = ".counterpoint/memory"
+    tried = (
+        f"cat {folder}/entries.jsonl {folder}/rendered/MEMORY.md; ls {folder}; grep -r pnpm . ; echo x > {folder}/HEAD"
+    )
+
+    def look(request: Request) -> list[ToolCall]:
+        return [ToolCall("a", "Bash", {"command": tried})] if len(request.messages) == 1 else []
+
+    model = Says(lambda prompt: "done", look)
+    await run("return await agent('x')", model, tmp_path, tmp_path / "state", allow=["Bash"])
+
+    (answer,) = msgspec.to_builtins(model.requests[-1].messages[-1])["results"]
+    assert "No such file" in answer["content"], answer
+    assert not any(told in answer["content"] for told in ("not npm", "objects", "m-"))
+    assert len(project_store(tmp_path).entries(project_store(tmp_path).head())) == 1
 
 
 async def test_a_damaged_memory_is_told_and_the_run_goes_on_without_it(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from counterpoint.agents.skills import Skill, SkillFile, described
 from counterpoint.agents.task import AgentTask
 from counterpoint.agents.workspace import close_worktree, open_worktree
 from counterpoint.errors import DeniedError, HookError
+from counterpoint.memory.places import MEMORY
 from counterpoint.memory.recall import Recall
 from counterpoint.tools import jail, shells
 from counterpoint.tools.base import Tool, ToolContext
@@ -148,7 +149,8 @@ class Workshop:
                        git: tuple[Path, ...] = ()) -> AsyncGenerator[ToolContext]:  # fmt: skip
         guard = Guard(Policy.of(permissions), ask=self.ask, ask_unjailed=self.ask_unjailed, denied=denied)
         kind: jail.Kind = "none" if sandbox == "off" else await jail.available()
-        cell = Cell(cwd, network=network, hidden=self.hidden, more_writable=git if guard.policy.names_git else ())
+        hidden = tuple(dict.fromkeys([*self.hidden, cwd / MEMORY]))
+        cell = Cell(cwd, network=network, hidden=hidden, more_writable=git if guard.policy.names_git else ())
         environment = jail.environment(self.environ, tuple(env))
         async with shells.opened(kind, environment, jailed=sandbox != "off") as opened:
             yield ToolContext(

@@ -12,7 +12,7 @@ from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.run import ready
 from counterpoint.dream.canary import FEWEST, SEEDS, Outcomes, compare
 from counterpoint.errors import UsageError
-from counterpoint.memory.places import project_store
+from counterpoint.memory.places import project_root, project_store
 from counterpoint.models.registry import Models
 from counterpoint.trials import FILE, project_tasks
 
@@ -25,10 +25,18 @@ ARMS = ("none", "old", "new")
 @click.option("--new", default="HEAD", metavar="VERSION", help="The version of the arm `new`.")
 @click.option("--seeds", type=click.IntRange(1, 20), default=SEEDS, help="Agents for each task and arm.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of the agents.")
+@click.option("--base-url", help="Address of the provider.")
 @common
 @asynchronous
 async def evaluate(
-    arms: str, old: str, new: str, seeds: int, model: str | None, output: Output, state: Path | None
+    arms: str,
+    old: str,
+    new: str,
+    seeds: int,
+    model: str | None,
+    base_url: str | None,
+    output: Output,
+    state: Path | None,
 ) -> int:
     """Measure notes on held-out tasks: success of each arm, and the difference of new and old with its lower bound.
 
@@ -40,8 +48,8 @@ async def evaluate(
     folder = Path.cwd()
     memory = await asyncio.to_thread(project_store, folder)
     versions = {"old": old, "new": new}
-    async with session(state, folder, model=model) as here, Models(here.settings) as models:
-        tasks = await project_tasks(folder, here.store, models, here.settings)
+    async with session(state, folder, model=model, base_url=base_url) as here, Models(here.settings) as models:
+        tasks = await project_tasks(project_root(folder), here.store, models, here.settings)
         if tasks is None:
             raise UsageError(f"There is no {FILE} in this folder.", hint="docs/dreaming.md says what stands in it.")
         await ready(models, models.default(here.settings.model), output)

@@ -19,7 +19,7 @@ from counterpoint.dream.record import Report
 from counterpoint.dream.select import Gate
 from counterpoint.dreaming import EXIT_CODES, Price, dream, price
 from counterpoint.events import AgentFinished, Outcome, PhaseEntered, Recorded
-from counterpoint.memory.places import project_store
+from counterpoint.memory.places import project_root, project_store
 from counterpoint.models.registry import Models
 from counterpoint.text import count, money, one_line, safe
 from counterpoint.trials import project_tasks
@@ -33,6 +33,7 @@ SHOWN = 12
 @click.option("--dry-run", is_flag=True, help="Say what would be read and what it would cost; nothing is spent.")
 @click.option("--budget", multiple=True, metavar="50k|2usd", help="Ceiling for all agents of the dream.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of its agents.")
+@click.option("--base-url", help="Address of the provider.")
 @click.option("--skeptic", "skeptics", multiple=True, metavar="PROVIDER:NAME", help="Models of skeptics, in turn.")
 @click.option("--votes", type=click.IntRange(1, 9), default=3, help="Skeptics for each proposal.")
 @click.option("--quorum", type=click.IntRange(1, 9), default=2, help="Votes without which a proposal is unverified.")
@@ -48,8 +49,8 @@ SHOWN = 12
 @asynchronous
 async def run(
     since: float | None, sessions: tuple[str, ...], dry_run: bool, budget: tuple[str, ...], model: str | None,
-    skeptics: tuple[str, ...], votes: int, quorum: int, publish_unproven: int | None, instructions: str, if_due: bool,
-    hours: float, new_runs: int, output: Output, state: Path | None,
+    base_url: str | None, skeptics: tuple[str, ...], votes: int, quorum: int, publish_unproven: int | None,
+    instructions: str, if_due: bool, hours: float, new_runs: int, output: Output, state: Path | None,
 ) -> int:  # fmt: skip
     """Learn from past runs of this project: notes are proposed, checked, attacked, and put in force or left to you.
 
@@ -64,14 +65,14 @@ async def run(
         quorum=min(quorum, votes), instructions=instructions, gate=gate,
         policy=Policy() if publish_unproven is None else Policy(auto=list(range(publish_unproven + 1)), unproven=True),
     )  # fmt: skip
-    async with session(state, folder, model=model) as here, Models(here.settings) as models:
+    async with session(state, folder, model=model, base_url=base_url) as here, Models(here.settings) as models:
         memory = project_store(folder)
         if dry_run:
             priced = await price(here.store, models, here.settings, wish, folder=folder, memory=memory, now=now)
             _tell_price(priced, output)
             return 0
         await ready(models, models.default(here.settings.model), output)
-        tasks = await project_tasks(folder, here.store, models, here.settings)
+        tasks = await project_tasks(project_root(folder), here.store, models, here.settings)
         report = await dream(
             here.store, models, here.settings, wish, folder=folder, memory=memory, tasks=tasks, on_event=_follow(output)
         )

@@ -48,12 +48,13 @@ def schedule() -> None:
 @click.option("--kind", type=click.Choice(["systemd", "launchd", "loop"]), help="Whose timer; the system's by default.")
 @click.option("--budget", multiple=True, metavar="50k|2usd", help="Ceiling for each dream.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of its agents.")
+@click.option("--base-url", help="Address of the provider.")
 @click.option("--publish-unproven", type=click.IntRange(0, 3), metavar="TIER", help="As for dream run.")
 @click.option("--only-write", is_flag=True, help="Write the files and leave it to you to start the timer.")
 @common
 def install(
-    cron: str, kind: Kind | None, budget: tuple[str, ...], model: str | None, publish_unproven: int | None,
-    only_write: bool, output: Output, state: Path | None,
+    cron: str, kind: Kind | None, budget: tuple[str, ...], model: str | None, base_url: str | None,
+    publish_unproven: int | None, only_write: bool, output: Output, state: Path | None,
 ) -> int:  # fmt: skip
     """Dream at these times, if a dream is due then: five cron fields, "0 3 * * *" by default.
 
@@ -66,8 +67,8 @@ def install(
         raise UsageError("The name of this folder has signs in it that no timer can be given.")
     command = [*PROGRAM, "dream", "run", "--if-due", "--every", f"{HOURS:g}"]
     command += ["--no-input", "--quiet"]
-    for name, values in (("--budget", budget), ("--model", (model,)), ("--state", (state,)),
-                         ("--publish-unproven", (publish_unproven,))):  # fmt: skip
+    for name, values in (("--budget", budget), ("--model", (model,)), ("--base-url", (base_url,)),
+                         ("--state", (state,)), ("--publish-unproven", (publish_unproven,))):  # fmt: skip
         command += [part for value in values if value is not None for part in (name, str(value))]
     chosen: Kind = kind or (
         "launchd" if sys.platform == "darwin" else "systemd" if shutil.which("systemctl") else "loop"

@@ -230,6 +230,7 @@ def _obey_signals(run: Run) -> None:
             run.drain(stopped)
 
     def terminated() -> None:
+        click.echo(f"\nStopping: agents under way have {DRAIN_S:g} s to finish.", err=True)
         run.drain(stopped)
         loop.call_later(DRAIN_S, run.end, stopped)
 

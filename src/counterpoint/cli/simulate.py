@@ -37,6 +37,7 @@ SHOWN = 8
 @click.option("--args", "args_", metavar="JSON|@FILE|-", help="What the script sees as `args`.")
 @click.option("--runs", type=click.IntRange(1, 50), default=3, help="Usual runs, each under a seed of its own.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model that the real run would have.")
+@click.option("--base-url", help="Address of the provider; nothing is sent to it.")
 @click.option("--budget", multiple=True, metavar="500k|$5", help="Ceiling to hold the worst case against.")
 @click.option("--max-agents", type=int, help="Cap on agents.")
 @click.option("--concurrency", "-c", type=int, help="Agents at work at once (1 to 1000).")

@@ -18,6 +18,7 @@ from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.errors import UsageError
 from counterpoint.models.registry import Models
 from counterpoint.settings import Settings
+from counterpoint.store.shares import Shares
 
 
 @click.command()
@@ -82,4 +83,13 @@ async def _work(chosen: Settings, cluster: str, database: str, slots: int, drain
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):  # Windows has no handlers on its loop
                 asyncio.get_running_loop().add_signal_handler(number, told_to_end)
-        await at_work.run(begun)
+        async with asyncio.TaskGroup() as group:
+            sharing = group.create_task(_keep_to_limits(desk.shares(name), models))
+            await at_work.run(begun)
+            sharing.cancel()
+
+
+async def _keep_to_limits(shares: Shares, models: Models) -> None:
+    """Has the agents' requests keep to the providers' limits together with those of other processes."""
+    async with models.shared() as gates:
+        await shares.keep(gates)

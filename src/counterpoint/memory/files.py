@@ -7,7 +7,8 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +17,8 @@ from counterpoint.errors import MemoryStoreError
 PATIENCE_S = 60.0
 """How long whoever holds a lock may take: a publication writes a few hundred small files at worst."""
 LOOK_S = 0.02
+SETTLING = 16
+"""Files that wait for the disk at the same time."""
 MAX_BYTES = 4 * 1024 * 1024
 """Of any one file of a store: more is no file of ours."""
 
@@ -38,6 +41,27 @@ def write(path: Path, data: bytes, *, durable: bool = True) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise MemoryStoreError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def settle(paths: Sequence[Path]) -> None:
+    """Brings files that were written without being durable to disk, and then their names. Raises MemoryStoreError.
+
+    Many at once: whoever waits for the disk waits together, so that two thousand files take a fraction of a second.
+    """
+    folders = {folder for path in paths for folder in (path.parent, path.parent.parent)}
+    try:
+        with ThreadPoolExecutor(max(1, min(SETTLING, len(paths))), "settle") as pool:
+            list(pool.map(_file_to_disk, paths))
+            list(pool.map(bring_to_disk, folders))
+    except OSError as error:
+        raise MemoryStoreError(
+            f"{error.filename or 'The memory'} cannot be written: {error.strerror or error}."
+        ) from error
+
+
+def _file_to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def append(path: Path, line: bytes) -> None:

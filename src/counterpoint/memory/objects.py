@@ -6,7 +6,7 @@ An erased object keeps its name, so that every version which names it still open
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,11 +79,18 @@ class Objects:
 
     def put(self, data: bytes) -> str:
         """Keeps an object; what was erased stays so. Gives its SHA-256."""
-        hashed = digest(data)
-        there = self._read(hashed)
-        if there != data and not (there or b"").startswith(_ERASED):
-            files.write(self.path(hashed), data)
+        (hashed,) = self.put_all([data])
         return hashed
+
+    def put_all(self, things: Iterable[bytes]) -> list[str]:
+        """The same for many. All are on disk when the call returns, also those that somebody who died had begun."""
+        found = {digest(data): data for data in things}
+        for hashed, data in found.items():
+            there = self._read(hashed)
+            if there != data and not (there or b"").startswith(_ERASED):
+                files.write(self.path(hashed), data, durable=False)
+        files.settle([self.path(hashed) for hashed in found])
+        return list(found)
 
     def every(self) -> Iterator[tuple[str, Entry | str]]:
         """Every note and statement that there ever was, and is not erased, by its SHA-256."""

@@ -18,6 +18,8 @@ from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.utility import utilities
 from counterpoint.memory.versions import Use
 
+MEMORY = Path(".counterpoint/memory")
+"""In a project."""
 FOREIGN_LINES = 200
 FOREIGN_BYTES = 25_000
 """What is read of the index of another program: as much as that program itself reads."""
@@ -34,7 +36,7 @@ def project_root(cwd: Path) -> Path:
             return _main_checkout(folder)
     home = Path.home().resolve()
     above = (folder for folder in (cwd, *cwd.parents) if folder != home and folder.parent != folder)
-    return next((folder for folder in above if (folder / ".counterpoint" / "memory" / "HEAD").is_file()), cwd)
+    return next((folder for folder in above if (folder / MEMORY / "HEAD").is_file()), cwd)
 
 
 def _main_checkout(worktree: Path) -> Path:
@@ -54,10 +56,15 @@ def project_store(cwd: Path) -> MemoryStore:
     """The memory of the project that a folder lies in. Raises MemoryStoreError where a link leads out of the project:
     another project's notes are not for this one."""
     root = project_root(cwd)
-    folder = root / ".counterpoint" / "memory"
+    folder = root / MEMORY
     if not folder.resolve().is_relative_to(root.resolve()):
         raise MemoryStoreError(f"{folder} leads out of the project, to {folder.resolve()}.", hint="Remove the link.")
     return MemoryStore(folder)
+
+
+def memory_folder(cwd: Path) -> Path:
+    """Where the notes of a project lie: agents are told of them, and do not read them as files."""
+    return project_root(cwd) / MEMORY
 
 
 def user_store(state: Path) -> MemoryStore:

@@ -26,7 +26,7 @@ from msgspec import Struct
 from counterpoint.errors import MemoryConflictError, MemoryRefusedError, UnknownMemoryError
 from counterpoint.memory import files
 from counterpoint.memory.changes import Counts, Proposal
-from counterpoint.memory.entries import Entry, canonical, check_entry
+from counterpoint.memory.entries import Entry, canonical, check_entry, digest
 from counterpoint.memory.objects import HASH, Objects, stated
 from counterpoint.memory.render import render
 from counterpoint.memory.versions import Move, Tree, Use, Version, tree_id
@@ -142,13 +142,16 @@ class MemoryStore:
         self._refuse_links()
         old = self.tree(parent)
         tree: Tree = {}
+        new: dict[str, bytes] = {}
         for name, entry in sorted(entries.items()):
             earlier = old.get(name)
             if earlier is not None and entry == self.objects.entry(name, earlier):
                 tree[name] = earlier
                 continue
             check_entry(entry)
-            tree[name] = self.objects.put(canonical(entry))
+            new[name] = canonical(entry)
+            tree[name] = digest(new[name])
+        self.objects.put_all(new.values())
         version = Version(
             id=tree_id(tree), parents=[parent] if parent else [], dream_id=dream_id, actor=actor, at=at, note=note,
             counts=counts or Counts(active=sum(entry.active for entry in entries.values())),

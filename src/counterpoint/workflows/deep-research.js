@@ -5,7 +5,7 @@ export const meta = {
   args: {
     type: 'object',
     properties: {
-      question: { type: 'string', minLength: 3 },
+      question: { type: 'string', minLength: 3, description: 'what is to be answered' },
       path: { type: 'string', description: 'folder whose documents are the sources; left out, the web is searched' },
       angles: { type: 'integer', minimum: 1, maximum: 8, default: 4, description: 'sides from which the question is searched' },
       sources: { type: 'integer', minimum: 1, maximum: 60, default: 12, description: 'sources that are read' },
@@ -20,7 +20,7 @@ export const meta = {
     { title: 'Search', detail: 'one agent for each angle' },
     { title: 'Fetch', detail: 'plain code reads, one agent without tools for each source, plain code checks the quotes' },
     { title: 'Verify', detail: 'skeptics for each claim' },
-    { title: 'Synthesize' },
+    { title: 'Synthesize', detail: 'an answer from what is confirmed; plain code checks its citations' },
   ],
 }
 
@@ -37,7 +37,7 @@ const list = (items, maxItems) => ({ type: 'array', maxItems, items })
 const object = (properties) => ({ type: 'object', properties, required: Object.keys(properties), additionalProperties: false })
 const text = (maxLength, description) => ({ type: 'string', minLength: 3, maxLength, description })
 const ANGLES = object({ angles: list(object({ title: text(80), looks_for: text(300) }), options.angles) })
-const SOURCES = object({ sources: list(object({ source: text(400, 'path or address'), why: text(200), relevance: { type: 'integer', minimum: 1, maximum: 5 } }), 6) })
+const SOURCES = object({ sources: list(object({ source: options.path === undefined ? { ...text(400, 'address of the page'), pattern: '^https?://[\\w.-]{3,}' } : text(400, 'path of the document'), why: text(200), relevance: { type: 'integer', minimum: 1, maximum: 5 } }), 6) })
 const CLAIMS = object({ claims: list(object({ claim: text(300, 'one statement that could be false'), quote: text(400, 'the words of the source that say it, copied exactly') }), 5) })
 
 // Words alone: neither markup nor where lines break, and of a link its text.
@@ -140,7 +140,7 @@ const perAngle = await pipeline(
   angles,
   (angle) => agent(
     `Find sources for one angle of a question. ${where} At most six, the best first.\n\nQuestion: ${question}\nAngle: ${angle.title}: ${angle.looks_for}`,
-    { label: angle.title, phase: 'Search', schema: SOURCES, tools: ['WebSearch', 'Glob', 'Grep', 'LS', 'Read'] },
+    { label: angle.title, phase: 'Search', schema: SOURCES, tools: options.path === undefined ? ['WebSearch'] : ['Glob', 'Grep', 'LS', 'Read'] },
   ),
   readAll,
 )
