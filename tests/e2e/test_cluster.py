@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import Process, Program
+from tests.fakes.postgres import Postgres
 from tests.fakes.replies import Asked, Says, Waits
 from tests.fakes.server import Fake
 
@@ -141,6 +143,42 @@ def test_agents_of_a_lost_worker_go_to_another_and_one_that_comes_back_delivers_
     assert heir.poll() is None
 
 
+def test_a_worker_that_is_told_to_end_finishes_what_it_has_or_hands_it_back(
+    cpt: Program, cluster: StartWorker, fake: Fake
+):
+    first = asyncio.Event()
+    fake.will(Waits(first, Says("finished")), Waits(asyncio.Event(), Says("never")), Says("elsewhere"))
+    one, two = cluster("--slots", "1"), cluster("--slots", "1")
+    script = cpt.script("return await parallel([1, 2].map((n) => () => agent(`answer ${n}`, { tools: [] })))")
+    run = cpt.start("run", script, "--json")
+    arrive(fake, 2)
+    for worker in (one, two):
+        worker.send_signal(signal.SIGTERM)
+        assert worker.stderr is not None
+        assert "Ending" in worker.stderr.readline()
+    fake.release(first)
+    ended = wait_for_one(one, two)
+    other = two if ended is one else one
+    cluster("--slots", "1")
+    other.send_signal(signal.SIGTERM)
+    out, err = run.communicate()
+
+    assert run.poll() == 0, err
+    assert sorted(json.loads(out)["result"]) == ["elsewhere", "finished"]
+    assert other.wait(60) == 0
+    assert len(fake.asked) == 3
+
+
+def wait_for_one(*processes: Process) -> Process:
+    """The first that has ended; it ended well."""
+    while True:
+        for process in processes:
+            if process.poll() is not None:
+                assert process.poll() == 0
+                return process
+        time.sleep(0.01)
+
+
 def test_what_agents_answer_while_nobody_executes_their_run_is_not_asked_again(
     cpt: Program, cluster: StartWorker, fake: Fake
 ):
@@ -227,11 +265,20 @@ def doings(events: list[Any]) -> dict[str, list[str]]:
     return done
 
 
+def role_of_the_guide(cpt: Program, postgres: Postgres, database: str) -> str:
+    """The database's address for a worker with no more rights than `docs/cluster.md` gives it."""
+    guide = Path(__file__).parents[2].joinpath("docs/cluster.md").read_text()
+    assert cpt("ps").code == 0
+    postgres.sql(guide.partition("<<'SQL'\n")[2].partition("\nSQL\n")[0], database.rpartition("/")[2])
+    return database.replace("counterpoint:secret-word", "worker")
+
+
 def test_agents_work_in_worktrees_on_workers_and_their_commits_come_back(
-    cpt: Program, cluster: StartWorker, fake: Fake, tmp_path: Path
+    cpt: Program, cluster: StartWorker, fake: Fake, tmp_path: Path, postgres: Postgres, database: str
 ):
     fake.otherwise = works
-    workers = [cluster("--slots", "1"), cluster("--slots", "1")]
+    narrow = role_of_the_guide(cpt, postgres, database)
+    workers = [cluster("--slots", "1", COUNTERPOINT_DATABASE=narrow) for _ in range(2)]
     run = ["run", cpt.script(FILES, "files"), "--jsonl", "--allow", "Write"]
     here = cpt(*run, "--cwd", str(project(tmp_path / "here")), COUNTERPOINT_CLUSTER="")
     there = cpt(*run, "--cwd", str(project(tmp_path / "there")))
@@ -253,3 +300,6 @@ def test_agents_work_in_worktrees_on_workers_and_their_commits_come_back(
     for worker in workers:
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(60) == 0
+    with pytest.raises(subprocess.CalledProcessError) as denied:
+        postgres.sql("SET ROLE worker; SELECT * FROM counterpoint.events", database.rpartition("/")[2])
+    assert "permission denied for table events" in denied.value.stderr
