@@ -33,7 +33,6 @@ def cluster(cpt: Program, temporal: str, database: str, tmp_path: Path) -> Gener
         "COUNTERPOINT_DATABASE": database,
         "COUNTERPOINT_CLUSTER": temporal,
         "COUNTERPOINT_POOL": pool,
-        "COUNTERPOINT_CLUSTER_LEASE_S": "2",
     }
     started: list[Process] = []
 
@@ -108,6 +107,7 @@ def test_the_same_run_here_and_on_two_workers_has_the_same_journal(cpt: Program,
 def test_agents_of_a_lost_worker_go_to_another_and_one_that_comes_back_delivers_nothing(
     cpt: Program, cluster: StartWorker, fake: Fake
 ):
+    cpt.environment["COUNTERPOINT_CLUSTER_LEASE_S"] = "5"
     held, last = asyncio.Event(), asyncio.Event()
     fake.will(*[Waits(held, Says("too late"))] * 2)
     killed, silent = cluster("--slots", "1"), cluster("--slots", "1")
