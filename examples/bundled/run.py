@@ -247,8 +247,9 @@ def shown(played: Played) -> str:
     """The report, and what it took."""
     ok, of = played.result.coverage
     used = played.result.usage
-    tokens = f"{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out (characters / 4)"
-    return f"{played.value['report']}\n\n{played.status.value}: {ok} of {of} agents ok, {tokens}"
+    tokens = f"{used['input_tokens']:,} tokens in, {used['output_tokens']:,} out"
+    took = f"{played.result.document['duration_s']:.1f} s"
+    return f"{played.value['report']}\n\n{played.status.value}: {ok} of {of} agents ok, {tokens}, {took}"
 
 
 def main() -> None:

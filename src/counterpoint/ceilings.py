@@ -22,6 +22,7 @@ _FORM = re.compile(
     (?:\s*/\s*(?P<scope>run|agent|day|phase)(?::(?P<phase>.+))?)?""",
     re.VERBOSE | re.IGNORECASE,
 )
+MOST_PLACES = 100_000
 _SIZE = re.compile(r"(\d{1,9})\s*([km]?)", re.IGNORECASE)
 
 
@@ -71,6 +72,20 @@ def read_windows(texts: Iterable[str]) -> dict[str, int]:
                 hint="Write ollama:qwen3=32k, or 32k for every model.",
             )
         found[model.strip()] = int(match[1]) * _UNITS[match[2].lower()]
+    return found
+
+
+def read_places(texts: Iterable[str]) -> dict[str, int]:
+    """Provider → requests under way at once, of texts like ``anthropic=40``. Raises SettingsError."""
+    found: dict[str, int] = {}
+    for text in texts:
+        provider, _, places = (part.strip() for part in text.partition("="))
+        if not provider or not places.isdecimal() or not 1 <= int(places[:8]) <= MOST_PLACES:
+            raise SettingsError(
+                f"provider_limits has {text!r}, which says no number of requests.",
+                hint=f"Write anthropic=40: a provider, and how many requests at once (1 to {MOST_PLACES:,}).",
+            )
+        found[provider] = int(places)
     return found
 
 

@@ -190,6 +190,7 @@ async def _attempt(
             dispatcher=dispatcher,
             allowance=budget,
             models=models,
+            workshop=workshop,
             base_url=view.base_url,
             log=lambda text: run.attempt.log(text),
         )
@@ -226,6 +227,7 @@ async def _attempt(
         _beside(Control(run, store, view.run_id, lapsed=0 if new else lease.asked).serve()),
         _beside(watch_stalls(run.attempt, lambda: run.fleet.scheduler.running)),
         _beside(day.watch()),
+        _beside(_keep_to_limits(store, models, run)),
         contextlib.AsyncExitStack() as more_beside,
     ):
         for work in serve:
@@ -236,6 +238,14 @@ async def _attempt(
     if workshop.recall and ended.status not in (RunStatus.PAUSED, RunStatus.WAITING):
         await asyncio.to_thread(_record_uses, workshop.recall, run.view)
     return ended
+
+
+async def _keep_to_limits(store: Store, models: Models, run: Run) -> None:
+    """Has the run's requests keep to the providers' limits together with those of other processes."""
+    shares = store.shares(run.view.run_id, run.attempt.bounds["priority"])
+    if shares is not None:
+        async with models.shared() as gates:
+            await shares.keep(gates)
 
 
 async def _elsewhere(

@@ -16,6 +16,7 @@ CounterpointError
 │   └── MemoryRefusedError        a note, or a change of notes, breaks a rule of the memory
 ├── StoreError                    the journal could not be read or written
 │   ├── JournalFullError          disk full or quota: the run stops and can be resumed
+│   ├── DatabaseAwayError         the database of the runs cannot be reached just now
 │   ├── LeaseLostError            another process took the run over; this one must stop
 │   └── JournalFormatError        written by a newer release, or damaged
 ├── ProcessEndedError             the process that was to execute a run ended before it began
@@ -167,6 +168,10 @@ class StoreError(CounterpointError):
 
 class JournalFullError(StoreError):
     """The disk is full, or a quota is reached. What was acknowledged is safe; the run stops and can be resumed."""
+
+
+class DatabaseAwayError(StoreError):
+    """The database of the runs cannot be reached just now, or the connection to it broke."""
 
 
 class LeaseLostError(StoreError):

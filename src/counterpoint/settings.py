@@ -19,7 +19,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 import platformdirs
 
-from counterpoint.ceilings import read_ceiling, read_windows
+from counterpoint.ceilings import read_ceiling, read_places, read_windows
 from counterpoint.errors import SettingsError, nearest
 from counterpoint.text import at_commas
 
@@ -54,7 +54,7 @@ class Settings:
     pool: str = "default"
     """The workers that agents go to, or that a worker belongs to."""
     priority: int = 3
-    """Which runs go first where workers are scarce: 1 (first) to 5."""
+    """Which runs go first where workers are scarce, and get more of a provider's limit: 1 (first) to 5."""
 
     concurrency: int = 16
     """Agents at work at once in one run, 1 to 1000."""
@@ -96,6 +96,9 @@ class Settings:
     """Times an agent is asked to mend its structured output."""
     max_turns: int = 50
     """Model requests of one agent."""
+    provider_limits: tuple[str, ...] = ()
+    """Requests under way at once at a provider, per key: ``anthropic=40``. With a `database` all processes that use it
+    keep to that together, and runs get fair parts."""
     context_windows: tuple[str, ...] = ()
     """Tokens of context that a model takes, where that is not known or other than known: ``ollama:qwen3=32k``; a figure
     alone is for all models. Agents make room in time."""
@@ -192,6 +195,7 @@ class Settings:
         for text in self.budgets:
             read_ceiling(text)
         read_windows(self.context_windows)
+        read_places(self.provider_limits)
         if self.approve != "ask":
             read_ceiling(self.approve)
         if self.sandbox not in ("auto", "off"):

@@ -18,6 +18,7 @@ from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.errors import UsageError
 from counterpoint.models.registry import Models
 from counterpoint.settings import Settings
+from counterpoint.store.shares import Shares
 
 
 @click.command()
@@ -62,20 +63,17 @@ async def _work(chosen: Settings, cluster: str, database: str, slots: int, drain
     from counterpoint.workers.worker import Place, Worker
 
     name = f"{socket.gethostname()}-{os.getpid()}"
-    place = Place(
-        name=name, pool=chosen.pool, slots=slots, folder=chosen.state / "worker" / str(os.getpid()),
-        base_url=chosen.base_url, drain_s=drain_s,
-    )  # fmt: skip
+    place = Place(name=name, slots=slots, drain_s=drain_s, settings=chosen)
     client = await connect(cluster, os.environ)
     async with Desk(database) as desk, Models(chosen) as models:
         at_work = Worker(place, client, desk, models)
 
         def begun() -> None:
             if output.json:
-                output.document({"worker": name, "pool": place.pool, "slots": slots})
+                output.document({"worker": name, "pool": chosen.pool, "slots": slots})
             else:
                 output.say(
-                    f"Worker {name} takes agents of pool {place.pool}, {slots} at once; runs are in {desk.place}."
+                    f"Worker {name} takes agents of pool {chosen.pool}, {slots} at once; runs are in {desk.place}."
                 )
 
         def told_to_end() -> None:
@@ -85,4 +83,13 @@ async def _work(chosen: Settings, cluster: str, database: str, slots: int, drain
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):  # Windows has no handlers on its loop
                 asyncio.get_running_loop().add_signal_handler(number, told_to_end)
-        await at_work.run(begun)
+        async with asyncio.TaskGroup() as group:
+            sharing = group.create_task(_keep_to_limits(desk.shares(name), models))
+            await at_work.run(begun)
+            sharing.cancel()
+
+
+async def _keep_to_limits(shares: Shares, models: Models) -> None:
+    """Has the agents' requests keep to the providers' limits together with those of other processes."""
+    async with models.shared() as gates:
+        await shares.keep(gates)

@@ -73,8 +73,10 @@ def _nature(rules: dict[str, Any], *, must: bool) -> str:
     if "enum" in rules:
         parts = ["one of " + ", ".join(json.dumps(value) for value in rules["enum"])]
     low, high = rules.get("minimum"), rules.get("maximum")
-    if low is not None or high is not None:
-        parts.append(f"{'' if low is None else low} to {'' if high is None else high}".strip())
+    if low is not None and high is not None:
+        parts.append(f"{low} to {high}")
+    elif low is not None or high is not None:
+        parts.append(f"at least {low}" if high is None else f"at most {high}")
     if "default" in rules:
         parts.append(f"default {json.dumps(rules['default'])}")
     described = f": {rules['description']}" if rules.get("description") else ""

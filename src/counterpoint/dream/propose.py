@@ -50,7 +50,8 @@ class Proposed:
     blocked: list[Blocked] = field(default_factory=list[Blocked])
     conflicts: list[Conflict] = field(default_factory=list[Conflict])
     kept_back: int = 0
-    """Proposals above the most that one dream makes; their evidence is still there for the next."""
+    """Proposals above the most that one dream makes: made again when a later run shows them too, or when their runs are
+    named to a dream."""
 
 
 def propose(
@@ -84,6 +85,8 @@ def floor(cluster: Cluster, anchors: Sequence[Evidence]) -> str:
         return "text from outside proves nothing by itself"
     if person or cluster.deterministic:
         return ""
+    if all(_by_hearsay(anchor) for anchor in anchors):
+        return "what tools and other agents say proves nothing by itself, in however many runs they say it"
     counted = may_instruct if instructs else [a for a in anchors if a.taint is not Taint.UNTRUSTED]
     if item.kind is Kind.PROCEDURE:
         good = [anchor for anchor in counted if anchor.outcome == "success"]
@@ -91,6 +94,12 @@ def floor(cluster: Cluster, anchors: Sequence[Evidence]) -> str:
         enough = witnesses(good) >= 2 or (bool(good) and contrast)
         return "" if enough else "a procedure needs two runs where it went well, or one against a failure"
     return "" if witnesses(counted) >= 2 else "one run says so, and nothing a program saw"
+
+
+def _by_hearsay(anchor: Evidence) -> bool:
+    """Whether it is of a tool or another agent, and no file of the project."""
+    own = anchor.author is Author.TOOL_LOCAL and anchor.taint is Taint.CLEAN
+    return anchor.author in (Author.TOOL_LOCAL, Author.TOOL_EXTERNAL, Author.AGENT) and not own
 
 
 def confidence(anchors: Iterable[Evidence]) -> Confidence:

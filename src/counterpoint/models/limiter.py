@@ -4,6 +4,9 @@ A refusal for load (429, 529, or a Retry-After) says something of the provider: 
 is over, one request finds out whether the provider is back, and the width grows again from there, quickly to half of
 what it was, slowly beyond. Any other failure is the request's own, repeated after a back-off during which it takes no
 place. A wait that is longer than the caller can bear is a ``quota`` error, at once.
+
+A limit that was set bounds the width. Where other processes keep to it too, somebody allots places (`store.shares`):
+none before he has.
 """
 
 from __future__ import annotations
@@ -49,8 +52,22 @@ class Watcher(Protocol):
 class Limiter:
     """The gate before one provider: first come, first served."""
 
-    def __init__(self, provider: str, jitter: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        provider: str,
+        jitter: random.Random | None = None,
+        *,
+        account: str = "",
+        most: int = WIDEST,
+        allotted: int | None = None,
+    ) -> None:
+        """`most` requests at once, of those `allotted` here; None: all."""
         self.provider = provider
+        self.account = account
+        self.most = most
+        self.hungry: Callable[[], None] | None = None
+        """Is called when a request waits and there is no place at all."""
+        self._places = most if allotted is None else allotted
         self.watchers: list[Watcher] = []
         self._jitter = jitter or random.Random()  # noqa: S311  (spreads load; no secret)
         self._width: float = WIDEST
@@ -67,6 +84,23 @@ class Limiter:
         """In a row, each after a hold that had ended."""
         self._doubt_s = 0.0
         """For how long it was held since it last answered."""
+
+    @property
+    def used(self) -> int:
+        """Requests under way."""
+        return self._active
+
+    @property
+    def wanted(self) -> int:
+        """Those, and the ones that wait; as many as may go out at once."""
+        if self._is_held:
+            return max(self._active, 1 if self._queue else 0)
+        return min(self._active + len(self._queue), int(self._width))
+
+    def allot(self, places: int | None) -> None:
+        """From now on so many at once, what is under way included; None: as many as the limit says."""
+        self._places = self.most if places is None else places
+        self._admit()
 
     async def send(
         self, model: Model, request: Request, *, retries: int, max_wait_s: float, on_retry: OnRetry
@@ -114,13 +148,15 @@ class Limiter:
         if self._queue or self._is_held or not self._has_room:
             turn = _Turn(bearable_s, request.heard)
             self._queue.append(turn)
+            if not self._places and len(self._queue) == 1 and self.hungry is not None:
+                self.hungry()
             await self._wait_for(turn)
         else:
             self._take_place()
 
     @property
     def _has_room(self) -> bool:
-        return self._active < int(self._width) and self._burst < BURST
+        return self._active < min(int(self._width), self._places) and self._burst < BURST
 
     def _take_place(self) -> None:
         self._active += 1

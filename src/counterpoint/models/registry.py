@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import hashlib
 import os
-from collections.abc import Hashable, Mapping
+from collections.abc import AsyncGenerator, Hashable, Mapping
 
+from counterpoint.ceilings import read_places
 from counterpoint.errors import UnknownModelError, UsageError, nearest
 from counterpoint.models.catalog import PROVIDERS, Provider
 from counterpoint.models.limiter import Limiter, Watcher
@@ -14,6 +18,23 @@ from counterpoint.models.sim import SimModel
 from counterpoint.settings import Settings
 
 __all__ = ["PROVIDERS", "Models", "Provider"]
+
+
+class Gates:
+    """The limiters of a process, for who shares their places out."""
+
+    def __init__(self, limiters: Mapping[Hashable, Limiter], hungry: asyncio.Event) -> None:
+        self._limiters = limiters
+        self._hungry = hungry
+
+    async def hungry(self) -> None:
+        """Returns when a request waits at a gate without any place."""
+        await self._hungry.wait()
+        self._hungry.clear()
+
+    def shared(self) -> list[Limiter]:
+        """Those with a limit."""
+        return [limiter for limiter in self._limiters.values() if limiter.account]
 
 
 class Models:
@@ -34,6 +55,10 @@ class Models:
         self._accounts: dict[str, Account] = {}
         self._limiters: dict[Hashable, Limiter] = {}
         self._watchers: list[Watcher] = []
+        self._limits = read_places(settings.provider_limits)
+        self._sharing = asyncio.Lock()
+        self._sharers = 0
+        self._hungry = asyncio.Event()
 
     async def __aenter__(self) -> Models:
         return self
@@ -93,9 +118,34 @@ class Models:
         counted_by = model.account.identity if isinstance(model, ProviderModel) else provider
         limiter = self._limiters.get(counted_by)
         if limiter is None:
-            limiter = self._limiters[counted_by] = Limiter(provider)
-            limiter.watchers = self._watchers
+            limiter = self._limiters[counted_by] = self._limiter(provider, counted_by)
         return limiter
+
+    def _limiter(self, provider: str, counted_by: Hashable) -> Limiter:
+        most = self._limits.get(provider)
+        if most is None:
+            limiter = Limiter(provider)
+        else:
+            account = f"{provider} {hashlib.sha256(repr(counted_by).encode()).hexdigest()[:32]}"
+            limiter = Limiter(provider, account=account, most=most, allotted=0 if self._sharers else None)
+            limiter.hungry = self._hungry.set
+        limiter.watchers = self._watchers
+        return limiter
+
+    @contextlib.asynccontextmanager
+    async def shared(self) -> AsyncGenerator[Gates]:
+        """Within the body, limits are other processes' too: who has the gates allots their places.
+
+        One at a time: of several runs in this process the first does it for all, and the next takes over from it.
+        """
+        self._sharers += 1
+        try:
+            async with self._sharing:
+                yield Gates(self._limiters, self._hungry)
+        finally:
+            self._sharers -= 1
+            for limiter in self._limiters.values():
+                limiter.allot(0 if self._sharers and limiter.account else None)
 
     def watch(self, watcher: Watcher) -> None:
         """From now on `watcher` hears of every provider that says "not now"."""

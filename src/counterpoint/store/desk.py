@@ -21,6 +21,7 @@ from counterpoint.store.listener import Heard, Listener
 from counterpoint.store.migrations import migrate
 from counterpoint.store.news import News
 from counterpoint.store.server import NOTIFY, Server
+from counterpoint.store.shares import Shares
 
 PATIENCE_S = 900.0
 """How long a worker waits for a database that is away."""
@@ -124,6 +125,10 @@ class Desk:
         """Leaves something large for the driver. Raises StoreError."""
         asked = (taken.id, taken.token, taken.holder, name, data)
         await self._first("SELECT errand_parcel(%s, %s, %s, %s, %s)", asked)
+
+    def shares(self, worker: str) -> Shares:
+        """What this worker has of the limits that all processes keep to together; it counts as a run."""
+        return Shares(self._server, worker)
 
     def news(self, taken: Taken) -> News:
         return Heard(self._listener, errand_channel(taken.id))

@@ -152,7 +152,62 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA counterpoint FROM PUBLIC
 """
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [m001_runs, m002_errands]
+def m003_shares(connection: Connection) -> None:
+    """Places at providers (`shares.py`). Workers need no right but to call the functions."""
+    for statement in M003.split("--;"):
+        connection.exec_driver_sql(statement)
+
+
+M003 = """
+CREATE TABLE shares (
+    account text, holder text, run_id text NOT NULL, weight float8 NOT NULL, most integer NOT NULL,
+    wants integer NOT NULL, granted integer NOT NULL, had float8 NOT NULL, at float8 NOT NULL, until float8 NOT NULL,
+    PRIMARY KEY (account, holder))
+--;
+CREATE FUNCTION share_report(
+    an_account text, a_holder text, a_run text, a_weight float8, at_most integer, wanted integer, used integer,
+    lease_s float8)
+RETURNS TABLE (
+    its_holder text, its_run text, its_weight float8, its_most integer, it_wants integer, its_granted integer,
+    it_had float8)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = counterpoint, pg_temp AS $$
+DECLARE
+    this_at float8;
+    least float8;
+BEGIN
+    IF NOT (a_weight BETWEEN 0.01 AND 100 AND at_most > 0 AND wanted >= 0 AND used >= 0 AND lease_s BETWEEN 0 AND 60
+            AND octet_length(a_holder) < 500) THEN
+        RAISE EXCEPTION 'a report of places that cannot be';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended(an_account, 7));
+    this_at := extract(epoch FROM clock_timestamp());
+    DELETE FROM shares WHERE account = an_account AND until < this_at;
+    SELECT coalesce(min(had / weight), 0) * a_weight INTO least FROM shares WHERE account = an_account;
+    INSERT INTO shares VALUES (
+        an_account, a_holder, a_run, a_weight, at_most, wanted, used, least, this_at, this_at + lease_s)
+    ON CONFLICT (account, holder) DO UPDATE SET
+        weight = excluded.weight, most = excluded.most, wants = excluded.wants, granted = excluded.granted,
+        had = shares.had + shares.granted * (excluded.at - shares.at), at = excluded.at, until = excluded.until;
+    RETURN QUERY SELECT holder, run_id, weight, most, wants, granted, had FROM shares WHERE account = an_account;
+END $$
+--;
+CREATE FUNCTION share_take(an_account text, a_holder text, due integer) RETURNS integer
+LANGUAGE sql SECURITY DEFINER SET search_path = counterpoint, pg_temp AS $$
+    UPDATE shares SET granted = greatest(granted, least(due, (
+        SELECT min(most) - coalesce(sum(granted) FILTER (WHERE holder <> a_holder), 0)
+        FROM shares WHERE account = an_account)))
+    WHERE account = an_account AND holder = a_holder RETURNING granted
+$$
+--;
+CREATE FUNCTION share_leave(an_account text, a_holder text) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = counterpoint, pg_temp AS $$
+    DELETE FROM shares WHERE account = an_account AND holder = a_holder
+$$
+--;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA counterpoint FROM PUBLIC
+"""
+
+MIGRATIONS: list[Callable[[Connection], None]] = [m001_runs, m002_errands, m003_shares]
 
 
 def migrate(connection: Connection, place: str) -> None:

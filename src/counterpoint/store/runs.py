@@ -29,6 +29,7 @@ from counterpoint.store.news import News, Polled
 from counterpoint.store.reader import Facts, FolderReader, JournalReader, Origin, Written
 from counterpoint.store.requests import Requests
 from counterpoint.store.rows import Spoken
+from counterpoint.store.shares import Shares
 
 STARTS_S = 60.0
 """How long a new run is taken for one that a process is about to execute: a busy machine takes its time."""
@@ -120,6 +121,10 @@ class Store:
         row = RunRow(created.run_id, created.name, created.cwd, created.script, at)
         await self._index.write(lambda connection: _insert_new(connection, [row]))
         await asyncio.to_thread(self._create, row.run_id, events, values, turns)
+
+    def shares(self, run_id: str, priority: int) -> Shares | None:
+        """What the run has of the limits that all processes keep to together; None: files know of no other process."""
+        return None
 
     async def runs(self) -> list[RunRow]:
         """All runs, the newest first; folders that the index does not know, as copied ones, are taken in."""

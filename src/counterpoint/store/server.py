@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from counterpoint.errors import JournalFullError, SettingsError, StoreError
+from counterpoint.errors import DatabaseAwayError, JournalFullError, SettingsError, StoreError
 from counterpoint.store.migrations import SCHEMA, migrate
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Server:
     def change(self, change: Callable[[Connection], T]) -> T:
         """Changes something in one transaction; begins again where the server went away before its end was asked for.
 
-        Raises StoreError; where that says so, nobody knows whether it was done.
+        Raises StoreError; where it is a DatabaseAwayError that says so, nobody knows whether it was done.
         """
 
         def transaction(connection: Connection) -> T:
@@ -114,7 +114,7 @@ class Server:
         except DBAPIError as error:
             if not is_away(error):
                 raise
-            raise StoreError(
+            raise DatabaseAwayError(
                 f"The connection to {self.place} broke while something was being recorded; perhaps it was.",
                 hint="Look whether it was done, then try again.",
             ) from None
@@ -130,7 +130,7 @@ class Server:
                 hint="Free some space, then resume the run.",
             )
         if is_away(error):
-            return StoreError(
+            return DatabaseAwayError(
                 f"{self.place} cannot be reached: {said}.",
                 hint="Check that the server runs and that the address is right, then try again.",
             )

@@ -25,6 +25,7 @@ from counterpoint.store.rows import Spoken
 from counterpoint.store.runs import RunRow, Store, newest_first
 from counterpoint.store.server import Server
 from counterpoint.store.server_writer import ServerWriter, channel, read_blob
+from counterpoint.store.shares import Shares
 
 T = TypeVar("T")
 
@@ -72,6 +73,9 @@ class ServerStore(Store):
         journal = Journal(writer, run_id)
         writer.back = journal.was_away
         return journal
+
+    def shares(self, run_id: str, priority: int) -> Shares:
+        return Shares(self.server, run_id, priority)
 
     def errands(self, run_id: str, epoch: int) -> Errands:
         """The run's agents on other machines, for the driver that has this epoch."""

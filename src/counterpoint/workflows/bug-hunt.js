@@ -7,7 +7,7 @@ export const meta = {
     properties: {
       path: { type: 'string', default: '.', description: 'folder' },
       pattern: { type: 'string', description: 'which files; all source files' },
-      rounds: { type: 'integer', minimum: 1, maximum: 12, default: 6, description: 'at most' },
+      rounds: { type: 'integer', minimum: 1, maximum: 12, default: 6, description: 'rounds at most' },
       files: { type: 'integer', minimum: 1, maximum: 500, default: 60, description: 'files at most' },
       votes: { type: 'integer', minimum: 1, maximum: 9, default: 3, description: 'skeptics for each bug' },
     },
@@ -15,7 +15,7 @@ export const meta = {
   phases: [
     { title: 'Hunt', detail: 'finders in rounds, one for each group of files' },
     { title: 'Refute', detail: 'skeptics for each bug' },
-    { title: 'Report' },
+    { title: 'Report', detail: 'plain code: what stands, what is open, what nobody has looked at' },
   ],
 }
 

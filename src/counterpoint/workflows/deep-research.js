@@ -5,7 +5,7 @@ export const meta = {
   args: {
     type: 'object',
     properties: {
-      question: { type: 'string', minLength: 3 },
+      question: { type: 'string', minLength: 3, description: 'what is to be answered' },
       path: { type: 'string', description: 'folder whose documents are the sources; left out, the web is searched' },
       angles: { type: 'integer', minimum: 1, maximum: 8, default: 4, description: 'sides from which the question is searched' },
       sources: { type: 'integer', minimum: 1, maximum: 60, default: 12, description: 'sources that are read' },
@@ -20,7 +20,7 @@ export const meta = {
     { title: 'Search', detail: 'one agent for each angle' },
     { title: 'Fetch', detail: 'plain code reads, one agent without tools for each source, plain code checks the quotes' },
     { title: 'Verify', detail: 'skeptics for each claim' },
-    { title: 'Synthesize' },
+    { title: 'Synthesize', detail: 'an answer from what is confirmed; plain code checks its citations' },
   ],
 }
 

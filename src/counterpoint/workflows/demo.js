@@ -14,7 +14,7 @@ export const meta = {
     { title: 'Find', detail: 'an agent for each part' },
     { title: 'Refute', detail: 'skeptics attack each finding' },
     { title: 'Fix', detail: 'what stands is mended' },
-    { title: 'Report' },
+    { title: 'Report', detail: 'one synthesis' },
   ],
 }
 

@@ -5,7 +5,7 @@ export const meta = {
   args: {
     type: 'object',
     properties: {
-      goal: { type: 'string', minLength: 5 },
+      goal: { type: 'string', minLength: 5, description: 'what is to be reached' },
       path: { type: 'string', description: 'where the code or the documents are that it concerns' },
       planners: { type: 'integer', minimum: 2, maximum: 6, default: 4, description: 'who each write a plan' },
       judges: { type: 'integer', minimum: 1, maximum: 7, default: 3, description: 'who each score all plans' },
