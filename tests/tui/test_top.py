@@ -102,7 +102,8 @@ async def test_a_recorded_run_looks_as_it_did(program: Program, recording: str, 
     async with opened(program, recording, size) as window:
         await shows(window, "PARTIAL")
         await window[1].press("right")
-        await shows(window, "again a1" if size[0] > 100 else "Needs attention")
+        await shows(window, "a1  reused" if size[0] > 100 else "Needs attention")
+        await until(window[1], lambda: MARKED in picture(window[0]))
         seen = board(window[0]).plain
         looks_as_it_did(f"run-{size[0]}x{size[1]}.txt", seen + "\n")
         looks_as_it_did(f"run-{size[0]}x{size[1]}.svg", picture(window[0]))
@@ -115,6 +116,8 @@ async def test_a_recorded_run_looks_as_it_did(program: Program, recording: str, 
     assert len(seen.splitlines()) <= size[1]
 
 
+MARKED = '<rect fill="#68a0b3"'
+"""The cell of the chosen agent, which was reused."""
 PICTURES = (
     ("timeline", ("w",), "Timeline"),
     ("verdicts", ("v",), "Verdicts"),
