@@ -342,7 +342,7 @@ class Client:
         document["forks"] = [
             {"run_id": fork.run_id, "seq": fork.parent.seq} for fork in await self.forks(view.run_id) if fork.parent
         ]
-        document |= run_rows(view)
+        document |= run_rows(view, time.time())
         return document
 
     async def _sent(self, view: RunView, agent: AgentView) -> dict[str, Any]:

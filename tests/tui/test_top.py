@@ -102,7 +102,8 @@ async def test_a_recorded_run_looks_as_it_did(program: Program, recording: str, 
     async with opened(program, recording, size) as window:
         await shows(window, "PARTIAL")
         await window[1].press("right")
-        await shows(window, "again a1" if size[0] > 100 else "Needs attention")
+        await shows(window, "a1  reused" if size[0] > 100 else "Needs attention")
+        await until(window[1], lambda: MARKED in picture(window[0]))
         seen = board(window[0]).plain
         looks_as_it_did(f"run-{size[0]}x{size[1]}.txt", seen + "\n")
         looks_as_it_did(f"run-{size[0]}x{size[1]}.svg", picture(window[0]))
@@ -115,6 +116,8 @@ async def test_a_recorded_run_looks_as_it_did(program: Program, recording: str, 
     assert len(seen.splitlines()) <= size[1]
 
 
+MARKED = '<rect fill="#68a0b3"'
+"""The cell of the chosen agent, which was reused."""
 PICTURES = (
     ("timeline", ("w",), "Timeline"),
     ("verdicts", ("v",), "Verdicts"),
@@ -189,6 +192,23 @@ async def test_a_click_on_a_cell_chooses_its_agent(program: Program, recording: 
         await window[1].click(Board, offset=(14, y))
         second = program("show", recording, "--json").json["agent_list"][1]["id"]
         await shows(window, f"{second}  reused")
+
+
+async def test_the_tree_folds_fan_outs_and_opens_the_one_that_the_cursor_comes_to(
+    program: Program, recording: str
+) -> None:
+    async with opened(program, recording) as window:
+        await shows(window, "PARTIAL")
+        await window[1].press("T")
+        await shows(window, "workflow child")
+        assert "again a1" not in board(window[0]).plain
+        await window[1].press("down", "down")
+        await shows(window, "- again")
+        first = board(window[0]).plain
+        await window[1].press("right")
+        await until(window[1], lambda: board(window[0]).plain != first)
+        await window[1].press("left", "enter")
+        await shows(window, "transcript")
 
 
 async def test_cost_says_what_the_money_is_made_of(program: Program, recording: str) -> None:
