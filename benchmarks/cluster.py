@@ -35,7 +35,7 @@ AT_ONCE = 100
 SLOTS = 8
 PER_WORKER = 40
 NOTHING = "nothing"
-HEAD = """| what | agents | wall s | a second | wall ms each | CPU ms each: run | workers | PostgreSQL | Temporal | sum |
+HEAD = """| what | agents | wall s | a second | wall ms each | CPU ms each: run | workers | database | Temporal | sum |
 | --- | --: | --: | --: | --: | --: | --: | --: | --: | --: |"""
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import os
+import random
 import statistics
 import sys
 import time
@@ -19,14 +18,16 @@ from counterpoint.events import LogWritten, encode
 from counterpoint.store.opening import store_at
 from counterpoint.store.runs import Store
 from counterpoint.store.server_store import ServerStore
+from counterpoint.store.server_writer import channel
 
 sys.path.insert(0, str(Path(__file__).parent))
 from cluster import AT_ONCE, NOTHING, connected, noop, noop_worker
 from loopback import provider
-from machines import Machines, Spent, since
+from machines import LONG, REPAIRS, Machines, Spent, since
 from suite import FAN, LATENCY_MS, MODEL, Bench, measure
 
-PARCEL = b"x" * 5_000_000
+PARCEL = random.Random(7).randbytes(5_000_000)
+"""As little as a bundle can it be made smaller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,16 @@ class Costs:
     driver_agent: float
     """Of the run's processes, an agent on a worker."""
     driver_turn: float
-    """The same, each further turn of it: an event and a message for the journal."""
+    """The same, each further turn of it: a request, its answer, what is said of both."""
     worker_agent: float
+    worker_turn: float
+    """Without the request over HTTP."""
     worker_request: float
     """A request over HTTP, with the provider's library."""
     postgres_agent: float
     postgres_turn: float
+    postgres_byte: float
+    """Of a bundle that a worker fetches."""
     temporal_agent: float
     temporal_beat: float
     temporal_wait: float
@@ -57,29 +62,28 @@ class Costs:
     postgres_commit: float
     postgres_rate: float
     notify: float
-    """Wall seconds from a commit's end to whoever waits in another store."""
+    """Wall seconds from the telling, after a commit, to whoever waits in another store."""
     event_bytes: float
     agent_events: float
     agent_wal: float
     """Bytes of PostgreSQL's log, an agent on a worker."""
     parcel_rate: float
-    """Bytes a second into the database and out of it again, 5 MB at a time."""
+    """Bytes a second out of the database, 5 MB at a time."""
     worker_connections: float
     driver_connections: float
-    cores: float
-    """What this machine gave to as many busy processes as it has cores, just then."""
 
     def table(self) -> str:
         rows = [
-            ("cores that were to be had", f"{self.cores:.1f} of {os.cpu_count()}"),
             ("a run of one local agent", f"{self.local_run * 1e3:.0f} ms wall"),
             ("run: a local agent (`sim`)", _ms(self.local_agent)),
             ("run: an agent on a worker", _ms(self.driver_agent)),
             ("run: each further turn of it", _ms(self.driver_turn)),
             ("worker: an agent", _ms(self.worker_agent)),
+            ("worker: each further turn of it", _ms(self.worker_turn)),
             ("worker: a request over HTTP", _ms(self.worker_request)),
             ("PostgreSQL: an agent on a worker", _ms(self.postgres_agent)),
             ("PostgreSQL: each further turn of it", _ms(self.postgres_turn)),
+            ("PostgreSQL: a MB of a bundle that is fetched", _ms(self.postgres_byte * 1e6)),
             ("Temporal: an agent", _ms(self.temporal_agent)),
             ("Temporal: a heartbeat", _ms(self.temporal_beat)),
             ("Temporal: a no-op activity, idle server", f"{self.temporal_wait * 1e3:.0f} ms wall"),
@@ -90,7 +94,7 @@ class Costs:
             ("NOTIFY, from commit to reader", f"{self.notify * 1e3:.1f} ms wall"),
             ("journal: bytes of an event; events of an agent", f"{self.event_bytes:.0f}; {self.agent_events:.1f}"),
             ("PostgreSQL's log, an agent on a worker", f"{self.agent_wal / 1e3:.1f} kB"),
-            ("5 MB into PostgreSQL and out again", f"{self.parcel_rate / 1e6:.0f} MB/s"),
+            ("bundles out of PostgreSQL, by one connection", f"{self.parcel_rate / 1e6:.0f} MB/s"),
             (
                 "connections to PostgreSQL: a worker; a run",
                 f"{self.worker_connections:.0f}; {self.driver_connections:.0f}",
@@ -109,11 +113,11 @@ async def measured(here: Machines) -> Costs:
     files = Bench(here.folder / "files", "")
     local_run, local_agent = await _local(files)
     request = await _requests(here.folder)
-    sqlite_commit, sqlite_rate, _, driver_turn = await _appends(here, None)
-    postgres_commit, postgres_rate, postgres_turn, _ = await _appends(here, database)
+    sqlite_commit, sqlite_rate = await _appends(here, None)
+    postgres_commit, postgres_rate = await _appends(here, database)
     temporal_wait, temporal_beat = await _temporal(here)
     with here.at_work(1, AT_ONCE, database):
-        await here.run(20, database=database, cluster=True, model="sim", width=20)
+        await here.run(100, database=database, cluster=True, model="sim", width=AT_ONCE)
         idle = _connections(here)
         log = _log_position(here, database)
         run = asyncio.create_task(here.run(200, database=database, cluster=True, model="sim", width=AT_ONCE))
@@ -123,22 +127,29 @@ async def measured(here: Machines) -> Costs:
             most = max(most, await asyncio.to_thread(_connections, here))
         far = run.result()
         wal = (_log_position(here, database) - log) / 200
+        long = await here.run(200, database=database, cluster=True, model="sim:invalid=1", width=AT_ONCE, script=LONG)
     event_bytes, events = await _events(files)
+    parcel_rate, postgres_byte = await _parcels(here, database)
     return Costs(
         local_run=local_run, local_agent=local_agent, worker_request=max(0.0, request - local_agent),
-        **_each(far, 200), driver_turn=2 * driver_turn, postgres_turn=2 * postgres_turn,
+        **_each(far, long, 200),
         temporal_beat=temporal_beat, temporal_wait=temporal_wait,
         sqlite_commit=sqlite_commit, sqlite_rate=sqlite_rate,
         postgres_commit=postgres_commit, postgres_rate=postgres_rate, notify=await _notify(here, database),
-        event_bytes=event_bytes, agent_events=events, agent_wal=wal, parcel_rate=await _parcels(here, database),
-        worker_connections=idle, driver_connections=max(1, most - idle), cores=await asyncio.to_thread(cores),
+        event_bytes=event_bytes, agent_events=events, agent_wal=wal, parcel_rate=parcel_rate, postgres_byte=postgres_byte,
+        worker_connections=idle, driver_connections=max(1, most - idle),
     )  # fmt: skip
 
 
-def _each(spent: Spent, agents: int) -> dict[str, float]:
+def _each(far: Spent, long: Spent, agents: int) -> dict[str, float]:
+    """What an agent of one turn takes, and what each further turn takes, by whom."""
+    turns = REPAIRS * agents
     return {
-        "driver_agent": spent.driver / agents, "worker_agent": spent.workers / agents,
-        "postgres_agent": spent.postgres / agents, "temporal_agent": spent.temporal / agents,
+        "driver_turn": max(0.0, long.driver - far.driver) / turns,
+        "worker_turn": max(0.0, long.workers - far.workers) / turns,
+        "postgres_turn": max(0.0, long.postgres - far.postgres) / turns,
+        "driver_agent": far.driver / agents, "worker_agent": far.workers / agents,
+        "postgres_agent": far.postgres / agents, "temporal_agent": far.temporal / agents,
     }  # fmt: skip
 
 
@@ -158,8 +169,8 @@ async def _requests(folder: Path) -> float:
         return (await measure(lambda: bench.run(FAN, 200, model=MODEL, width=100))).cpu / 200
 
 
-async def _appends(here: Machines, database: str | None) -> tuple[float, float, float, float]:
-    """Wall of a commit of one event; events a second, a hundred a commit; CPU of PostgreSQL, and ours, an event."""
+async def _appends(here: Machines, database: str | None) -> tuple[float, float]:
+    """Wall of a commit of one event; events a second, a hundred a commit."""
     event = LogWritten("x" * 200)
     folder = here.folder / f"appends{bool(database)}"
     async with store_at(folder, database) as store:
@@ -173,13 +184,12 @@ async def _appends(here: Machines, database: str | None) -> tuple[float, float, 
                 began = time.perf_counter()
                 await journal.durable(journal.append(event).seq)
                 alone.append(time.perf_counter() - began)
-            before = here.spent()
+            before = time.perf_counter()
             for n in range(5000):
                 last = journal.append(event)
                 if n % 100 == 99:
                     await journal.durable(last.seq)
-            spent = since(before, here.spent())
-    return statistics.median(alone), 5000 / spent.wall, spent.postgres / 5000, spent.driver / 5000
+    return statistics.median(alone), 5000 / (time.perf_counter() - before)
 
 
 async def _temporal(here: Machines) -> tuple[float, float]:
@@ -222,18 +232,12 @@ async def _notify(here: Machines, database: str) -> float:
         took: list[float] = []
         with told.news(run_id, 0) as news:
             await news.wait()
-            async with telling.writing(run_id) as journal:
-                for _ in range(30):
-                    hearing = asyncio.create_task(_heard(news))
-                    await journal.durable(journal.append(LogWritten("x")).seq)
-                    done = time.perf_counter()
-                    took.append(max(0.0, await hearing - done))
+            for _ in range(30):
+                began = time.perf_counter()
+                await telling.server.call(lambda: telling.server.notify(channel(run_id)))
+                await news.wait()
+                took.append(time.perf_counter() - began)
     return statistics.median(took)
-
-
-async def _heard(news: Any) -> float:
-    await news.wait()
-    return time.perf_counter()
 
 
 async def _events(files: Bench) -> tuple[float, float]:
@@ -244,21 +248,29 @@ async def _events(files: Bench) -> tuple[float, float]:
     return statistics.mean(len(encode(recorded.event)) for recorded in events), len(events) / 200
 
 
-async def _parcels(here: Machines, database: str) -> float:
+async def _parcels(here: Machines, database: str) -> tuple[float, float]:
+    """Bytes a second that one connection gets out of the database, and PostgreSQL's CPU a byte."""
     store = store_at(here.folder / "parcels", database)
     assert isinstance(store, ServerStore)
     async with store:
         server = store.server
 
-        def put_and_get() -> None:
+        def put() -> None:
             with server.connect() as connection:
-                connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS bench_parcels (n serial, data bytea)")
+                connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS bench_parcels (data bytea)")
                 connection.exec_driver_sql("INSERT INTO bench_parcels (data) VALUES (%s)", (PARCEL,))
-                found = connection.exec_driver_sql("SELECT data FROM bench_parcels ORDER BY n DESC LIMIT 1").scalar()
-                assert len(found or b"") == len(PARCEL)
 
-        took = [(await measure(lambda: server.call(put_and_get))).wall for _ in range(5)]
-    return len(PARCEL) / statistics.median(took)
+        def get() -> None:
+            with server.connect() as connection:
+                for _ in range(10):
+                    found = connection.exec_driver_sql("SELECT data FROM bench_parcels").scalar()
+                    assert len(found or b"") == len(PARCEL)
+
+        await server.call(put)
+        before = here.spent()
+        await server.call(get)
+        spent = since(before, here.spent())
+    return 10 * len(PARCEL) / spent.wall, spent.postgres / (10 * len(PARCEL))
 
 
 def _connections(here: Machines) -> int:
@@ -268,16 +280,3 @@ def _connections(here: Machines) -> int:
 
 def _log_position(here: Machines, database: str) -> int:
     return int(here.postgres.sql("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn", database.rpartition("/")[2]))
-
-
-def cores() -> float:
-    """Cores that busy processes get here just now, while others are at work too."""
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count() or 1) as pool:
-        return sum(pool.map(_busy, range(os.cpu_count() or 1)))
-
-
-def _busy(_: int) -> float:
-    wall, cpu = time.perf_counter(), time.process_time()
-    while time.perf_counter() - wall < 1.0:
-        pass
-    return (time.process_time() - cpu) / (time.perf_counter() - wall)

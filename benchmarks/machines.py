@@ -33,6 +33,13 @@ from tests.fakes.postgres import Postgres, programs
 FAN = """export const meta = { name: 'fan', description: 'N agents at once' }
 return (await parallel(Array.from({ length: args.n }, (_, i) => () => agent(`task ${i}.`)))).filter(Boolean).length
 """
+LONG = """export const meta = { name: 'long', description: 'N agents of eleven turns each' }
+const schema = { type: 'object', properties: { n: { type: 'number' } }, required: ['n'] }
+const ask = (i) => agent(`task ${i}.`, { schema }).catch(() => 1)
+return (await parallel(Array.from({ length: args.n }, (_, i) => () => ask(i)))).length
+"""
+"""With the model ``sim:invalid=1``: its answer is never valid, and it is asked ten times to mend it."""
+REPAIRS = 10
 DURABLE = "fsync = 'on'\nfull_page_writes = 'on'\n"
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -103,22 +110,24 @@ class Machines:
                 worker.communicate()
             self.workers.clear()
 
-    async def run(self, n: int, *, database: str | None, cluster: bool, model: str, width: int) -> Spent:
+    async def run(
+        self, n: int, *, database: str | None, cluster: bool, model: str, width: int, script: str = FAN
+    ) -> Spent:
         """A whole run of so many agents, and what it took. Ends the benchmark where it does not complete."""
         settings = Settings(
             state=self.folder / "driver", database=database, cluster=self.temporal if cluster else None,
             cluster_lease_s=30, model=model, concurrency=width, max_agents=1_000_000, max_items=1_000_000,
-            memory=False,
+            memory=False, max_repairs=REPAIRS,
         )  # fmt: skip
         before = self.spent()
         async with store_at(settings.state, database) as store, Models(settings) as models:
             run_id = await Client(store).submit(
-                parse(FAN, "fan.js"), settings=settings, models=models, cwd=self.folder,
+                parse(script, "fan.js"), settings=settings, models=models, cwd=self.folder,
                 args=msgspec.json.encode({"n": n}), version=VERSION,
             )  # fmt: skip
             ended = await daemon.execute(store, run_id, models)
             view = await Client(store).view(run_id)
-        if ended.status is not RunStatus.COMPLETED or len(view.agents) != n:
+        if ended.status not in (RunStatus.COMPLETED, RunStatus.PARTIAL) or len(view.agents) != n:
             raise SystemExit(f"The run ended as {ended.status.value}: {ended.message}")
         return since(before, self.spent())
 
