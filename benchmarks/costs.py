@@ -26,6 +26,8 @@ from loopback import provider
 from machines import LONG, REPAIRS, Machines, Spent, since
 from suite import FAN, LATENCY_MS, MODEL, Bench, measure
 
+APART = "sim:invalid=1,latency=100ms..300ms"
+"""So that turns of one agent are not reported together."""
 PARCEL = random.Random(7).randbytes(5_000_000)
 """As little as a bundle can it be made smaller."""
 
@@ -127,7 +129,7 @@ async def measured(here: Machines) -> Costs:
             most = max(most, await asyncio.to_thread(_connections, here))
         far = run.result()
         wal = (_log_position(here, database) - log) / 200
-        long = await here.run(200, database=database, cluster=True, model="sim:invalid=1", width=AT_ONCE, script=LONG)
+        long = await here.run(200, database=database, cluster=True, model=APART, width=AT_ONCE, script=LONG)
     event_bytes, events = await _events(files)
     parcel_rate, postgres_byte = await _parcels(here, database)
     return Costs(
@@ -136,7 +138,8 @@ async def measured(here: Machines) -> Costs:
         temporal_beat=temporal_beat, temporal_wait=temporal_wait,
         sqlite_commit=sqlite_commit, sqlite_rate=sqlite_rate,
         postgres_commit=postgres_commit, postgres_rate=postgres_rate, notify=await _notify(here, database),
-        event_bytes=event_bytes, agent_events=events, agent_wal=wal, parcel_rate=parcel_rate, postgres_byte=postgres_byte,
+        event_bytes=event_bytes, agent_events=events, agent_wal=wal, parcel_rate=parcel_rate,
+        postgres_byte=postgres_byte,
         worker_connections=idle, driver_connections=max(1, most - idle),
     )  # fmt: skip
 

@@ -55,7 +55,9 @@ class World:
     """Of the provider, for an answer, and by how much of that it varies."""
     spread: float = SPREAD
     bundle_mb: float = 5.0
-    """Of a repository, to each agent's worker."""
+    """Of a repository, once to each worker for each run."""
+    result_mb: float = 0.1
+    """Of an agent's commits: to the database, and out of it to the run."""
     per_minute: float = 4_000.0
     """Requests that the provider takes."""
     postgres_cores: int = 2
@@ -210,6 +212,8 @@ class Simulation:
         self._temporal = shared or Station(TEMPORAL, world.temporal_cores)
         self._network = Station(NETWORK)
         self._provider = Station(PROVIDER)
+        self._fetched: set[tuple[int, int]] = set()
+        """Run and worker that have the run's bundle."""
         self._wall = 0.0
 
     def run(self) -> Outcome:
@@ -239,16 +243,17 @@ class Simulation:
     def _far(self, n: int) -> Agent:
         """An agent on a worker: errand, queue, bundle, turns, result."""
         clock, costs, world = self._clock, self._costs, self._world
-        run, width = self._runs[n % len(self._runs)], self._widths[n % len(self._runs)]
-        worker = self._workers[n % len(self._workers)]
+        of, at = n % len(self._runs), self._dice.randrange(len(self._workers))
+        run, width, worker = self._runs[of], self._widths[of], self._workers[at]
         yield width
         yield run.serve(clock.now, costs.driver_agent / 2)
         yield self._postgres.serve(clock.now, costs.postgres_agent / 3) + costs.postgres_commit
         yield self._temporal.serve(clock.now, self._beside_heartbeats(costs.temporal_agent))
         yield self._places
         began = clock.now
-        yield self._network.serve(clock.now, world.bundle_mb * 8e6 / (world.gigabits * 1e9))
-        self._postgres.serve(clock.now, world.bundle_mb * 1e6 * costs.postgres_byte)
+        if (of, at) not in self._fetched:
+            self._fetched.add((of, at))
+            yield self._sent(world.bundle_mb)
         yield worker.serve(clock.now, costs.worker_agent)
         for turn in range(world.turns):
             yield self._provider.serve(clock.now, 60 / world.per_minute)
@@ -257,6 +262,7 @@ class Simulation:
             if turn:  # said, not waited for
                 self._postgres.serve(clock.now, costs.postgres_turn)
                 run.serve(clock.now, costs.driver_turn)
+        yield self._sent(world.result_mb * 2)
         yield self._postgres.serve(clock.now, costs.postgres_agent / 3) + costs.postgres_commit
         self._places.give_back()
         self._temporal.busy += (clock.now - began) / BEATS_EVERY_S * costs.temporal_beat
@@ -265,6 +271,12 @@ class Simulation:
         yield self._postgres.serve(clock.now, costs.postgres_agent / 3) + costs.postgres_commit
         width.give_back()
         self._wall = max(self._wall, clock.now)
+
+    def _sent(self, megabytes: float) -> float:
+        """When so much has gone to or from the database."""
+        bits = megabytes * 8e6
+        self._postgres.serve(self._clock.now, megabytes * 1e6 * self._costs.postgres_byte)
+        return self._network.serve(self._clock.now, bits / (self._world.gigabits * 1e9))
 
     def _latency(self) -> float:
         return self._world.seconds * self._dice.uniform(1 - self._world.spread, 1 + self._world.spread)
@@ -338,8 +350,8 @@ async def validated(here: Machines, costs: Costs) -> list[str]:
         for agents in (80, 160):
             busy = await here.run(60, database=database, cluster=True, model="sim", width=60)
             real = (await here.run(agents, database=database, cluster=True, model="sim:latency=1s", width=500)).wall
-            world = World(agents=agents, workers=2, slots=8, turns=1, seconds=1.0, spread=0, bundle_mb=0, http=0,
-                          per_minute=1e9, shared_cores=busy.cpu / busy.wall)  # fmt: skip
+            world = World(agents=agents, workers=2, slots=8, turns=1, seconds=1.0, spread=0, bundle_mb=0, result_mb=0,
+                          http=0, per_minute=1e9, shared_cores=busy.cpu / busy.wall)  # fmt: skip
             rows.append(_compared(f"{agents} agents of 1 s on 2 workers of 8 places", world, costs, real))
     return rows
 
@@ -382,10 +394,11 @@ async def main() -> None:
         print(costs.table(), flush=True)
         print(f"\nThe simulation beside real runs:\n\n{chr(10).join(await validated(here, costs))}", flush=True)
     print(
-        f"\nAssumed: workers of {world.slots} places; agents of {world.turns} requests of {world.seconds:g} s and a "
-        f"bundle of {world.bundle_mb:g} MB; a provider that takes {world.per_minute:,.0f} requests a minute; "
-        f"{world.postgres_cores} cores for PostgreSQL, {world.temporal_cores} for Temporal, {world.gigabits:g} Gbit/s; "
-        f"as many runs as it takes, of {world.run_width:,} agents at once.\n"
+        f"\nAssumed: workers of {world.slots} places; agents of {world.turns} requests of {world.seconds:g} s; "
+        f"a bundle of {world.bundle_mb:g} MB for each run on a worker, {world.result_mb:g} MB of commits an agent; "
+        f"a provider that takes {world.per_minute:,.0f} a minute; {world.postgres_cores} cores for PostgreSQL "
+        f"and {world.temporal_cores} for Temporal, {world.gigabits:g} Gbit/s; as many runs as it takes, of "
+        f"{world.run_width:,} agents at once.\n"
     )
     began = time.perf_counter()
     simulated(world, costs)
