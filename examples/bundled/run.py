@@ -145,7 +145,7 @@ def refutes(asked: Asked) -> dict[str, Any]:
 
 def bug_hunt() -> ScriptedModel:
     return ScriptedModel(
-        Step(NULL, label="round 1, group 2"),
+        Step(NULL, label="round 1, group 2*", times=2),
         Step(hunts, label="round *", times=None),
         Step(refutes, label="verify *", times=None),
     )

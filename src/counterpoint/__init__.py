@@ -15,6 +15,7 @@ from counterpoint.version import VERSION as __version__
 if TYPE_CHECKING:
     from counterpoint.api import Result as Result
     from counterpoint.api import Workflow as Workflow
+    from counterpoint.api import fork as fork
     from counterpoint.api import result as result
     from counterpoint.api import resume as resume
     from counterpoint.api import run as run
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from counterpoint.view import RunView as RunView
 
 _HOMES = {
-    "api": ("Result", "Workflow", "result", "resume", "run", "submit", "watch"),
+    "api": ("Result", "Workflow", "fork", "result", "resume", "run", "submit", "watch"),
     "errors": ("CounterpointError", "ProviderError", "RunIsLiveError", "ScriptRefused", "StoreError", "UsageError"),
     "events": ("Outcome", "Recorded", "RunStatus", "Usage"),
     "models.messages": ("Answer", "AssistantTurn", "Model", "Request", "ToolCall", "ToolTurn", "UserTurn"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import getpass
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ import msgspec
 from counterpoint import daemon, settings
 from counterpoint.background import execute_apart
 from counterpoint.ceilings import read_budgets
-from counterpoint.client import Client, load_script
+from counterpoint.client import Client, Otherwise, load_script
 from counterpoint.events import Recorded, RunStatus
 from counterpoint.models.messages import Model
 from counterpoint.models.registry import Models
@@ -145,6 +146,46 @@ async def resume(
             return await there.execute(run_id, orders, on_event, progress=progress)
 
 
+async def fork(
+    run_id: str,
+    *,
+    at: int | None = None,
+    script: str | Path | Workflow | None = None,
+    args: Any = dataclasses.MISSING,
+    model: str | Model | None = None,
+    budget: str | tuple[str, ...] = (),
+    state: str | Path | None = None,
+    on_event: OnEvent | None = None,
+    progress: bool = False,
+    models: Mapping[str, Model] | None = None,
+    tools: Tools = (),
+    database: str | None = None,
+) -> Result:
+    """Goes another way from event `at` of a run (None: its newest): a new run, executed here to its end.
+
+    What the run's script had heard by then is reused; everything else runs anew, with other `args`, another `script` or
+    `model` and ceilings of its own where they are given. The run itself stays as it is, and may still be going on.
+    See `resume` for the rest. Raises UsageError where there is no such event.
+    """
+    async with _open(None, (), None, state, None, {"database": database}) as here:
+        parent = await here.client.find(run_id)
+        portable = bool((await here.client.view(parent)).bounds.get("portable"))
+        otherwise = Otherwise(
+            script=await here.script(script, portable=portable) if script is not None else None,
+            args=None if args is dataclasses.MISSING else msgspec.json.encode(args),
+            model=model,
+            bounds=dict(read_budgets([budget] if isinstance(budget, str) else budget)),
+        )
+        forked = await here.client.fork(
+            parent, at, otherwise=otherwise, by=f"{getpass.getuser()} (python)", version=VERSION
+        )
+    own = None if isinstance(model, str) else model
+    return await resume(
+        forked, state=state, on_event=on_event, progress=progress, model=own, models=models, tools=tools,
+        database=database,
+    )  # fmt: skip
+
+
 async def submit(
     script: str | Path | Workflow,
     *,
@@ -185,11 +226,12 @@ class _Session:
     models: Models
     cwd: Path
 
-    async def script(self, given: str | Path | Workflow) -> Script:
+    async def script(self, given: str | Path | Workflow, *, portable: bool = False) -> Script:
+        portable = portable or self.settings.portable
         if isinstance(given, Workflow):
-            return parse(given.text, given.name, portable=self.settings.portable)
+            return parse(given.text, given.name, portable=portable)
         path = given if isinstance(given, Path) else find(given, self.cwd)
-        return await load_script(path, portable=self.settings.portable)
+        return await load_script(path, portable=portable)
 
     async def submit(self, script: Script, args: Any, tools: Iterable[str] = ()) -> str:
         encoded = None if args is dataclasses.MISSING else msgspec.json.encode(args)

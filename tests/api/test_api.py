@@ -113,7 +113,7 @@ def test_the_public_names_are_these():
         "Request", "Result",
         "RunIsLiveError", "RunStatus", "RunView", "ScriptRefused", "StoreError", "ToolCall", "ToolTurn", "Usage",
         "UsageError", "UserTurn",
-        "Workflow", "result", "resume", "run", "submit", "watch",
+        "Workflow", "fork", "result", "resume", "run", "submit", "watch",
     }  # fmt: skip
     assert all(hasattr(counterpoint, name) for name in names())
     assert len(names()) <= 30

@@ -57,7 +57,11 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 async def a_run(store: Store, model: Counting) -> str:
-    result = await counterpoint.run(Workflow(FLOW), args={"what": "bugs"}, model=model, state=store.folder)
+    return await a_run_in(store.folder, model)
+
+
+async def a_run_in(state: Path, model: Counting) -> str:
+    result = await counterpoint.run(Workflow(FLOW), args={"what": "bugs"}, model=model, state=state)
     assert result.status is RunStatus.COMPLETED
     return result.run_id
 
@@ -153,6 +157,22 @@ async def test_a_fork_that_cannot_be_is_refused(store: Store) -> None:
         await fork(store, parent, 999)
     with pytest.raises(UsageError, match="is simulated"):
         await fork(store, parent, 5, model="local")
+
+
+async def test_python_forks_a_run_with_other_arguments_and_a_model_of_its_own(tmp_path: Path) -> None:
+    model, other = Counting(), Counting()
+    other.spec = "counting:2"
+    parent = await a_run_in(tmp_path, model)
+    at = [recorded async for recorded in counterpoint.watch(parent, state=tmp_path)]
+    forked = await counterpoint.fork(parent, at=seq_of(at, "Two"), model=other, budget="5k", state=tmp_path)
+
+    assert (forked.status, forked.coverage, len(other.prompts)) == (RunStatus.COMPLETED, (6, 6), 3)
+    assert forked.document["parent"] == {"run_id": parent, "seq": seq_of(at, "Two")}
+    assert forked.usage["output_tokens"] == 6
+    elsewhere = await counterpoint.fork(parent, args={"what": "ends"}, model=model, state=tmp_path)
+    assert (elsewhere.coverage, elsewhere.document["resumed_from"]) == ((6, 6), 0)
+    with pytest.raises(UsageError, match="has no event 999"):
+        await counterpoint.fork(parent, at=999, state=tmp_path)
 
 
 async def test_tags_are_journaled_and_find_runs(store: Store) -> None:

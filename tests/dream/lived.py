@@ -62,10 +62,11 @@ class Place:
         cwd: Path | None = None,
         prompt: str = "Do the task.",
         then: tuple[str, Sequence[Turn]] | None = None,
+        told: Sequence[str] = (),
         **created: Any,
     ) -> str:
         """Records a run, and gives its id. `said` are words of a person to the agent under way; `then` is a second
-        agent: its prompt and turns."""
+        agent: its prompt and turns; `told` are the notes that the first one was given."""
         async with Store(self.state) as store:
             run_id = store.new_run_id()
             value = as_value(msgspec.json.encode(args)) if args is not None else None
@@ -75,7 +76,7 @@ class Place:
             async with store.writing(run_id) as journal:
                 journal.append(RunStarted(1, 1, "here", 1))
                 journal.append(AgentQueued("a1", "k1", as_value(msgspec.json.encode(prompt)), label="worker"))
-                journal.append(AgentStarted("a1"))
+                journal.append(AgentStarted("a1", notes=list(told)))
                 for n, text in enumerate(said):
                     journal.append(RequestDelivered(n, "steer", None, text, by="ada"))
                 for n, message in enumerate(_messages(prompt, turns)):

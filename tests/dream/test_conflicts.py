@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from tests.dream.lived import Place, item, reader, skeptics
 from tests.memory.notes import note
 
@@ -15,7 +16,9 @@ from counterpoint.dream.propose import propose
 from counterpoint.dream.session import Part, Said, Session
 from counterpoint.dream.verify import Ground, verify
 from counterpoint.events import RunStatus
-from counterpoint.memory.entries import Author, Entry, Kind, Taint
+from counterpoint.memory.entries import Author, Entry, Kind, Status, Taint
+from counterpoint.memory.places import user_store
+from counterpoint.memory.versions import Move
 from counterpoint.redaction import Redaction
 from counterpoint.testing import ScriptedModel
 
@@ -87,6 +90,32 @@ async def test_a_note_that_ten_transcripts_repeat_gains_no_support_and_costs_no_
     assert (entry.support_sessions, len(entry.evidence)) == (1, 1)
     assert not any(asked.label.startswith("skeptic") for asked in model.asked)
     assert report.counts.revised == 0
+
+
+async def test_a_retired_note_and_one_of_the_users_memory_do_not_come_back_by_agents_that_repeat_them(
+    tmp_path: Path,
+) -> None:
+    place = Place(tmp_path)
+    retired, own = note(LOVELACE, "tests::needs"), note("The nightly queue is drained by cron.", "queue::drained")
+    place.remember(retired)
+    gone = msgspec.structs.replace(retired, status=Status.TOMBSTONE, reason="it moved", valid_to=20.0)
+    place.remember(gone, at=20.0)
+    user = user_store(place.state)
+    version = user.keep({own.id: own}, parent=None, actor="user", at=1.0)
+    user.publish(version.id, None, Move(after=version.id, actor="user", at=1.0))
+    for n in range(3):
+        said = f"I know: {LOVELACE} And: {own.text} Step {n} is done."
+        await place.lived(said, told=[retired.id, own.id], name=f"work-{n}")
+    again = [
+        item("Integration tests need the service lovelace up.", "need the service lovelace", subject="t", aspect="n"),
+        item("Each night cron drains the queue.", "queue is drained by cron", subject="queue", aspect="drained"),
+    ]
+    report = await place.dream(ScriptedModel(reader(*again), skeptics()))
+    assert (place.notes(), report.counts.added, report.proposals) == ([], 0, {})
+    for n in range(2):  # agents that were not told of it have found it out
+        await place.lived(f"{LOVELACE} Step {n} of others is done.", name=f"other-{n}")
+    await place.dream(ScriptedModel(reader(*again), skeptics()))
+    assert [entry.key for entry in place.notes()] == ["t::n"]
 
 
 def test_fifty_facts_survive_ten_dreams_or_are_validly_superseded() -> None:

@@ -13,7 +13,7 @@ from counterpoint.dream.cluster import Cluster, Facets, relation
 from counterpoint.dream.items import Claim, Item, anchor
 from counterpoint.dream.propose import propose
 from counterpoint.dream.session import Part, Said, Session
-from counterpoint.dream.verify import Ground, Vote, tally, verify
+from counterpoint.dream.verify import LADDER, Ground, Vote, tally, verify
 from counterpoint.events import RunStatus
 from counterpoint.memory.changes import Proposal
 from counterpoint.memory.entries import Author, Check, Entry, Kind, Taint
@@ -60,6 +60,26 @@ def test_each_rung_stops_what_it_is_for(text: str, rung: str, why: str) -> None:
     verified = verify(proposal, ground)
     assert (verified.state, verified.verdicts[-1].check) == ("rejected", rung)
     assert why in verified.verdicts[-1].reason
+
+
+def test_what_only_text_from_outside_says_is_not_acted_by_in_any_language() -> None:
+    for text in ("Der Installer kennt die Option --fast.", "Instalador: `mode turbo` existe.", "安装程序 mode=turbo"):
+        proposal, ground = proposed(text, author=Author.ASSISTANT)
+        assert verify(proposal, ground).state == "open", text
+        page = msgspec.structs.replace(proposal.evidence[0], author=Author.TOOL_EXTERNAL, taint=Taint.UNTRUSTED)
+        tainted = msgspec.structs.replace(proposal, evidence=[*proposal.evidence, page])
+        assert "only text from outside has" in _safe_verdict(tainted, ground), text
+    long = Check(kind="grep", arg="x" * 201)
+    proposal, ground = proposed("The generator is the target gen.", check=msgspec.to_builtins(long))
+    assert "longer than 200" in verify(proposal, ground).verdicts[-1].reason
+    proposal, ground = proposed(
+        "The generator is the target gen.", check={"kind": "grep", "arg": "https://x.example/a"}
+    )
+    assert _safe_verdict(proposal, ground) == "it has a link"
+
+
+def _safe_verdict(proposal: Proposal, ground: Ground) -> str:
+    return dict(LADDER)["V4"](proposal, ground).reason
 
 
 def test_a_wider_permission_is_blocked_unless_a_person_asked_for_it_and_then_it_still_waits() -> None:

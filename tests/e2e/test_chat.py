@@ -31,7 +31,8 @@ class Talking:
     """A chat that is typed into by a pipe and read line by line."""
 
     def __init__(self, cpt: Program, fake: Fake, *arguments: str) -> None:
-        model = ("--model", "anthropic:m", "--base-url", fake.url)
+        known = "--reopen" in arguments  # a session knows its model
+        model = () if known else ("--model", "anthropic:m", "--base-url", fake.url)
         whole = {**cpt.environment, "ANTHROPIC_API_KEY": "k", "PYTHONUNBUFFERED": "1"}
         read, typed = os.pipe()
         said, said_end = os.pipe()

@@ -237,13 +237,43 @@ def test_without_anyone_to_ask_the_run_waits_and_is_answered_later(cpt: Program)
     assert (after.code, after.json["result"][0]) == (0, True)
 
 
-def test_a_raised_budget_lets_a_run_end_that_it_would_have_ended(cpt: Program, provider: Provider):
-    run_id = detached(cpt, provider, "--budget", "3k")
-    assert cpt("budget", run_id, "50k").code == 0
-    provider.let_go()
-    ended = until(cpt, lambda run: run["status"] not in ("running", "waiting"))
-    assert ended["status"] == "completed"
-    assert next(limit for limit in ended["limits"] if limit["name"] == "budget")["left"] == 50_000 - 40 * 100
+READS = """
+const note = () => log(`has ${budget.total} and ${counterpoint.budget.usd.total}`)
+note()
+await agent('first')
+note()
+await counterpoint.checkpoint('Is it enough?', {options: [true]})
+note()
+await agent(`with ${budget.total}`)
+await counterpoint.checkpoint('And now?', {options: [true]})
+return [budget.total, budget.remaining(), counterpoint.budget.usd.total]
+"""
+
+
+def _noted(run: Any) -> list[str]:
+    return [line for line in run["log"] if line.startswith("has ")]
+
+
+def test_a_raised_budget_lets_a_run_go_on_that_reads_it_and_reads_the_same_on_a_replay(cpt: Program):
+    started = cpt("run", cpt.script(READS), "--model", "sim:tokens=100", "--budget", "150", "--detach")
+    run_id = started.out.strip()
+    gate = until(cpt, lambda run: run.get("gates"))["gates"][0]["id"]
+    assert cpt("budget", run_id, "50k", "$9").code == 0
+    assert cpt("approve", run_id, gate, "--answer", "true").code == 0
+    asked = until(cpt, lambda run: run.get("gates") and run["gates"][0]["id"] != gate)
+    noted = ["has 150 and null", "has 150 and null", "has 50000 and 9"]
+    assert _noted(asked) == noted
+    assert cpt("stop", run_id).code == 0
+    until(cpt, lambda run: run["status"] == "stopped")
+    assert cpt("resume", run_id).code == 3
+    again = document(cpt)
+    assert _noted(again) == noted, "a script that is told the same says the same, and that is not said twice"
+    assert again["agents"]["reused"] == again["agents"]["total"] == 2
+    assert cpt("approve", run_id, again["gates"][0]["id"], "--answer", "true").code == 0
+    ended = cpt("resume", run_id, "--json")
+    assert ended.json["result"] == [50_000, 50_000 - 2 * 100, 9]
+    more = cpt("resume", run_id, "--budget", "60k", "--json").json
+    assert _noted(more)[len(noted) :] == ["has 60000 and 9"] * 3, "what a resume is given is read from the start"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

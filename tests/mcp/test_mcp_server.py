@@ -142,6 +142,12 @@ async def test_a_run_is_steered_stopped_and_resumed(cpt: Program):
                 pass
         assert (await call(client, "control", run=run, action="skip", agent="l2"))["ok"] is True
         assert "needs an agent" in await refusal(client, "control", run=run, action="retry")
+        seq = (await call(client, "status", run=run))["seq"]
+        forked = await call(client, "fork", run=run, at=seq, script=META + "return args", args={"n": 7})
+        assert (forked["parent"], forked["at"]) == (run, seq)
+        assert (await call(client, "wait", run=forked["run_id"]))["status"] == "completed"
+        assert (await call(client, "result", run=forked["run_id"]))["result"] == {"n": 7}
+        assert "has no event 999" in await refusal(client, "fork", run=run, at=999)
         assert (await call(client, "control", run=run, action="budget", budget="90k"))["ok"] is True
         await call(client, "control", run=run, action="stop")
         stopped = await call(client, "wait", run=run)

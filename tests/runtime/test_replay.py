@@ -12,6 +12,7 @@ from counterpoint.events import (
     AgentStarted,
     AnswerReused,
     AnyEvent,
+    BoundsChanged,
     CallRefused,
     Fault,
     GateAnswered,
@@ -27,6 +28,7 @@ from counterpoint.events import (
     WorkflowLeft,
 )
 from counterpoint.runtime.replay import Replay, Reuse, entrance
+from counterpoint.runtime.totals import Total, Totals
 
 
 def history(*events: AnyEvent) -> list[Recorded]:
@@ -205,3 +207,14 @@ def test_a_child_workflow_is_known_with_its_text_unless_the_script_was_edited():
     events = history(attempt(1), WorkflowEntered("child", "c", Value(blob="d")))
     assert Replay(events).workflows["child"].source == Value(blob="d")
     assert Replay(events, edited=True).workflows == {}
+
+
+def test_a_script_reads_the_ceilings_that_held_when_its_last_answer_was_recorded():
+    changed = [BoundsChanged({"budget_tokens": 900}), ok("a1"), BoundsChanged({"concurrency": 3, "budget_usd": 2.0})]
+    created = RunStarted(1, 1, "host", 1, bounds={"budget_tokens": 500})
+    totals = Totals(history(created, queued("a1"), *changed, attempt(2)))
+    assert totals.first == totals.at(2) == Total(500)
+    assert totals.at(4) == Total(900)
+    assert totals.at(5) == totals.at(99) == Total(900, 2.0)
+    totals.take(Recorded(7, 107.0, RunStarted(3, 1, "host", 3, bounds={"budget_tokens": 700})))
+    assert totals.first == totals.at(4) == totals.at(99) == Total(700, 2.0)

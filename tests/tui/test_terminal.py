@@ -74,10 +74,13 @@ class Pty:
             return os.read(self._master, 65536).decode("utf-8", "replace")
         return ""
 
+    def vanish(self) -> None:
+        os.close(self._master)
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self._master)
+        self.vanish()
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +126,18 @@ def test_top_is_resized_and_left_and_the_run_goes_on(
         assert "▶" not in terminal.seen
     if "LC_ALL" not in environ:
         assert COLOUR.search(terminal.seen) is None
+    assert program("show", live, "--json").json["status"] == "running"
+
+
+def test_top_leaves_when_its_terminal_is_gone_and_nothing_says_so(
+    program: Program, live: str, opened: contextlib.ExitStack
+) -> None:
+    terminal = Pty(program, "top", live)
+    opened.callback(terminal.process.kill)
+    terminal.shows("overview")
+    terminal.vanish()  # no SIGHUP: the process does not lead the session of this terminal
+
+    assert terminal.process.wait(timeout=60) == 129
     assert program("show", live, "--json").json["status"] == "running"
 
 

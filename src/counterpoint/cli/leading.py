@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from counterpoint import settings
 from counterpoint.cli.options import Output, Session, session
 from counterpoint.cli.permissions import in_force
 from counterpoint.cli.simulate import estimated
@@ -103,21 +104,38 @@ async def office(
 ) -> AsyncGenerator[Office]:  # fmt: skip
     """Opens the store, the models and the session's record, which nobody else writes meanwhile.
 
-    Raises UsageError, SessionIsOpenError, StoreError.
+    A session that is reopened goes on with its models, where no other is given. Raises UsageError, SessionIsOpenError,
+    StoreError.
     """
+    record = None
+    if reopen is not None:
+        record = Record.find(settings.load(cwd=folder, flags={"state": state}).state, reopen)
+        if not flags.get("model"):
+            before = _models_of(record)
+            known = before.pop("lead", None)
+            lead = lead or known
+            flags |= {name: flags.get(name) or value for name, value in before.items()}
     async with session(state, folder, **flags) as here, Models(here.settings) as models:
         here = replace(here, settings=in_force(here.settings, folder, output))
         spec = models.default(lead or here.settings.model)
         model = models.get(spec)
         line = Line(model, models.limiter_of(model), here.settings.retries, here.settings.max_wait_s)
-        if reopen is not None:
-            record = Record.find(here.settings.state, reopen)
-        else:
-            record = Record.create(here.settings.state, **about, cwd=str(folder), lead=spec)
-        with record.held():
-            if reopen is not None:
-                record.add("reopened", cwd=str(folder), lead=spec)
-            yield Office(here, models, folder, output, line, record, listing(folder))
+        now: dict[str, Any] = {
+            "cwd": str(folder), "lead": spec, "model": models.default(here.settings.model),
+            "base_url": here.settings.base_url,
+        }  # fmt: skip
+        made = record or Record.create(here.settings.state, **about, **now)
+        with made.held():
+            if record is not None:
+                record.add("reopened", **now)
+            yield Office(here, models, folder, output, line, made, listing(folder))
+
+
+def _models_of(record: Record) -> dict[str, Any]:
+    """The models that a session had when it was last open, and their address."""
+    begun = [entry.body for entry in record.entries() if entry.kind in ("opened", "reopened")]
+    found = {name: begun[-1].get(name) for name in ("lead", "model", "base_url")} if begun else {}
+    return {name: str(value) for name, value in found.items() if value}
 
 
 def some_task(_: click.Context, __: click.Parameter, task: str) -> str:

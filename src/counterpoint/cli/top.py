@@ -11,6 +11,7 @@ import click
 
 from counterpoint.background import starter
 from counterpoint.cli.abilities import shows_colour, speaks_unicode, takes_screens
+from counterpoint.cli.hangup import left_with_its_terminal
 from counterpoint.cli.options import Output, Session, asynchronous, common, session
 from counterpoint.cli.receipts import me
 from counterpoint.errors import UsageError
@@ -46,7 +47,8 @@ async def watch(here: Session, run_id: str | None, output: Output, *, plain: boo
 
     door = Door(here.client, me(), Signs(plain or not speaks_unicode()), starter(here.store))
     feed = Feed(here.client, run_id, speed=speed) if run_id else None
-    await Top(door, feed).run_async()
+    with left_with_its_terminal():
+        await Top(door, feed).run_async()
 
 
 async def _look_once(here: Session, run_id: str, *, plain: bool) -> None:

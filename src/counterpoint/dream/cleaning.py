@@ -53,7 +53,10 @@ _WIDENING = re.compile(
            |policy|instructions?)\b
     | \b(?:always|auto(?:matically)?|never\ ask\ before)\b[^.\n]{0,30}
         \b(?:approv|accept|confirm|allow|grant|merg|push|deploy)\w*
-    | --(?:yes|force|no-verify|dangerously[\w-]*|allow-all|trust[\w-]*|skip[\w-]*|no-sandbox)\b
+    | --(?:yes|force|no-verify|dangerously[\w-]*|allow-all|trust[\w-]*|skip[\w-]*|no-sandbox|insecure|unsafe[\w-]*
+        |no-check[\w-]*|ignore-[\w-]*|disable-[\w-]*|yolo|privileged|auto-approve)\b
+    | \b(?:strictHostKeyChecking|sslVerify|verify|NODE_TLS_REJECT_UNAUTHORIZED|PYTHONHTTPSVERIFY)\s*=\s*(?:no|false|0)\b
+    | \b(?:write-all|bypassPermissions)\b
     | \b(?:rm\s+-rf|curl\b[^\n|]{0,200}\|\s*(?:ba)?sh|chmod\s+777|sudo)\b
     | \bwithout\ (?:asking|permission|review|approval|confirmation)\b
     """,
@@ -68,6 +71,24 @@ _IMPERATIVE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_ELSEWHERE = re.compile(
+    r"""
+    \b(?:immer|niemals|ignorier\w*|vergiss|ohne\ (?:nachfrage|zu\ fragen|r[uü]ckfrage|pr[uü]fung|tests?)
+      |[uü]berspring\w*|deaktivier\w*
+      |toujours|jamais|ignore[zr]|oublie[zr]?|sans\ (?:demander|confirmation|v[eé]rifi\w*)|d[eé]sactive[zr]?
+      |siempre|nunca|ignora[rd]?|olvida|sin\ (?:preguntar|confirmaci[oó]n|pruebas)|desactiva[r]?|omite
+      |sempre|mai\ (?:chiedere|usare)|ignorare|senza\ (?:chiedere|conferma)|disattiva\w*|salta\ i\ test
+      |ignore\ as|sem\ (?:perguntar|confirma[cç][aã]o)|desative|pule\ os\ testes)\b
+    | всегда|никогда|игнорируй|забудь|без\ (?:подтверждения|проверки|спроса)|отключи|пропусти
+    | 总是|永远|始终|忽略|无需(?:确认|询问)|跳过|禁用|必须
+    | 常に|必ず|無視|確認(?:なし|せず)|スキップ|無効に
+    | 항상|반드시|무시|확인\ ?없이|건너뛰
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""Words by which orders are given in nine more languages: the commonest, no grammar."""
+_LEVER = re.compile(r"`[^`\n]{1,200}`|(?<![\w-])--?[A-Za-z][\w-]{0,60}|\b\w{1,60}=[^\s,;]{1,100}|\$\([^)\n]{1,100}\)")
+"""What a program would take as an option, a setting or code."""
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
 
 
@@ -149,6 +170,11 @@ def skeleton(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
 
 
+def levers(text: str) -> list[str]:
+    """The options, settings and pieces of code in a text: what an agent could act by, in whatever language it is."""
+    return [piece.strip("`") for piece in _LEVER.findall(text)]
+
+
 def widens(text: str) -> bool:
     """Whether a text asks for more than agents may do, or for a check to be left out."""
     return any(_WIDENING.search(each) for each in (skeleton(text), *_decoded(text)))
@@ -156,7 +182,8 @@ def widens(text: str) -> bool:
 
 def imperative(text: str) -> bool:
     """Whether a text tells somebody what to do, however it is hidden."""
-    return any(_IMPERATIVE.search(each) or _WIDENING.search(each) for each in (skeleton(text), *_decoded(text)))
+    forms = (skeleton(text), visible(text), *_decoded(text))  # look-alikes are letters, where they are no disguise
+    return any(p.search(each) for p in (_IMPERATIVE, _WIDENING, _ELSEWHERE) for each in forms)
 
 
 def encoded(text: str) -> bool:

@@ -189,7 +189,8 @@ def looked_up(sessions: Iterable[Session]) -> list[Hit]:
         paths: set[str] = set()
         for step in session.steps:
             path = _relative(step.what, session.cwd)
-            if step.tool == "Read" and step.ok and path and path not in paths:
+            elsewhere = path.startswith(("/", "..", "~")) or path[1:2] == ":"
+            if step.tool == "Read" and step.ok and path and path not in paths and not elsewhere:
                 paths.add(path)
                 seen[path].append((session, step))
     hits: list[Hit] = []

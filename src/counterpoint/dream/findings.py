@@ -23,6 +23,8 @@ class Findings:
     blocked: list[Blocked] = field(default_factory=list[Blocked])
     conflicts: list[Conflict] = field(default_factory=list[Conflict])
     items: int = 0
+    kept_back: int = 0
+    """Proposals above the most that one dream makes."""
     readers: tuple[int, int] = (0, 0)
     unread: set[str] = field(default_factory=set[str])
     """Runs whose readers did not all answer: they are read again."""
@@ -43,7 +45,7 @@ def report_of(
     return Report(
         id=plan.id, at=plan.at, status=status, message=message, parent=plan.parent, version=plan.parent,
         sessions=sorted(plan.marks), left_out=plan.left_out, readers=list(findings.readers), hits=plan.hits,
-        items=findings.items, runs=dict(runs),
+        items=findings.items, kept_back=findings.kept_back, runs=dict(runs),
         blocked=[BlockedRow(b.check, clean(b.text), clean(b.reason)) for b in findings.blocked],
         conflicts=[
             ConflictRow(clean(c.one), clean(c.other), c.why, [clean(quote) for quote in c.quotes], clean(c.settled))
@@ -68,6 +70,8 @@ def summary(status: Status, trial: Trial, done: Applied, others: Sequence[Propos
     parts += [f"{len(lost)} more would have taken away too much at once"] if lost else []
     if others and trial.verdict == "unproven":
         parts.append("too few tasks show whether they help (unproven)")
+    if findings.kept_back:
+        parts.append(f"{findings.kept_back} more are above the most that one dream proposes")
     parts += [f"{len(findings.blocked)} claims were not taken"] if findings.blocked else []
     parts = parts or ["The runs taught nothing that is not known"]
     parts += [f"{asked - answered} of {asked} readers did not answer: those runs are read again"] * (answered < asked)

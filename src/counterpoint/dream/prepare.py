@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from counterpoint.dream.inbox import Policy
 from counterpoint.dream.record import Dreams, Plan
 from counterpoint.dream.select import Candidate, Gate, Mark, Selection
 from counterpoint.dream.session import Session, read_session
-from counterpoint.errors import StoreError
+from counterpoint.errors import MemoryStoreError, StoreError
 from counterpoint.memory.entries import Entry
-from counterpoint.memory.places import project_root
+from counterpoint.memory.places import project_root, user_store
 from counterpoint.memory.store import MemoryStore
 from counterpoint.redaction import Redaction
 from counterpoint.store.runs import Store
@@ -42,6 +42,8 @@ class Wish:
     """Only if one is due; None: in any case."""
     budget: tuple[str, ...] = ()
     """Ceilings for all of its agents together, as on the command line."""
+    seconds: float | None = None
+    """Ceiling for the time; None: there is none."""
     policy: Policy = field(default_factory=Policy)
     votes: int = 3
     quorum: int = 2
@@ -74,7 +76,8 @@ async def prepare(store: Store, memory: MemoryStore, dreams: Dreams, wish: Wish,
     sessions = {session.run_id: session for session in selection.chosen}
     new_marks = {name: Mark(session.last_seq, session.digest) for name, session in sessions.items()}
     hits = await asyncio.to_thread(detect, selection.chosen)
-    cleaner = await asyncio.to_thread(cleaner_of, entries)
+    known = await asyncio.to_thread(everything_known, store, entries)
+    cleaner = await asyncio.to_thread(cleaner_of, known, selection.chosen)
     return Prepared(sessions, selection.left_out, new_marks, hits, cleaner, not_due)
 
 
@@ -123,8 +126,20 @@ def _candidate(view: RunView, roots: Mapping[str, str]) -> Candidate:
     )  # fmt: skip
 
 
-def cleaner_of(entries: Mapping[str, Entry]) -> Cleaner:
-    return Cleaner(Redaction(os.environ), (entry.text for entry in entries.values() if entry.active))
+def cleaner_of(known: Mapping[str, Entry], sessions: Iterable[Session] = ()) -> Cleaner:
+    """What takes secrets out of texts, and notes: those in force, and those that agents of these runs were told, in
+    force or not. What is retired must not come back by an agent that repeats it."""
+    told = {name for session in sessions for name in session.recalled}
+    return Cleaner(Redaction(os.environ), (e.text for e in known.values() if e.active or e.id in told))
+
+
+def everything_known(store: Store, entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """The notes of a project, and those of the user, which agents are told as well. Blocking."""
+    own = user_store(store.folder)
+    try:
+        return {**own.entries(own.head()), **entries}
+    except MemoryStoreError:
+        return dict(entries)  # agents were told nothing of it either
 
 
 def plan_of(prepared: Prepared, memory: MemoryStore, wish: Wish, folder: Path, now: float) -> Plan:

@@ -95,6 +95,8 @@ class Report(Struct, frozen=True, kw_only=True):
     hits: list[str] = field(default_factory=list[str])
     items: int = 0
     """Claims of readers and detectors."""
+    kept_back: int = 0
+    """Proposals above the most that one dream makes; none of them waits."""
     proposals: dict[str, str] = field(default_factory=dict[str, str])
     """Proposal → what became of it."""
     blocked: list[BlockedRow] = field(default_factory=list[BlockedRow])

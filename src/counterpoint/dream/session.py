@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
 from counterpoint.dream.transcripts import decode_message, event_text, message_text, plain
 from counterpoint.events import GateAnswered, Outcome, Recorded, RequestDelivered, RunCreated, RunStatus, Value
 from counterpoint.memory.entries import Author, Outcomes, Taint
+from counterpoint.memory.places import project_root
 from counterpoint.memory.uses import outcome_of
 from counterpoint.models.messages import AssistantTurn, Message, ToolResult, ToolTurn, UserTurn
 from counterpoint.store.runs import Store
@@ -28,6 +32,8 @@ MAX_TEXTS = 4_000
 LONGEST_SAYING = 2_000
 """A longer text among the arguments of a run was hardly typed by the person who started it: it may be anything."""
 LOCAL_TOOLS = frozenset({"Read", "Grep", "Glob", "LS", "Write", "Edit", "MultiEdit", "TodoWrite", "StructuredOutput"})
+READERS = frozenset({"Read", "LS"})
+"""Of these, those whose call names the file that they show."""
 RECALL = "Memory"
 """The tool that looks notes up: what it answers was not lived."""
 SHELLS = frozenset({"Bash", "BashOutput", "KillShell"})
@@ -142,9 +148,10 @@ async def read_session(store: Store, run_id: str, events: list[Recorded] | None 
     for agent in view.agents.values():
         rows = await reader.transcript(agent.id)
         heard[agent.id] = [(at, decode_message(body)) for _, at, body in rows]
-    tainted_at = _tainted_at(heard.values())
+    ground = _Ground(view.cwd, str(await asyncio.to_thread(project_root, Path(view.cwd))) if view.cwd else "", run_id)
+    tainted_at = _tainted_at(heard.values(), ground)
     for agent_id, messages in heard.items():
-        _hear_agent(reading, agent_id, messages, tainted_at, conversation=_is_conversation(view))
+        _hear_agent(reading, agent_id, messages, ground, tainted_at, conversation=_is_conversation(view))
     result = msgspec.json.decode(await reader.value(view.result)) if view.result is not None else None
     usage = view.usage()
     return Session(
@@ -188,7 +195,22 @@ def _calls(messages: Iterable[tuple[float, Message | None]]) -> Calls:
     return {call.id: (call.name, _subject(call.input or {})) for turn in turns for call in turn.calls}
 
 
-def _tainted_at(transcripts: Iterable[list[tuple[float, Message | None]]]) -> float:
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """Where a run was at work: what lies elsewhere is text from outside."""
+
+    cwd: str
+    root: str
+    """Of the project."""
+    run_id: str
+
+    def has(self, path: str) -> bool:
+        """Whether a path that a tool was given lies in the project, or in the worktree of an agent of this run."""
+        whole = os.path.normpath(os.path.join(self.cwd, path))  # noqa: PTH118 (text of a transcript, perhaps of another machine)
+        return whole == self.root or whole.startswith(f"{self.root.rstrip('/')}/") or f"/{self.run_id}/" in whole
+
+
+def _tainted_at(transcripts: Iterable[list[tuple[float, Message | None]]], ground: _Ground) -> float:
     """When text from outside first came into the run. Agents hear of each other through the script, so from then on
     whatever any of them says is no better than that text."""
     times: list[float] = []
@@ -198,7 +220,7 @@ def _tainted_at(transcripts: Iterable[list[tuple[float, Message | None]]]) -> fl
             at
             for at, message in messages
             if isinstance(message, ToolTurn)
-            and any(_origin(result, calls)[1] is Taint.UNTRUSTED for result in message.results)
+            and any(_origin(result, calls, ground)[1] is Taint.UNTRUSTED for result in message.results)
         ]
     return min(times, default=math.inf)
 
@@ -212,6 +234,7 @@ def _hear_agent(
     reading: _Reading,
     agent: str,
     messages: list[tuple[float, Message | None]],
+    ground: _Ground,
     tainted_at: float,
     *,
     conversation: bool,
@@ -234,7 +257,7 @@ def _hear_agent(
             case AssistantTurn():
                 parts = [Part(0, len(text), Author.ASSISTANT, taint)] if text else []
             case ToolTurn(results=results):
-                for result, part in _answers(results, len(text), calls):
+                for result, part in _answers(results, len(text), calls, ground, tainted=at >= tainted_at):
                     what = calls.get(result.id, ("", ""))[1]
                     went_well = _went_well(result.content, result.error)
                     reading.steps.append(Step(agent, result.name, what, went_well, place, len(parts)))
@@ -248,24 +271,34 @@ def _typed(text: str) -> Part:
     return Part(0, len(text), Author.USER if own else Author.AGENT, Taint.CLEAN if own else Taint.UNTRUSTED)
 
 
-def _answers(results: list[ToolResult], length: int, calls: Calls) -> list[tuple[ToolResult, Part]]:
-    """The pieces of a message with results that tools wrote. What was looked up in the memory was not lived."""
+def _answers(
+    results: list[ToolResult], length: int, calls: Calls, ground: _Ground, *, tainted: bool
+) -> list[tuple[ToolResult, Part]]:
+    """The pieces of a message with results that tools wrote. What was looked up in the memory was not lived.
+
+    `tainted`: text from outside had come in, so a file of the project may be what an agent made of it.
+    """
     found: list[tuple[ToolResult, Part]] = []
     start = 0
     for result in results:
         end = min(length, start + len(f"[{result.name}]\n{result.content}"))
         if end > start and result.name != RECALL:
-            found.append((result, Part(start, end, *_origin(result, calls), result.name)))
+            author, taint = _origin(result, calls, ground)
+            taint = Taint.DERIVED if tainted and taint is Taint.CLEAN else taint
+            found.append((result, Part(start, end, author, taint, result.name)))
         start = end + 1
     return found
 
 
-def _origin(result: ToolResult, calls: Calls) -> tuple[Author, Taint]:
-    """Who speaks in a tool's result. What a command prints may be anything: where the command fetches something, or
-    its output has an address of the web in it, it may be a page of the web."""
+def _origin(result: ToolResult, calls: Calls, ground: _Ground) -> tuple[Author, Taint]:
+    """Who speaks in a tool's result. A file of the project does; one that lies elsewhere is from outside. What a
+    command prints may be anything: where the command fetches something, or its output has an address of the web in
+    it, it may be a page of the web."""
+    command = calls.get(result.id, ("", ""))[1]
+    if result.name in READERS:
+        return (Author.TOOL_LOCAL, Taint.CLEAN) if ground.has(command) else (Author.TOOL_EXTERNAL, Taint.UNTRUSTED)
     if result.name in LOCAL_TOOLS:
         return Author.TOOL_LOCAL, Taint.DERIVED
-    command = calls.get(result.id, ("", ""))[1]
     if result.name in SHELLS and not _WEB.search(result.content) and not _FETCHES.search(command):
         return Author.TOOL_LOCAL, Taint.DERIVED
     return Author.TOOL_EXTERNAL, Taint.UNTRUSTED

@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from counterpoint.dream.cleaning import Cleaner, imperative
+from counterpoint.dream.cleaning import Cleaner, imperative, levers
 from counterpoint.dream.cluster import facets, relation
 from counterpoint.dream.items import part_of, trusted
 from counterpoint.dream.session import Session
 from counterpoint.errors import MemoryRefusedError
 from counterpoint.memory.changes import Op, Proposal, ProposalState, Verdict
-from counterpoint.memory.entries import Author, Check, Entry, check_entry, quotes
+from counterpoint.memory.entries import Author, Check, Entry, Evidence, Taint, check_entry, quotes
 from counterpoint.memory.likeness import contradiction, likeness, words
 
 INSTRUCTION_BYTES = 512 * 1024
@@ -203,6 +203,7 @@ def _safe(proposal: Proposal, ground: Ground) -> Verdict:
     texts = [proposal.why, proposal.would_disprove]
     if proposal.new is not None and proposal.op is not Op.MERGE:
         texts += [proposal.new.text, proposal.new.trigger, proposal.new.key]
+        texts += [proposal.new.check.arg] if proposal.new.check is not None else []
     for text in texts:
         faults = ground.cleaner.faults(text)
         excused = [fault for fault in faults if "widen" in fault] if person else []
@@ -215,7 +216,18 @@ def _safe(proposal: Proposal, ground: Ground) -> Verdict:
     ordered = any(anchor.author is Author.TOOL_EXTERNAL and imperative(anchor.quote) for anchor in proposal.evidence)
     if ordered and not person:
         return _fail("a text from outside gives orders, and the proposal rests on it")
+    if not person and proposal.new is not None and (unproven := _from_outside_alone(proposal.evidence, proposal.new)):
+        return _fail(f"only text from outside has `{unproven[:60]}`, and an agent could act by it")
     return PASS
+
+
+def _from_outside_alone(anchors: Sequence[Evidence], new: Entry) -> str:
+    """An option, a piece of code or a setting of the note that no quote has but those of text from outside; empty:
+    there is none. It is the same in every language."""
+    if not any(anchor.taint is Taint.UNTRUSTED for anchor in anchors):
+        return ""
+    clean = " ".join(anchor.quote for anchor in anchors if anchor.taint is not Taint.UNTRUSTED)
+    return next((piece for piece in levers(f"{new.text} {new.trigger}") if piece not in clean), "")
 
 
 def _useful(proposal: Proposal, ground: Ground) -> Verdict:

@@ -21,6 +21,8 @@ from counterpoint.memory.versions import Move, Use
 WINDOW = 6
 """Runs after a version came into force, by which it is judged, and as many before it."""
 CONTRADICTIONS = 2
+MOST = 30
+"""Proposals of one look: a person must be able to read them all. The others come with the next."""
 
 
 @dataclass(slots=True)
@@ -44,7 +46,7 @@ def look_after(memory: MemoryStore, dreams: Dreams, folder: Path, now: float) ->
     looked.flagged = [entry.id for entry in gone]
     known = {p.id for p in memory.proposals()} | {settled.proposal for settled in dreams.settled()}
     for proposal in [*_doubts(entries, gone, uses, now), *retirements(entries, utilities(uses), at=now)]:
-        if proposal.id not in known:
+        if proposal.id not in known and len(looked.proposed) < MOST:
             known.add(proposal.id)
             memory.put_proposal(proposal)
             looked.proposed.append(proposal.id)

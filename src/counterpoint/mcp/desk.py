@@ -15,8 +15,8 @@ import msgspec
 
 from counterpoint import settings
 from counterpoint.background import execute_apart
-from counterpoint.ceilings import read_ceiling
-from counterpoint.client import Client, load_script
+from counterpoint.ceilings import read_budgets, read_ceiling
+from counterpoint.client import Client, Otherwise, load_script, read_script
 from counterpoint.errors import UsageError
 from counterpoint.events import RunStatus
 from counterpoint.mcp.questions import Answer
@@ -69,6 +69,26 @@ class Desk:
         await execute_apart(self.store, run_id)
         return {"run_id": run_id, "name": text.meta.name, "status": "started"}
 
+    async def fork(self, run: str, at: int, script: str, args: Any, model: str, budget: str) -> dict[str, Any]:
+        """Records a run that goes another way from an event of this one, and starts its process.
+
+        Raises UsageError, ScriptRefused.
+        """
+        view = await self.view(run)
+        edited = None
+        if script:
+            edited = await read_script(script, view.script, portable=bool(view.bounds.get("portable")))
+        otherwise = Otherwise(
+            script=edited,
+            args=None if args is None else msgspec.json.encode(args),
+            model=model or None,
+            bounds=dict(read_budgets([budget] if budget else [])),
+        )
+        run_id = await self.client.fork(view.run_id, at or None, otherwise=otherwise, by=asker(), version=VERSION)
+        await execute_apart(self.store, run_id)
+        parent = (await self.client.view(run_id)).parent
+        return {"run_id": run_id, "parent": view.run_id, "at": parent.seq if parent else at, "status": "started"}
+
     async def _script(self, workflow: str, script: str) -> Script:
         if bool(workflow) == bool(script):
             raise UsageError("Give either a workflow (its name or path) or a script (its text).")
@@ -102,6 +122,7 @@ class Desk:
         shown: dict[str, Any] = {name: document[name] for name in kept if name in document}
         if await self.begins(view):
             shown["status"] = "starting"
+        shown["seq"] = view.last_seq
         shown["log"] = document["log"][-LINES:]
         shown["not_ok"] = [
             {"id": agent.id, "label": agent.label, "outcome": agent.outcome.value if agent.outcome else None,

@@ -60,6 +60,18 @@ def build(desk: Desk, *, trusted: bool = False) -> MCPServer:
 
     @server.tool()
     @_told
+    async def fork(
+        run: str, at: int = 0, script: str = "", args: Any = None, model: str = "", budget: str = ""
+    ) -> dict[str, Any]:
+        """Start a new run that goes another way from an event of a run; gives the new run_id at once.
+
+        What `run` had recorded up to event `at` (0: its newest; `status` says its number as seq) is reused, the rest
+        runs anew: with another script (its text), other args or another model where given. `run` stays as it is.
+        """
+        return await desk.fork(run, at, script, args, model, budget)
+
+    @server.tool()
+    @_told
     async def status(run: str) -> dict[str, Any]:
         """How a run goes: agents, coverage, phases, usage, open questions (gates), what ended badly, the log's end.
 

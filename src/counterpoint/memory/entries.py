@@ -24,6 +24,8 @@ MAX_TRIGGER = 300
 MAX_KEY = 160
 MAX_EVIDENCE = 50
 """Anchors of one note, for and against it."""
+MAX_CHECK = 200
+"""Characters of what a check looks for."""
 MAX_LINKS = 20
 MAX_NAME = 200
 """Characters of the id of a run or session."""
@@ -214,6 +216,7 @@ def check_entry(entry: Entry) -> None:
 
 
 def _faults(entry: Entry) -> list[str]:
+    check = entry.check.arg if entry.check is not None else ""
     faults = [
         (not is_entry_id(entry.id), "its id is not m- and twelve hexadecimal digits"),
         (not is_scope(entry.scope), f"there is no scope {entry.scope[:60]!r}"),
@@ -224,7 +227,11 @@ def _faults(entry: Entry) -> list[str]:
         (len(entry.evidence) + len(entry.counter_evidence) > MAX_EVIDENCE, f"it has more than {MAX_EVIDENCE} anchors"),
         (len(entry.links) > MAX_LINKS, f"it has more than {MAX_LINKS} links"),
         (not all(map(is_entry_id, [*entry.links, *_named(entry)])), "it names a note by something that is no id"),
-        (any(map(_acts, (entry.text, entry.trigger, entry.key, entry.reason))), "it has control or invisible signs"),
+        (len(check) > MAX_CHECK, f"its check is longer than {MAX_CHECK} characters"),
+        (
+            any(map(_acts, (entry.text, entry.trigger, entry.key, entry.reason, check))),
+            "it has control or invisible signs",
+        ),
     ]
     wrong = [sentence for holds, sentence in faults if holds]
     anchors = [*entry.evidence, *entry.counter_evidence]

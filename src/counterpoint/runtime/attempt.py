@@ -32,6 +32,7 @@ from counterpoint.runtime.calls import rejection
 from counterpoint.runtime.deliveries import Deliveries
 from counterpoint.runtime.identity import Identities
 from counterpoint.runtime.replay import Answered, Replay
+from counterpoint.runtime.totals import Total, Totals
 from counterpoint.sandbox.frames import Call, Delivery
 from counterpoint.settings import Settings
 from counterpoint.view import RunView
@@ -63,6 +64,7 @@ class Attempt:
     def __init__(self, journal: Log, replay: Replay, bounds: Mapping[str, Any]) -> None:
         self.journal = journal
         self.view = RunView.of(journal.history)
+        self.totals = Totals(journal.history)
         self.replay = replay
         self.bounds = {**Settings().bounds(), **self.view.bounds, **bounds}
         self.identities = Identities()
@@ -73,6 +75,7 @@ class Attempt:
         """The time that the script sees: that of the last answer."""
         self._tokens = 0
         self._usd = 0.0
+        self._total: Total | None = None
         self._refused = 0
 
     @property
@@ -83,6 +86,7 @@ class Attempt:
         """Appends an event and folds it into the view. It is durable later: see `Journal.durable`."""
         recorded = self.journal.append(event)
         self.view.apply(recorded)
+        self.totals.take(recorded)
         return recorded
 
     def tell(self, event: LogWritten | PhaseEntered) -> None:
@@ -105,7 +109,7 @@ class Attempt:
         """Sends a live answer on its way, behind its event `recorded`."""
 
         async def make() -> Delivery:
-            return await self._delivery(call, value, recorded.at, usage, error)
+            return await self._delivery(call, value, recorded.at, usage, error, self.totals.at(recorded.seq))
 
         self.deliveries.live(recorded.seq, make)
 
@@ -128,7 +132,8 @@ class Attempt:
             behind = self.deliveries.heard
             self.emit(msgspec.structs.replace(event, behind=behind) if event else AnswerReused(key, behind))
             error = await self._rejection(answered.bad) if answered.bad is not None else None
-            return await self._delivery(call, answered.value, answered.at, answered.usage, error)
+            total = self.totals.at(answered.seq)
+            return await self._delivery(call, answered.value, answered.at, answered.usage, error, total)
 
         self.deliveries.placed(self.replay.place(key) or 0, make)
 
@@ -157,7 +162,13 @@ class Attempt:
         return await self._delivery(call, value, 0.0, NO_USAGE, error)
 
     async def _delivery(
-        self, call: int, value: Value | None, at: float, usage: Usage, error: HookError | None = None
+        self,
+        call: int,
+        value: Value | None,
+        at: float,
+        usage: Usage,
+        error: HookError | None = None,
+        total: Total | None = None,
     ) -> Delivery:
         self.open.discard(call)
         self._tokens += usage.output_tokens
@@ -168,4 +179,8 @@ class Attempt:
             body = msgspec.Raw(msgspec.json.encode({**error.detail, "name": error.name, "message": error.message}))
         elif value is not None:
             body = value.json if value.blob is None else msgspec.Raw(await self.journal.read_value(value))
-        return Delivery(id=call, ok=error is None, value=body, at=self.clock_ms, spent=self._tokens, usd=self._usd)
+        self._total = total or self._total or self.totals.first
+        return Delivery(
+            id=call, ok=error is None, value=body, at=self.clock_ms, spent=self._tokens, usd=self._usd,
+            budget_total=self._total.tokens, usd_total=self._total.usd,
+        )  # fmt: skip

@@ -46,8 +46,9 @@ PROVIDER_KINDS = RETRYABLE | {"quota", "auth"}
 
 @dataclass(slots=True)
 class Answered:
-    """A recorded answer. `at` is when it was recorded, in seconds since the epoch."""
+    """A recorded answer. `at` is when it was recorded, in seconds since the epoch, and `seq` as which event."""
 
+    seq: int
     at: float
     value: Value | None
     usage: Usage
@@ -216,10 +217,10 @@ class Replay:
                     self.cut_off.discard(agent)
                 self._order.answered(key)
                 if outcome is Outcome.OK:
-                    self._answers[key] = Answered(recorded.at, value, usage, agent)
+                    self._answers[key] = Answered(recorded.seq, recorded.at, value, usage, agent)
                 else:
                     self._answers.pop(key, None)
-                    self._bad[key] = Answered(recorded.at, value, usage, agent, ended)
+                    self._bad[key] = Answered(recorded.seq, recorded.at, value, usage, agent, ended)
             case AgentReused(agent=agent, call=call, behind=behind):
                 self._calls[call] = keys[agent]
                 self._order.reused(keys[agent], behind)
@@ -256,4 +257,4 @@ class Replay:
     def _answered(self, key: str, recorded: Recorded, value: Value | None, *, ok: bool = True) -> None:
         self._order.answered(key)
         if ok:
-            self._answers[key] = Answered(recorded.at, value, NO_USAGE)
+            self._answers[key] = Answered(recorded.seq, recorded.at, value, NO_USAGE)

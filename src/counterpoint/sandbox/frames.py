@@ -62,7 +62,7 @@ class Line(Struct, frozen=True):
 
 
 class Delivery(Struct, frozen=True):
-    """The answer to a call. From then on the script's clock is `at` (milliseconds), and so much is spent."""
+    """The answer to a call. From then on the script's clock is `at` (milliseconds), so much is spent, of so much."""
 
     id: int
     ok: bool
@@ -70,6 +70,8 @@ class Delivery(Struct, frozen=True):
     at: float
     spent: int
     usd: float = 0.0
+    budget_total: int | None = None
+    usd_total: float | None = None
     load: bool = False
     """The value is ``{script, name, args?}``: a child workflow to run; the call itself waits on."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from counterpoint.errors import HookError, nearest
 from counterpoint.text import at_commas
-from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
+from counterpoint.tools.base import Tool, ToolContext, ToolError
 from counterpoint.tools.edit import Edit, Write
 from counterpoint.tools.files import LS, Glob, Read
 from counterpoint.tools.guard import patiently
@@ -180,12 +180,9 @@ async def invoke(tool: Tool, input: dict[str, Any], context: ToolContext) -> str
         members = ", ".join(tool.spec.schema["properties"])
         raise ToolError(f"The input of {tool.spec.name} is wrong: {'; '.join(wrong)}. It takes {members}.")
     action = await tool.prepare(input, context)
-    await _admitted(action, context)
+    if context.guard.policy.ask:
+        await patiently(context.guard.admit(action.accesses), context.alive, context.waits)
+        context.waits(f"the tool {tool.spec.name}")
+    else:
+        await context.guard.admit(action.accesses)
     return await action.run()
-
-
-async def _admitted(action: Action, context: ToolContext) -> None:
-    """Waits for the rules, and for people where the rules ask them."""
-    if not context.guard.policy.ask:
-        return await context.guard.admit(action.accesses)
-    return await patiently(context.guard.admit(action.accesses), context.alive)

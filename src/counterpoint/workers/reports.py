@@ -43,6 +43,8 @@ class Reporter:
         self._numbers = itertools.count(first)
         self._asked: dict[int, asyncio.Future[Share]] = {}
         self._said: list[str] = []
+        self.made: Workspace | None = None
+        """What the agent has left in its worktree."""
 
     def tell(self, report: wire.AnyReport) -> None:
         self._desk.report(self._taken, wire.encode(report))
@@ -112,7 +114,8 @@ class Reporter:
         self.tell(wire.Opened(path, branch, base))
 
     def worktree_closed(self, workspace: Workspace) -> None:
-        self.tell(wire.Closed(workspace))
+        """It is told when its commits are where the driver can get them."""
+        self.made = workspace
 
     def retried(self, fault: Fault, wait: float) -> None:
         self.tell(wire.Retried(fault, wait))

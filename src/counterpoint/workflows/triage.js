@@ -25,6 +25,8 @@ const defaults = Object.fromEntries(Object.entries(meta.args.properties).map(([n
 const options = { ...defaults, ...args }
 const { kinds, on } = options
 const areas = [...new Set([...options.areas, 'unknown'])]
+// What would bring an actor to a stranger's text. A command of `act` may still do so: allow only those that do not.
+const READING = ['Read', 'Grep', 'Glob', 'LS', 'WebFetch', 'WebSearch']
 const SHOWN = 20000 // characters of an item that a reader sees
 const urgencies = ['now', 'soon', 'sometime']
 // Closed words and nothing else: no sentence of a stranger can pass through.
@@ -81,7 +83,7 @@ const plain = (id) => typeof id === 'number' || (typeof id === 'string' && /^[\w
 const named = open.filter((row) => plain(items[row.n].id))
 const answers = await parallel(named.map((row) => () => agent(
   `${options.act}\n\nItem: ${items[row.n].id}\nKind: ${row.kind}\nArea: ${row.area}\nUrgency: ${row.urgency}\n\nDo exactly this for this one item. Do not open or read the item's text.`,
-  { label: `act on item ${row.n + 1}` },
+  { label: `act on item ${row.n + 1}`, disallowedTools: READING },
 )))
 const acted = answers.filter((answer) => answer !== null).length
 const count = (name, words) => words.map((word) => `${word} ${rows.filter((row) => row[name] === word).length}`).join(', ')

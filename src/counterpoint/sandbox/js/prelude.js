@@ -662,9 +662,9 @@
   const feed = (body) => { batch = parse(body); position = 0 }
   const step = () => {
     if (position >= batch.length) { batch = []; return false }
-    const { id, ok, at, spent: tokensSpent, usd: moneySpent, load: loads, value } = batch[position++]
+    const { id, ok, at, spent: tokensSpent, usd: moneySpent, budget_total, usd_total, load: loads, value } = batch[position++]
     now = at
-    if (!loads) { spent = tokensSpent; usd = moneySpent }
+    if (!loads) { spent = tokensSpent; usd = moneySpent; total = budget_total; usdTotal = usd_total }
     const waiting = mapGet(pending, id)
     if (loads) load(id, value)
     else if (waiting) {
