@@ -194,6 +194,23 @@ async def test_a_click_on_a_cell_chooses_its_agent(program: Program, recording: 
         await shows(window, f"{second}  reused")
 
 
+async def test_the_tree_folds_fan_outs_and_opens_the_one_that_the_cursor_comes_to(
+    program: Program, recording: str
+) -> None:
+    async with opened(program, recording) as window:
+        await shows(window, "PARTIAL")
+        await window[1].press("T")
+        await shows(window, "workflow child")
+        assert "again a1" not in board(window[0]).plain
+        await window[1].press("down", "down")
+        await shows(window, "- again")
+        first = board(window[0]).plain
+        await window[1].press("right")
+        await until(window[1], lambda: board(window[0]).plain != first)
+        await window[1].press("left", "enter")
+        await shows(window, "transcript")
+
+
 async def test_cost_says_what_the_money_is_made_of(program: Program, recording: str) -> None:
     usage = program("show", recording, "--json").json["usage"]
     async with opened(program, recording) as window:

@@ -68,10 +68,13 @@ class Form(ModalScreen[Answered | None]):
 
     DEFAULT_CSS = f"""
     Form {{ {BOX} }}
-    Form VerticalScroll {{ height: auto; max-height: 100%; }}
-    Form Input {{ height: 1; border: none; padding: 0; background: $boost; }}
-    Form TextArea {{ height: 3; border: none; padding: 0; background: $boost; }}
-    Form Input:focus, Form TextArea:focus {{ text-style: bold; }}
+    Form VerticalScroll {{ height: auto; max-height: 100%; scrollbar-size-vertical: 1; }}
+    Form Input, Form Input:focus, Form TextArea, Form TextArea:focus {{
+        height: 1; border: none; border-left: outer ansi_bright_black; padding: 0 1; background: ansi_default;
+    }}
+    Form TextArea, Form TextArea:focus {{ height: 3; }}
+    Form Input:focus, Form TextArea:focus {{ border-left: outer ansi_bright_blue; }}
+    .plain Form Input, .plain Form TextArea {{ border: none; border-left: ascii ansi_bright_black; }}
     Form .wrong {{ color: ansi_bright_red; }}
     """
 
@@ -96,8 +99,14 @@ class Form(ModalScreen[Answered | None]):
             yield self._all_wrong
 
     def on_mount(self) -> None:
-        self._inputs[0].focus()
+        self._inputs[0].focus(scroll_visible=False)  # the question stays in sight
         self._say({})
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self._wrong[self._inputs.index(event.input)].display = False
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        self._wrong[self._inputs.index(event.text_area)].display = False
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.focus_next()
@@ -137,6 +146,7 @@ def _label(field: Field) -> Text:
     text = Text(safe(field.label), "bold")
     notes = [
         *([] if field.required or field.kind == "check" else ["optional"]),
+        *([f"where {'.'.join(field.within)} is given"] if field.required and field.within else []),
         *([field.hint] if field.hint else []),
         *{"lines": ["one a line"], "json": ["JSON"], "integer": ["a whole number"]}.get(field.kind, []),
     ]
@@ -148,7 +158,7 @@ def _input(field: Field) -> Input | TextArea | Pick:
         case "choice" | "check":
             return Pick(field.names(), int(field.at_first))
         case "lines" | "json":
-            return TextArea(field.at_first, show_line_numbers=False)
+            return TextArea(field.at_first, show_line_numbers=False, highlight_cursor_line=False)
         case _:
             return Input(field.at_first)
 
