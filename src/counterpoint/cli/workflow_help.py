@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,7 +36,7 @@ class RunsWorkflow(click.Command):
 
 def describe(meta: Meta, named: str, formatter: click.HelpFormatter) -> None:
     """Writes what the workflow is for, its phases, and its arguments."""
-    schema = _schema(meta)
+    schema, named = _schema(meta), shlex.quote(named)
     formatter.write_usage("counterpoint run", f"{named} [--args JSON|@FILE|-] [OPTIONS]")
     formatter.write_paragraph()
     with formatter.indentation():
@@ -54,7 +55,7 @@ def describe(meta: Meta, named: str, formatter: click.HelpFormatter) -> None:
             formatter.write_text("It declares none in meta.args; the script may take some all the same.")
     if rows and schema:
         with formatter.section("Example"):
-            formatter.write_text(f"counterpoint run {named} --args '{as_json(_example(schema))}'")
+            formatter.write_text(f"counterpoint run {named} --args {shlex.quote(as_json(_example(schema)))}")
     formatter.write_paragraph()
     formatter.write_text("Options of every run: counterpoint run --help")
 
