@@ -144,7 +144,8 @@ def _still(view: RunView, now: float) -> Iterator[Need]:
     limit = min(STILL_S, float(view.bounds.get("stall_s") or 2 * STILL_S) / 2)
     for agent in view.own():
         if agent.state == "running" and now - agent.last_at >= limit:
-            yield Need("still", f"{agent.label or agent.id}: no progress", agent.last_at, (agent.id,))
+            why = f": {agent.doing}" if agent.doing else ""
+            yield Need("still", f"{agent.label or agent.id}: no progress{why}", agent.last_at, (agent.id,))
 
 
 def _failed(view: RunView) -> Iterator[Need]:

@@ -133,7 +133,8 @@ class Client:
         """Records a new run that goes its own way from event `seq` of this one (None: its newest), and gives its id.
 
         What the parent's script had heard by then is reused; everything else runs anew, once somebody executes it.
-        Raises UsageError where there is no such event, and for a model that does not go with what was recorded.
+        Raises UsageError where there is no such event, for a model that does not go with what was recorded, and for
+        arguments that do not fit what the script declares.
         """
         otherwise = otherwise or Otherwise()
         history = await self._store.reader(run_id).read()
@@ -143,6 +144,8 @@ class Client:
         first = (await self._store.origin(run_id)).created
         refuse_imported(run_id, first.imported)
         view = RunView.of(history[:seq])
+        if otherwise.args is not None:
+            check_args(otherwise.script or await self._script_of(view), otherwise.args)
         model = await self._model_of_fork(view, otherwise.model)
         priced = "genai-prices/" in first.version if model is None else isinstance(model, ProviderModel)
         large: dict[str, bytes] = {}
@@ -167,6 +170,10 @@ class Client:
             )
         await self._store.create_fork(created, parent, forked, large)
         return created.run_id
+
+    async def _script_of(self, view: RunView) -> Script:
+        source = await self.value(view.run_id, view.source)
+        return await asyncio.to_thread(parse.parse, source, view.script, ask=parse.trust)
 
     async def _model_of_fork(self, view: RunView, asked: str | Model | None) -> Model | None:
         """The model where it is another than the parent's."""
@@ -335,7 +342,7 @@ class Client:
         document["forks"] = [
             {"run_id": fork.run_id, "seq": fork.parent.seq} for fork in await self.forks(view.run_id) if fork.parent
         ]
-        document |= run_rows(view)
+        document |= run_rows(view, time.time())
         return document
 
     async def _sent(self, view: RunView, agent: AgentView) -> dict[str, Any]:

@@ -190,6 +190,7 @@ async def _attempt(
             dispatcher=dispatcher,
             allowance=budget,
             models=models,
+            workshop=workshop,
             base_url=view.base_url,
             log=lambda text: run.attempt.log(text),
         )

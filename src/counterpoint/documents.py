@@ -55,13 +55,13 @@ def run_facts(view: RunView, now: float) -> dict[str, Any]:
     return document
 
 
-def run_rows(view: RunView) -> dict[str, Any]:
+def run_rows(view: RunView, now: float) -> dict[str, Any]:
     """A line for each agent, what is left of the bounds, and the receipts."""
     return {
         "agent_list": [agent_row(agent) for agent in view.counted()],
         "limits": [
             {"name": limit.name, "unit": limit.unit, "total": limit.total, "used": limit.used, "left": limit.left}
-            for limit in limits(view)
+            for limit in limits(view, now)
         ],
         "requests": [
             {"id": r.id, "verb": r.verb, "target": r.target, "by": r.by, "asked_at": r.asked_at,

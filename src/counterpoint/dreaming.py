@@ -26,6 +26,7 @@ from counterpoint.dream.canary import Tasks, Trial
 from counterpoint.dream.cleaning import Cleaner
 from counterpoint.dream.cluster import cluster
 from counterpoint.dream.detect import detect
+from counterpoint.dream.episodes import MOST_ITEMS
 from counterpoint.dream.excerpts import chunks, tokens
 from counterpoint.dream.findings import Findings, report_of, summary
 from counterpoint.dream.items import Blocked, Item, Refs, locate
@@ -40,7 +41,7 @@ from counterpoint.errors import DreamFailedError, MemoryConflictError
 from counterpoint.events import NO_USAGE, Recorded, RunStatus, Usage
 from counterpoint.memory.applying import Applied
 from counterpoint.memory.changes import Proposal
-from counterpoint.memory.entries import Entry
+from counterpoint.memory.entries import Entry, canonical, digest
 from counterpoint.memory.places import project_root, project_store
 from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.versions import Move, Version
@@ -56,6 +57,8 @@ from counterpoint.view import RunView
 SKEPTIC_TOKENS = 1_500
 READER_OUTPUT = 250
 SKEPTIC_OUTPUT = 120
+TRIAL_TOKENS = 2_500
+TRIAL_OUTPUT = 150
 """About what one agent needs, for the price."""
 EXIT_CODES: dict[Status, int] = {
     "published": 0, "nothing": 0, "waiting": 3, "budget": 5, "paused": 6, "rejected": 7, "failed": 1, "conflict": 1,
@@ -81,6 +84,8 @@ class Price:
     left_out: dict[str, str]
     not_due: str = ""
     hits: tuple[str, ...] = ()
+    trials: int = 0
+    """Agents that try held-out tasks, at least."""
 
 
 async def dream_of(
@@ -170,21 +175,23 @@ async def _submit(
 
 
 async def price(
-    store: Store, models: Models, chosen: Settings, wish: Wish, *, folder: Path, memory: MemoryStore, now: float
-) -> Price:
-    """What a dream would read and cost at most; nothing is spent or written."""
+    store: Store, models: Models, chosen: Settings, wish: Wish, *, folder: Path, memory: MemoryStore, now: float,
+    tasks: Tasks | None = None,
+) -> Price:  # fmt: skip
+    """What a dream would read and cost; nothing is spent or written."""
     dreams = Dreams(memory.folder)
     prepared = await prepare(store, memory, dreams, wish, folder, now)
     pieces = await asyncio.to_thread(chunks, prepared.sessions.values(), prepared.hits, prepared.cleaner)
     claims = min(wish.most, 2 * len(pieces) + len(prepared.hits)) if pieces else 0
     model = models.get(models.default(chosen.model))
+    trials = 2 * canary.SEEDS * len(tasks.names) if tasks is not None and claims else 0
     usage = Usage(
-        input_tokens=tokens(pieces) + claims * wish.votes * SKEPTIC_TOKENS,
-        output_tokens=len(pieces) * READER_OUTPUT + claims * wish.votes * SKEPTIC_OUTPUT,
+        input_tokens=tokens(pieces) + claims * wish.votes * SKEPTIC_TOKENS + trials * TRIAL_TOKENS,
+        output_tokens=len(pieces) * READER_OUTPUT + claims * wish.votes * SKEPTIC_OUTPUT + trials * TRIAL_OUTPUT,
     )
     return Price(
         len(prepared.sessions), len(pieces), usage.input_tokens, usage.output_tokens, model.cost(usage),
-        prepared.left_out, prepared.not_due, tuple(hit.summary for hit in prepared.hits),
+        prepared.left_out, prepared.not_due, tuple(hit.summary for hit in prepared.hits), trials,
     )  # fmt: skip
 
 
@@ -240,20 +247,29 @@ class _Dream:
         self._entries = await asyncio.to_thread(self._memory.entries, plan.parent)
         self._sessions = {name: await read_session(self._store, name) for name in sorted(plan.marks)}
         findings = Findings()
+        clock = asyncio.timeout(self._wish.seconds)
         try:
-            answers = await self._read()
-            known = await asyncio.to_thread(everything_known, self._store, self._entries)
-            cleaner = cleaner_of(known, self._sessions.values())
-            ground = Ground(self._folder, self._entries, self._sessions, cleaner,
-                            await asyncio.to_thread(verify.read_instructions, self._folder))  # fmt: skip
-            await asyncio.to_thread(self._propose, findings, answers, cleaner)
-            await self._verify(findings, ground)
-            return await self._settle(findings)
+            async with clock:
+                return await self._stages(findings)
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            return self._report(findings, "budget", "The time of the dream is used up; the next one goes on with it.")
         except _StopError as stopped:
             report = self._report(findings, stopped.status, stopped.message)
             if stopped.status == "failed":  # nothing to go on with: the next dream begins anew, and reads the same runs
                 await asyncio.to_thread(self._dreams.keep_report, report)
             return report
+
+    async def _stages(self, findings: Findings) -> Report:
+        answers = await self._read()
+        known = await asyncio.to_thread(everything_known, self._store, self._entries)
+        cleaner = cleaner_of(known, self._sessions.values())
+        ground = Ground(self._folder, self._entries, self._sessions, cleaner,
+                        await asyncio.to_thread(verify.read_instructions, self._folder))  # fmt: skip
+        await asyncio.to_thread(self._propose, findings, answers, cleaner)
+        await self._verify(findings, ground)
+        return await self._settle(findings)
 
     # S3 and S6: the agents
 
@@ -280,12 +296,16 @@ class _Dream:
         rows = msgspec.convert(value["answers"], list[dict[str, Any]])
         return {str(row["id"]): [vote(each, self._settings.model or "") for each in row["votes"]] for row in rows}
 
-    async def _stage(self, name: str, args: dict[str, Any]) -> dict[str, Any]:
+    async def _try(self, args: dict[str, Any]) -> dict[str, Any]:
+        """S8: one arm of a trial. The same arm is run once in a dream, also after a crash, and within its budget."""
+        return await self._stage(f"trial-{digest(canonical(args))[:12]}", args, script="dream-eval")
+
+    async def _stage(self, name: str, args: dict[str, Any], *, script: str = "dream") -> dict[str, Any]:
         """What the script returns for one stage: of the run that there is, or of a new one. Raises _StopError."""
         run_id = self._runs.get(name)
         bounds = self._bounds()
         if run_id is None:
-            run_id = await _submit(self._store, self._models, self._settings, "dream", args, self._folder, bounds)
+            run_id = await _submit(self._store, self._models, self._settings, script, args, self._folder, bounds)
             self._runs = {**self._runs, name: run_id}
             await asyncio.to_thread(self._dreams.keep_runs, self._plan.id, self._runs)
         view = await self._client.view(run_id)
@@ -336,7 +356,11 @@ class _Dream:
                 continue
             items, malformed = answer.read()
             findings.blocked += [Blocked("V0", f"an item of reader {chunk.id}", "it is malformed")] * malformed
-            brought += [(item, chunk.refs) for item in items]
+            most = MOST_ITEMS * chunk.episodes or len(items)
+            if len(items) > most:
+                reason = f"it brings more than {MOST_ITEMS} lessons for each thing that was tried"
+                findings.blocked += [Blocked("V0", item.text, reason) for item in items[most:]]
+            brought += [(item, chunk.refs) for item in items[:most]]
         total = len(self._plan.chunks)
         findings.readers = (sum(a.items is not None for a in answers.values()), total)
         located = locate(brought, self._sessions, cleaner)
@@ -397,7 +421,9 @@ class _Dream:
         others = [p for p in findings.open if p not in auto]
         trial = Trial("unproven")
         if auto and self._tasks is not None:
-            trial, kept = await canary.try_out(self._tasks, self._entries, auto, lambda part: self._made(part).entries)
+            trial, kept = await canary.try_out(
+                self._tasks, self._entries, auto, lambda part: self._made(part).entries, self._try
+            )
             findings.blocked += [Blocked("canary", words_of(p), "runs go worse with it") for p in auto if p not in kept]
             auto = kept
         if not (trial.passed or (trial.verdict == "unproven" and policy.unproven)):

@@ -25,8 +25,8 @@ class Limit:
         return None if self.used is None else max(0.0, self.total - self.used)
 
 
-def limits(view: RunView) -> list[Limit]:
-    """The bounds of the run, ceilings first. A ceiling of each agent or phase shows the one that has used most."""
+def limits(view: RunView, now: float) -> list[Limit]:
+    """The bounds of the run, ceilings first. A bound of each agent or phase shows the one that has used most."""
     bounds = view.bounds
     found = [limit for ceiling in ceilings_of(bounds) for limit in _of(view, ceiling)]
     agents = view.counted()
@@ -34,8 +34,8 @@ def limits(view: RunView) -> list[Limit]:
         ("concurrency", "agents", sum(view.state(agent) == "running" for agent in agents)),
         ("max_agents", "agents", len(view.own())),
         ("max_turns", "requests", max((agent.turns for agent in agents), default=0)),
-        ("run_timeout_s", "seconds", round(view.duration_s(), 1)),
-        ("agent_timeout_s", "seconds", round(max((agent.seconds for agent in agents), default=0.0), 1)),
+        ("run_timeout_s", "seconds", round(view.duration_s(now), 1)),
+        ("agent_timeout_s", "seconds", round(max((view.seconds(agent, now) for agent in agents), default=0.0), 1)),
         ("stall_s", "seconds", None),
     ):
         if bounds.get(name) is not None:

@@ -20,14 +20,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from counterpoint.dream.canary import Entries, Outcomes
-from counterpoint.dreaming import run_bundled
+from counterpoint.dream.canary import Entries, Outcomes, Try
 from counterpoint.errors import UsageError
 from counterpoint.memory.entries import Entry
 from counterpoint.memory.recall import Recall, Source
-from counterpoint.models.registry import Models
-from counterpoint.settings import Settings
-from counterpoint.store.runs import Store
 
 FILE = Path(".counterpoint/dream/tasks.toml")
 FILE_BYTES = 1024 * 1024
@@ -74,9 +70,10 @@ def read_tasks(folder: Path) -> list[Task]:
 class ProjectTasks:
     """The tasks of a project, tried by agents over a workflow that comes with us."""
 
-    def __init__(self, tasks: Sequence[Task], store: Store, models: Models, chosen: Settings, *, folder: Path) -> None:
+    def __init__(self, tasks: Sequence[Task], *, memory_tokens: int) -> None:
+        """`memory_tokens` is the share of each prompt that notes may have."""
         self._tasks = {task.name: task for task in tasks}
-        self._store, self._models, self._settings, self._folder = store, models, chosen, folder
+        self._memory_tokens = memory_tokens
 
     @property
     def names(self) -> Sequence[str]:
@@ -86,13 +83,10 @@ class ProjectTasks:
     def guards(self) -> Sequence[str]:
         return [task.name for task in self._tasks.values() if task.guard]
 
-    async def attempt(self, entries: Entries, names: Sequence[str], seeds: Sequence[int]) -> Outcomes:
+    async def attempt(self, entries: Entries, names: Sequence[str], seeds: Sequence[int], run: Try) -> Outcomes:
         """Each task with each seed, by agents that are told these notes as they would be told them in a run."""
         tasks = [{"name": name, "prompt": self._prompt(entries, self._tasks[name])} for name in names]
-        value = await run_bundled(
-            self._store, self._models, self._settings, "dream-eval", {"tasks": tasks, "seeds": list(seeds)},
-            folder=self._folder,
-        )  # fmt: skip
+        value = await run({"tasks": tasks, "seeds": list(seeds)})
         rows = msgspec.convert(value["answers"], list[_Row])
         return {
             (row.task, row.seed): re.search(self._tasks[row.task].expect, row.answer.strip(), re.MULTILINE) is not None
@@ -101,12 +95,12 @@ class ProjectTasks:
         }
 
     def _prompt(self, entries: Mapping[str, Entry], task: Task) -> str:
-        recall = Recall([Source("project", "", "", dict(entries))], tokens=self._settings.memory_tokens)
+        recall = Recall([Source("project", "", "", dict(entries))], tokens=self._memory_tokens)
         notes = recall.notes(task.prompt, salt=task.name).text
         return f"{task.prompt}\n\n{notes}" if notes else task.prompt
 
 
-async def project_tasks(folder: Path, store: Store, models: Models, chosen: Settings) -> ProjectTasks | None:
+async def project_tasks(folder: Path, *, memory_tokens: int) -> ProjectTasks | None:
     """The tasks of a project; None: it has none."""
     tasks = await asyncio.to_thread(read_tasks, folder)
-    return ProjectTasks(tasks, store, models, chosen, folder=folder) if tasks else None
+    return ProjectTasks(tasks, memory_tokens=memory_tokens) if tasks else None

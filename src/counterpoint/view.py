@@ -333,6 +333,12 @@ class RunView:
         until = self.last_at if now is None or self.status is RunStatus.INTERRUPTED else now
         return self.active_s + max(0.0, until - self.started_at)
 
+    def seconds(self, agent: AgentView, now: float) -> float:
+        """How long the agent took, or is at work; of one that was cut off, until it last showed progress."""
+        if agent.state != "running" or agent.started_at is None:
+            return agent.seconds
+        return max(0.0, (now if self.state(agent) == "running" else agent.last_at) - agent.started_at)
+
     def find_agent(self, text: str) -> AgentView | None:
         """The agent with this id, or the only one, or the first, with this label."""
         if text in self.agents:
@@ -424,6 +430,8 @@ def _run_ended(view: RunView, event: RunEnded, at: float) -> None:
     view.status, view.result, view.error, view.ended_at = event.status, event.result, event.error, at
     if event.message or event.status is not RunStatus.PAUSED:
         view.message = event.message
+    if event.status is not RunStatus.PAUSED:
+        view.paused_until = None
     if view.started_at is not None:
         view.active_s += max(0.0, at - view.started_at)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tests.dream.lived import Place, item, reader, skeptics
 
-from counterpoint.dream.canary import Entries, Outcomes
+from counterpoint.dream.canary import Entries, Outcomes, Try
 from counterpoint.testing import Asked, ScriptedModel, Step
+from counterpoint.trials import ProjectTasks, Task
 
 FACTS = ("The port is 8080.", "The host is lovelace.", "The queue is drained nightly.")
 TASKS = [f"task {n}" for n in range(6)]
@@ -30,7 +31,7 @@ class Killer:
     names = TASKS
     guards: Sequence[str] = ()
 
-    async def attempt(self, entries: Entries, names: Sequence[str], seeds: Sequence[int]) -> Outcomes:
+    async def attempt(self, entries: Entries, names: Sequence[str], seeds: Sequence[int], run: Try) -> Outcomes:
         die()
         return {}
 
@@ -41,8 +42,13 @@ class Fine:
     names = TASKS
     guards: Sequence[str] = ()
 
-    async def attempt(self, entries: Entries, names: Sequence[str], seeds: Sequence[int]) -> Outcomes:
+    async def attempt(self, entries: Entries, names: Sequence[str], seeds: Sequence[int], run: Try) -> Outcomes:
         return {(name, seed): True for name in names for seed in seeds}
+
+
+def project_tasks() -> ProjectTasks:
+    """Trials by agents, in runs."""
+    return ProjectTasks([Task(name, "Is it?", "fine") for name in TASKS], memory_tokens=500)
 
 
 def _wait_for_two(state: Path) -> None:
@@ -59,18 +65,22 @@ def _wait_for_two(state: Path) -> None:
 def answers(stage: str = "", state: Path = Path()) -> ScriptedModel:
     """Readers and skeptics; the third of a stage kills the process, when the work of the first two is on disk."""
     steps = [reader(*(item(f"Known: {text}", text, subject=text) for text in FACTS)), skeptics()]
+    steps.append(Step("fine", label="task *", times=None))
 
     def dying(asked: Asked) -> str:
         _wait_for_two(state)
         die()
         return ""
 
-    fatal = {"read": Step(dying, label="reader c3", times=None), "refute": Step(dying, label="skeptic 3 *", times=None)}
+    fatal = {
+        "read": Step(dying, label="reader c3", times=None),
+        "refute": Step(dying, label="skeptic 3 *", times=None),
+        "trial": Step(dying, label="task 1 #0", times=None),
+    }
     return ScriptedModel(*([fatal[stage]] if stage in fatal else []), *steps)
 
 
 async def dream_and_die(folder: Path, stage: str) -> None:
     place = Place(folder)
-    await place.dream(
-        answers(stage, place.state), tasks=Killer() if stage == "try" else Fine(), concurrency=1, anywhere=True
-    )
+    tasks = {"try": Killer(), "trial": project_tasks()}.get(stage, Fine())
+    await place.dream(answers(stage, place.state), tasks=tasks, concurrency=1, anywhere=True)

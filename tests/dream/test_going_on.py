@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.dream.killed import FACTS, Fine, answers, dream_and_die
+from tests.dream.killed import FACTS, Fine, answers, dream_and_die, project_tasks
 from tests.dream.lived import Place, item, reader, skeptics
 from tests.memory.notes import note
 
-from counterpoint.dream.canary import Entries, Outcomes
+from counterpoint.dream.canary import Entries, Outcomes, Try
 from counterpoint.dream.lease import dreaming, holder
 from counterpoint.dream.prepare import Wish
 from counterpoint.dream.record import Dreams, Report
@@ -28,16 +28,16 @@ from counterpoint.testing import NULL, RATE_LIMITED, ScriptedModel, Step
 
 def test_killed_at_any_stage_it_comes_to_the_same_candidate_and_pays_nothing_twice(tmp_path: Path) -> None:
     asyncio.run(_lived(Place(tmp_path / "read")))
-    for stage in ("refute", "try"):
+    for stage in ("refute", "try", "trial"):
         shutil.copytree(tmp_path / "read" / "state", tmp_path / stage / "state")
-    for stage in ("read", "refute", "try"):
+    for stage in ("read", "refute", "try", "trial"):
         _killed_at(tmp_path / stage, stage)
     shutil.copytree(tmp_path / "try", tmp_path / "twin")
-    ended = asyncio.run(_gone_on([tmp_path / stage for stage in ("read", "refute", "try", "twin")]))
+    ended = asyncio.run(_gone_on([tmp_path / stage for stage in ("read", "refute", "try", "twin", "trial")]))
     asked = [number for _, number in ended]
-    assert [report.counts.added for report, _ in ended] == [3, 3, 3, 3]
+    assert [report.counts.added for report, _ in ended] == [3, 3, 3, 3, 3]
     assert ended[2][0].version == ended[3][0].version
-    assert asked == [1 + 9, 7, 0, 0], "nobody whose answer was on disk is asked again"
+    assert asked == [1 + 9, 7, 0, 0, 2 * 12 - 2], "nobody whose answer was on disk is asked again"
 
 
 async def _lived(place: Place) -> None:
@@ -62,7 +62,8 @@ async def _gone_on(folders: list[Path]) -> list[tuple[Report, int]]:
     ended: list[tuple[Report, int]] = []
     for folder in folders:
         model = answers()
-        report = await Place(folder).dream(model, tasks=Fine(), concurrency=1, anywhere=True)
+        tasks = project_tasks() if folder.name == "trial" else Fine()
+        report = await Place(folder).dream(model, tasks=tasks, concurrency=1, anywhere=True)
         ended.append((report, len(model.asked)))
     return ended
 
@@ -118,6 +119,20 @@ async def test_a_budget_of_one_token_ends_it_with_code_5_and_a_larger_one_goes_o
     assert report.published
 
 
+async def test_trials_are_within_the_budget_and_time_ends_a_dream_that_a_later_one_goes_on_with(tmp_path: Path) -> None:
+    free, place = Place(tmp_path / "free"), Place(tmp_path / "bound")
+    for each in (free, place):
+        await each.lived("Fine.", said=[FACTS[0]])
+    late = await place.dream(answers(), seconds=0.0)
+    assert (late.status, EXIT_CODES[late.status], late.message[:8]) == ("budget", 5, "The time")
+    needed = (await free.dream(answers(), tasks=Fine())).usage["output_tokens"]
+    short = await place.dream(answers(), tasks=project_tasks(), budget=(f"{needed + 1}",), concurrency=1)
+    assert (short.status, place.memory.head()) == ("budget", None)
+    report = await place.dream(answers(), tasks=project_tasks(), budget=("100k",))
+    assert report.published
+    assert report.usage["output_tokens"] > needed + 24
+
+
 async def test_one_dream_at_a_time_and_a_change_meanwhile_loses_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path)
     await place.lived("Fine.", said=[FACTS[0]])
@@ -127,10 +142,10 @@ async def test_one_dream_at_a_time_and_a_change_meanwhile_loses_nothing(tmp_path
     assert holder(place.memory.folder / "dreams") is None
 
     class Meanwhile(Fine):
-        async def attempt(self, entries: Entries, names: object, seeds: object) -> Outcomes:
+        async def attempt(self, entries: Entries, names: object, seeds: object, run: Try) -> Outcomes:
             if place.memory.head() is None:
                 place.remember(note("Somebody wrote this meanwhile.", "meanwhile::x"), actor="user")
-            return await super().attempt(entries, self.names, (0, 1))
+            return await super().attempt(entries, self.names, (0, 1), run)
 
     report = await place.dream(answers(), tasks=Meanwhile())
     assert (report.status, [entry.text for entry in place.notes()]) == ("conflict", ["Somebody wrote this meanwhile."])

@@ -10,7 +10,7 @@ from tests.dream.lived import Place, item, reader, skeptics
 from tests.memory.notes import note
 
 from counterpoint.api import Workflow, run
-from counterpoint.dream.canary import Entries, Outcomes, compare, lower_bound
+from counterpoint.dream.canary import Entries, Outcomes, Try, compare, lower_bound
 from counterpoint.dreaming import EXIT_CODES
 from counterpoint.memory.entries import Check
 from counterpoint.memory.versions import Use
@@ -82,7 +82,7 @@ class Trials:
         self.arms = 0
         self._harmful = harmful
 
-    async def attempt(self, entries: Entries, names: Sequence[str], seeds: Sequence[int]) -> Outcomes:
+    async def attempt(self, entries: Entries, names: Sequence[str], seeds: Sequence[int], run: Try) -> Outcomes:
         self.arms += 1
         harmed = any(entry.active and self._harmful in entry.text for entry in entries.values())
         return {(name, seed): not harmed for name in names for seed in seeds}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import Process, Program
+from tests.fakes.postgres import Postgres
 from tests.fakes.replies import Asked, Says, Waits
 from tests.fakes.server import Fake
 
@@ -30,7 +33,6 @@ def cluster(cpt: Program, temporal: str, database: str, tmp_path: Path) -> Gener
         "COUNTERPOINT_DATABASE": database,
         "COUNTERPOINT_CLUSTER": temporal,
         "COUNTERPOINT_POOL": pool,
-        "COUNTERPOINT_CLUSTER_LEASE_S": "2",
     }
     started: list[Process] = []
 
@@ -40,7 +42,7 @@ def cluster(cpt: Program, temporal: str, database: str, tmp_path: Path) -> Gener
         started.append(worker)
         assert worker.stdout is not None
         told = json.loads(worker.stdout.readline())
-        assert told["pool"] == pool
+        assert told["pool"] == pool or "--pool" in options
         return worker
 
     yield start
@@ -105,6 +107,7 @@ def test_the_same_run_here_and_on_two_workers_has_the_same_journal(cpt: Program,
 def test_agents_of_a_lost_worker_go_to_another_and_one_that_comes_back_delivers_nothing(
     cpt: Program, cluster: StartWorker, fake: Fake
 ):
+    cpt.environment["COUNTERPOINT_CLUSTER_LEASE_S"] = "5"
     held, last = asyncio.Event(), asyncio.Event()
     fake.will(*[Waits(held, Says("too late"))] * 2)
     killed, silent = cluster("--slots", "1"), cluster("--slots", "1")
@@ -140,6 +143,42 @@ def test_agents_of_a_lost_worker_go_to_another_and_one_that_comes_back_delivers_
     assert heir.poll() is None
 
 
+def test_a_worker_that_is_told_to_end_finishes_what_it_has_or_hands_it_back(
+    cpt: Program, cluster: StartWorker, fake: Fake
+):
+    first = asyncio.Event()
+    fake.will(Waits(first, Says("finished")), Waits(asyncio.Event(), Says("never")), Says("elsewhere"))
+    one, two = cluster("--slots", "1"), cluster("--slots", "1")
+    script = cpt.script("return await parallel([1, 2].map((n) => () => agent(`answer ${n}`, { tools: [] })))")
+    run = cpt.start("run", script, "--json")
+    arrive(fake, 2)
+    for worker in (one, two):
+        worker.send_signal(signal.SIGTERM)
+        assert worker.stderr is not None
+        assert "Ending" in worker.stderr.readline()
+    fake.release(first)
+    ended = wait_for_one(one, two)
+    other = two if ended is one else one
+    cluster("--slots", "1")
+    other.send_signal(signal.SIGTERM)
+    out, err = run.communicate()
+
+    assert run.poll() == 0, err
+    assert sorted(json.loads(out)["result"]) == ["elsewhere", "finished"]
+    assert other.wait(60) == 0
+    assert len(fake.asked) == 3
+
+
+def wait_for_one(*processes: Process) -> Process:
+    """The first that has ended; it ended well."""
+    while True:
+        for process in processes:
+            if process.poll() is not None:
+                assert process.poll() == 0
+                return process
+        time.sleep(0.01)
+
+
 def test_what_agents_answer_while_nobody_executes_their_run_is_not_asked_again(
     cpt: Program, cluster: StartWorker, fake: Fake
 ):
@@ -148,7 +187,7 @@ def test_what_agents_answer_while_nobody_executes_their_run_is_not_asked_again(
     worker = cluster("--slots", "5")
     prompts = "['free 1', 'free 2', 'held 1', 'held 2', 'held 3']"
     script = cpt.script(f"return await parallel({prompts}.map((p) => () => agent(p, {{ tools: [] }})))")
-    run = cpt.start("run", script, "--jsonl", "--budget", "10k")
+    run = cpt.start("run", script, "--jsonl", "--budget", "200k")
     told(run, "agent_finished", 2)
     arrive(fake, 5)
     run.kill()
@@ -159,15 +198,53 @@ def test_what_agents_answer_while_nobody_executes_their_run_is_not_asked_again(
     assert resumed.code == 0, resumed.err
     assert resumed.json["result"] == ["early", "early", "late", "late", "late"]
     assert resumed.json["agents"]["reused"] == 2
+    assert (resumed.json["usage"]["requests"], resumed.json["usage"]["output_tokens"]) == (5, 50)
     assert sum("was under way on a worker" in line for line in resumed.json["log"]) == 3
     assert len(fake.asked) == 5
     assert worker.poll() is None
 
 
-def test_a_run_that_is_stopped_ends_its_agents_on_their_workers(cpt: Program, cluster: StartWorker, fake: Fake):
+def test_a_message_reaches_an_agent_on_a_worker_and_counts_when_it_was_heard(
+    cpt: Program, cluster: StartWorker, fake: Fake, postgres: Postgres, database: str
+):
+    def looks_until_told(asked: Asked) -> Says:
+        heard = "look elsewhere" in json.dumps(asked.body["messages"])
+        return Says("I look elsewhere") if heard else Says(calls=[("TodoWrite", {"todos": []})])
+
+    held = asyncio.Event()
+    fake.will(Waits(held, Says(calls=[("TodoWrite", {"todos": []})])))
+    fake.otherwise = looks_until_told
+    project(cpt.folder / "project")
+    cluster("--slots", "1")
+    script = cpt.script("return await agent('look', { tools: ['TodoWrite'], maxTurns: 2000 })")
+    run = cpt.start("run", script, "--json", "--cwd", str(cpt.folder / "project"))
+    arrive(fake, 1)
+    assert cpt("steer", "@last", "a1", "look elsewhere").code == 0
+    name = database.rpartition("/")[2]
+    while postgres.sql("SELECT count(*) FROM counterpoint.notes", name) == "0":
+        assert run.poll() is None
+    assert not any(event["type"] == "agent_steered" for event in cpt("export", "@last", "--jsonl").lines)
+    fake.release(held)
+    out, err = run.communicate()
+
+    assert run.poll() == 0, err
+    assert json.loads(out)["result"] == "I look elsewhere"
+    assert any(event["type"] == "agent_steered" for event in cpt("export", "@last", "--jsonl").lines)
+
+
+def test_agents_go_to_the_pool_of_their_type_and_end_there_when_their_run_is_stopped(
+    cpt: Program, cluster: StartWorker, fake: Fake
+):
     fake.will(*[Waits(asyncio.Event(), Says("never"))] * 2)
-    cluster("--slots", "2")
-    script = cpt.script("return await parallel([1, 2].map((n) => () => agent(`answer ${n}`, { tools: [] })))")
+    cluster("--slots", "1")
+    kind = cpt.folder / ".counterpoint/agents/special.md"
+    kind.parent.mkdir(parents=True)
+    kind.write_text("---\nname: special\ndescription: needs special workers\npool: special\n---\nDo it.\n")
+    cluster("--slots", "1", "--pool", "special")
+    script = cpt.script(
+        "const ask = (agentType) => () => agent(`answer ${agentType}`, { agentType, tools: [] })\n"
+        "return await parallel(['special', 'general-purpose'].map(ask))"
+    )
     run = cpt.start("run", script, "--jsonl")
     arrive(fake, 2)
     assert cpt("stop", "@last").code == 0
@@ -175,4 +252,92 @@ def test_a_run_that_is_stopped_ends_its_agents_on_their_workers(cpt: Program, cl
         assert fake.abandoned.acquire(timeout=60)
     run.communicate()
     assert run.poll() == 130
-    assert cpt("run", script, "--json").json["result"] == ["answer 1!", "answer 2!"]
+    assert cpt("run", script, "--json").json["result"] == ["answer special!", "answer general-purpose!"]
+
+
+FILES = """export const meta = { name: 'files', description: 'a test' }
+const apart = { isolation: 'worktree' }
+const [one, two] = await parallel([
+  () => agent('write one.txt', { ...apart, label: 'one' }),
+  () => agent('write sub/two.txt', { ...apart, label: 'two' }),
+])
+const seen = await agent('read draft.txt', { label: 'reader', tools: ['Read'] })
+const more = await agent('write three.txt', { from: one, label: 'three' })
+const nothing = await agent('read one.txt', { from: one, label: 'idle' })
+const merged = await counterpoint.merge([one, two, more])
+return [seen, nothing, merged.merged]
+"""
+
+
+def works(asked: Asked) -> Says:
+    """An agent that does the one thing that its prompt says, and tells what it heard."""
+    messages = asked.body["messages"]
+    if len(messages) > 1:
+        return Says(json.dumps(messages[-1]["content"]))
+    verb, name = prompt_of(asked).split()[:2]
+    if verb == "read":
+        return Says(calls=[("Read", {"file_path": name})])
+    return Says(calls=[("Write", {"file_path": name, "content": f"{name}\n"})])
+
+
+def project(folder: Path) -> Path:
+    """A repository with a file that is not committed."""
+    folder.mkdir()
+    (folder / "README").write_text("a project\n")
+    for words in ("init -q -b main", "add .", "-c user.name=a -c user.email=a@b commit -q -m first"):
+        git(folder, *words.split())
+    (folder / "draft.txt").write_text("not committed yet\n")
+    return folder
+
+
+def git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def doings(events: list[Any]) -> dict[str, list[str]]:
+    """Agent → the types of its events."""
+    done: dict[str, list[str]] = {}
+    for event in events:
+        if "agent" in event:
+            done.setdefault(event["agent"], []).append(event["type"])
+    return done
+
+
+def role_of_the_guide(cpt: Program, postgres: Postgres, database: str) -> str:
+    """The database's address for a worker with no more rights than `docs/cluster.md` gives it."""
+    guide = Path(__file__).parents[2].joinpath("docs/cluster.md").read_text()
+    assert cpt("ps").code == 0
+    postgres.sql(guide.partition("<<'SQL'\n")[2].partition("\nSQL\n")[0], database.rpartition("/")[2])
+    return database.replace("counterpoint:secret-word", "worker")
+
+
+def test_agents_work_in_worktrees_on_workers_and_their_commits_come_back(
+    cpt: Program, cluster: StartWorker, fake: Fake, tmp_path: Path, postgres: Postgres, database: str
+):
+    fake.otherwise = works
+    narrow = role_of_the_guide(cpt, postgres, database)
+    workers = [cluster("--slots", "1", COUNTERPOINT_DATABASE=narrow) for _ in range(2)]
+    run = ["run", cpt.script(FILES, "files"), "--jsonl", "--allow", "Write"]
+    here = cpt(*run, "--cwd", str(project(tmp_path / "here")), COUNTERPOINT_CLUSTER="")
+    there = cpt(*run, "--cwd", str(project(tmp_path / "there")))
+    seen, nothing, merged = cpt("result", "@last", "--json").json["result"]
+
+    assert there.code == 0, there.err
+    assert "not committed yet" in seen
+    assert "one.txt" in nothing
+    assert merged == 3
+    for folder in (tmp_path / "here", tmp_path / "there"):
+        names = {path.name for path in folder.iterdir()}
+        assert names == {".git", "README", "draft.txt", "one.txt", "sub", "three.txt"}
+        assert (folder / "sub/two.txt").read_text() == "sub/two.txt\n"
+    assert doings(there.lines) == doings(here.lines)
+    opened = [event["path"] for event in there.lines if event["type"] == "workspace_opened"]
+    assert all(path.startswith(str(cpt.state)) for path in opened)
+    kept = {path.name for path in tmp_path.glob("worker?/worker/wf_*/*")}
+    assert kept == {"repository", "trees"}
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+    with pytest.raises(subprocess.CalledProcessError) as denied:
+        postgres.sql("SET ROLE worker; SELECT * FROM counterpoint.events", database.rpartition("/")[2])
+    assert "permission denied for table events" in denied.value.stderr

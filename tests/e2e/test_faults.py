@@ -151,6 +151,33 @@ def test_a_name_that_nobody_knows_pauses_the_run(cpt: Program):
     assert "no-such-host.invalid" in ended.err
 
 
+def test_an_agent_without_progress_is_named_with_what_it_waits_for(cpt: Program, fake: Fake):
+    never = asyncio.Event()
+
+    def two_blocked(asked: Asked) -> Reply:
+        runs = prompt(asked) == "run it"
+        return Says(calls=[("Bash", {"command": "echo hi"})]) if runs else Waits(never, Says("too late"))
+
+    fake.otherwise = two_blocked
+    script = cpt.script("return await parallel([() => agent('think'), () => agent('run it', {label: 'the runner'})])")
+    where = ("--model", "openai-compatible:m", "--base-url", f"{fake.url}/v1", "--ask", "Bash", "--no-sandbox")
+    process = cpt.start("run", script, *where, "--detach", COUNTERPOINT_STALL_WARN_S="0.2")
+    run_id = process.communicate(timeout=90)[0].strip()
+    slow: dict[str, str] = {}
+    watching = cpt.start("logs", run_id, "-f", "--jsonl")
+    assert watching.stdout is not None
+    for line in watching.stdout:
+        event = json.loads(line)
+        if event["type"] == "agent_slow":
+            slow[event["agent"]] = event["waits_for"]
+        if slow == {"a1": "the model", "a2": "a person"}:
+            break
+    shown = cpt("show", run_id)
+    assert "the runner: waits for a person since" in shown.out
+    assert cpt("stop", run_id).code == 0
+    watching.communicate(timeout=60)
+
+
 def test_an_agent_that_was_cut_off_goes_on_from_its_transcript(cpt: Program, fake: Fake):
     (cpt.folder / "note.txt").write_text("the secret word is plover")
     stuck = asyncio.Event()

@@ -32,6 +32,15 @@ def test_a_fork_is_made_from_the_command_line_and_every_form_of_it_can_be_export
     assert cpt("fork", parent, "--at", "999").code == 2
 
 
+def test_a_fork_with_arguments_that_do_not_fit_is_refused(cpt: Program):
+    meta = "{ name: 'x', description: 'y', args: { type: 'object', properties: { n: { type: 'integer' } } } }"
+    (cpt.folder / "x.js").write_text(f"export const meta = {meta}\nreturn args", "utf-8")
+    parent = cpt("run", "x.js", "--args", '{"n": 1}', "--model", "sim", "--json").json["run_id"]
+    refused = cpt("fork", parent, "--args", '{"n": "one"}', "--json")
+    assert (refused.code, "$.n: must be integer" in refused.err + refused.out) == (2, True)
+    assert cpt("fork", parent, "--args", '{"n": 2}', "--json").json["result"] == {"n": 2}
+
+
 def test_several_agents_and_runs_are_asked_at_once_each_with_a_receipt(cpt: Program):
     text = "return await parallel([1, 2, 3, 4].map((n) => () => agent(`work ${n}`)))"
     started = cpt("run", cpt.script(text), "--model", "sim:latency=900s", "--tag", "long", "--detach").out.strip()

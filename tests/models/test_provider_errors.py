@@ -145,6 +145,18 @@ async def test_an_answer_that_is_none_is_malformed(fake: Fake, spec: str, body: 
     assert len(error.message) < 800
 
 
+async def test_an_answer_that_takes_liberties_with_the_protocol_is_an_answer(fake: Fake):
+    said = {"role": "assistant", "content": [{"type": "text", "text": "Hello."}]}
+    choices = [{"index": 0, "message": said, "logprobs": None}]
+    body = {"id": "", "object": "chat.completion", "created": None, "model": "q", "choices": choices, "more": 1}
+    fake.will(Sends(json.dumps(body).encode()))
+
+    async with model(fake, SERVER) as asked:
+        answer = await asked.request(ask())
+
+    assert (answer.text, answer.stop, answer.model) == ("Hello.", "end", "openai-compatible:q")
+
+
 @pytest.mark.parametrize("spec", THREE)
 async def test_a_page_of_a_proxy_is_malformed(fake: Fake, spec: str):
     error = await failure(fake, spec, Sends(b"<html>Sign in</html>", "text/html"))

@@ -111,6 +111,8 @@ async def test_one_agent_hands_the_task_over_as_it_is(project: Path):
     played = await run_script("one-agent", agents, args="What does a.py do?", cwd=project)
     played.expect(value="read: True", agents=1)
     assert played.calls[0].prompt == "What does a.py do?"
+    dead = await run_script("one-agent", ScriptedModel(Step(NULL)), args={"task": "Look."}, cwd=project)
+    dead.expect(status="partial", value=None, coverage=(0, 1))
 
 
 async def test_a_review_within_a_small_budget_says_that_it_was_cut(project: Path):

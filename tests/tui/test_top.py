@@ -28,6 +28,7 @@ from counterpoint.tui.dialogs import Line
 from counterpoint.tui.feed import Feed
 from counterpoint.tui.panes.run import run_screen
 from counterpoint.tui.scene import Scene, Signs
+from counterpoint.tui.screens.answer import Form
 from counterpoint.tui.screens.door import Door
 from counterpoint.tui.screens.run import RunScreen
 
@@ -101,7 +102,8 @@ async def test_a_recorded_run_looks_as_it_did(program: Program, recording: str, 
     async with opened(program, recording, size) as window:
         await shows(window, "PARTIAL")
         await window[1].press("right")
-        await shows(window, "again a1" if size[0] > 100 else "Needs attention")
+        await shows(window, "a1  reused" if size[0] > 100 else "Needs attention")
+        await until(window[1], lambda: MARKED in picture(window[0]))
         seen = board(window[0]).plain
         looks_as_it_did(f"run-{size[0]}x{size[1]}.txt", seen + "\n")
         looks_as_it_did(f"run-{size[0]}x{size[1]}.svg", picture(window[0]))
@@ -114,6 +116,8 @@ async def test_a_recorded_run_looks_as_it_did(program: Program, recording: str, 
     assert len(seen.splitlines()) <= size[1]
 
 
+MARKED = '<rect fill="#68a0b3"'
+"""The cell of the chosen agent, which was reused."""
 PICTURES = (
     ("timeline", ("w",), "Timeline"),
     ("verdicts", ("v",), "Verdicts"),
@@ -188,6 +192,23 @@ async def test_a_click_on_a_cell_chooses_its_agent(program: Program, recording: 
         await window[1].click(Board, offset=(14, y))
         second = program("show", recording, "--json").json["agent_list"][1]["id"]
         await shows(window, f"{second}  reused")
+
+
+async def test_the_tree_folds_fan_outs_and_opens_the_one_that_the_cursor_comes_to(
+    program: Program, recording: str
+) -> None:
+    async with opened(program, recording) as window:
+        await shows(window, "PARTIAL")
+        await window[1].press("T")
+        await shows(window, "workflow child")
+        assert "again a1" not in board(window[0]).plain
+        await window[1].press("down", "down")
+        await shows(window, "- again")
+        first = board(window[0]).plain
+        await window[1].press("right")
+        await until(window[1], lambda: board(window[0]).plain != first)
+        await window[1].press("left", "enter")
+        await shows(window, "transcript")
 
 
 async def test_cost_says_what_the_money_is_made_of(program: Program, recording: str) -> None:
@@ -276,6 +297,34 @@ async def test_a_question_is_answered_by_choosing(program: Program) -> None:
         await shows(window, "COMPLETED")
 
     assert program("result", run_id, "--json").json["result"] == "right"
+
+
+async def test_a_question_is_answered_in_a_form_made_from_its_schema(program: Program) -> None:
+    schema = """{type: 'object', required: ['how', 'n', 'name'], properties: {
+      how: {type: 'string', enum: ['now', 'later']}, n: {type: 'integer', minimum: 1}, name: {type: 'string'},
+      sure: {type: 'boolean'}, files: {type: 'array', items: {type: 'string'}}, why: {type: 'string'},
+      more: {type: 'object', required: ['x'], properties: {x: {type: 'number'}}}, rest: {}}}"""
+    text = f"return await counterpoint.checkpoint('How shall we go on?', {{schema: {schema}}})"
+    run_id = program("run", program.script(text, "asks"), "--model", "sim", "--detach").out.strip()
+    async with opened(program, run_id, (80, 24)) as (app, pilot):
+        await shows((app, pilot), "WAITING")
+        await pilot.press("A")
+        await until(pilot, lambda: isinstance(app.screen, Form))
+        await pilot.press("right", "enter", "0", "enter", "ctrl+s")
+        await until(pilot, lambda: wrong(app) == ["is required"])  # the name: what can be no value comes first
+        await pilot.press(*"Åse", "ctrl+s")
+        await until(pilot, lambda: wrong(app) == ["0 is less than the minimum of 1"])
+        await pilot.press("end", "backspace", "3", "tab", "tab", "space", "tab", *"a b", "enter", "c", "ctrl+s")
+        await until(pilot, lambda: not isinstance(app.screen, Form))
+        await shows((app, pilot), "COMPLETED")
+
+    result = program("result", run_id, "--json").json["result"]
+    assert result == {"how": "later", "n": 3, "name": "Åse", "sure": True, "files": ["a b", "c"]}
+
+
+def wrong(app: Top) -> list[str]:
+    """What the form finds wrong."""
+    return [str(line.render()) for line in app.screen.query(".wrong") if line.display]
 
 
 async def test_a_replay_goes_through_the_run_and_can_be_held(program: Program, recording: str) -> None:

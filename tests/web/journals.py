@@ -50,7 +50,8 @@ class Story:
         name, dice = f"a{number}", self.dice
         prompt = value(f"Look at part {number}. " + "word " * dice.randint(1, 400))
         self.tell(begin, e.AgentQueued(name, f"k{number}", prompt, label or f"{phase.lower()} {number}", phase,
-                                       {"effort": "low"}, "sim:x", line=1 + number % 3))  # fmt: skip
+                                       {"effort": "low"}, "sim:x", line=1 + number % 3,
+                                       workflow="child" if number % 9 == 4 else None))  # fmt: skip
         at = begin + dice.random() * 4
         self.tell(at, e.AgentStarted(name))
         for turn in range(1, spans // 2 + 1):

@@ -20,6 +20,7 @@ from tests.web.journals import HOSTILE, cut, record
 
 from counterpoint.attention import needs
 from counterpoint.events import Recorded, decode
+from counterpoint.outline import outline
 from counterpoint.timeline import Timeline
 from counterpoint.view import RunView
 
@@ -408,7 +409,7 @@ def test_the_bars_of_the_page_are_those_of_the_timeline(
     assert page.run("return counterpoint.bars()") == bars
 
 
-def test_the_page_and_the_terminal_need_a_person_for_the_same(
+def test_the_page_and_the_terminal_need_a_person_for_the_same_and_have_the_same_outline(
     page: Browser, server: Served, program: Program, recording: str
 ) -> None:
     events = recorded(program, recording)
@@ -422,6 +423,13 @@ def test_the_page_and_the_terminal_need_a_person_for_the_same(
             for n in needs(view, view.last_at)
         ]
         assert page.run("return counterpoint.needs()") == expected
+        rows = [[row.depth, row.kind, row.title, [a.id for a in row.agents], row.line] for row in outline(view)]
+        assert page.run("return counterpoint.outline()") == rows
+        assert {"phase", "workflow", "fan", "agent"} == {row.kind for row in outline(view)}
+    page.press("8")
+    page.click("#pane-tree .fan", "again")
+    page.click("#pane-tree .agent", "again a10")
+    page.wait("document.querySelector('.inspector').innerText.includes('a10')")
     assert {"conflict", "failed", "script"} <= {each.kind for each in needs(RunView.of(events), events[-1].at)}
 
 

@@ -57,6 +57,12 @@ class Repository:
         git_dir, common, tree = (Path(line) for line in answer.splitlines())
         return cls(git_dir, common, tree)
 
+    @classmethod
+    async def init(cls, folder: Path) -> Repository:
+        """A new one; nothing happens where there is one. Raises GitError."""
+        await _git(["init", "--quiet"], folder, {})
+        return await cls.of(folder)
+
     async def run(self, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
         """What the command prints. Raises GitError."""
         where = {"GIT_DIR": str(self.git_dir), "GIT_WORK_TREE": str(self.tree), "GIT_COMMON_DIR": str(self.common_dir)}

@@ -319,7 +319,9 @@ class _Agent:
             return []
         if self._caller is None:
             context = self._context or ToolContext(Path(self._task.cwd), self._task.id)
-            context = dataclasses.replace(context, alive=self._deadline.progress, paid=self._conversation.pay)
+            context = dataclasses.replace(
+                context, alive=self._deadline.progress, waits=self._waits_for, paid=self._conversation.pay
+            )
             self._caller = Caller(self._tools, context, self._task.key, self._tool_ended)
         if not self._caller.only_read(calls):
             await self._observer.kept()

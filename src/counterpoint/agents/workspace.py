@@ -57,8 +57,8 @@ async def open_worktree(task: AgentTask, place: Path) -> Worktree:
         links = await asyncio.to_thread(_linked, main.tree, task.worktree_link)
         if taken_up is not None:
             return replace(taken_up, links=links)
-        base = task.base or (await snapshot(main) if task.uncommitted else await main.commit_of("HEAD"))
-        branch = await _free_branch(main, f"{BRANCHES}/{place.parent.name}/{place.name}")
+        base = await base_of(task, main)
+        branch = await branch_for(main, place)
         await asyncio.to_thread(place.parent.mkdir, parents=True, exist_ok=True)
         await main.run("worktree", "add", "--quiet", "-b", branch, str(place), base)
         repository = await _seen_from(main, place)
@@ -83,12 +83,45 @@ async def close_worktree(worktree: Worktree, label: str) -> Workspace:
         async with locked(repository):
             await remove(repository, worktree.branch)
         return Workspace(worktree.branch, base, base)
+    return await _made(repository, worktree.branch, base, commit)
+
+
+async def receive_worktree(main: Repository, place: Path, base: str, bundle: Path, ref: str) -> Workspace:
+    """The worktree of an agent that worked elsewhere, as if it had been opened here; its commits come in a bundle.
+
+    What is in the bundle was made by somebody else: git checks it. Raises GitError.
+    """
+    async with locked(main):
+        branch = await branch_for(main, place)
+        await main.run(
+            "-c", "transfer.fsckObjects=true", "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", str(bundle),
+            f"{ref}:refs/heads/{branch}",
+        )  # fmt: skip
+        commit = await main.commit_of(f"refs/heads/{branch}")
+        await asyncio.to_thread(place.parent.mkdir, parents=True, exist_ok=True)
+        await main.run("worktree", "add", "--quiet", str(place), branch)
+        repository = await _seen_from(main, place)
+        await repository.run("update-ref", f"refs/counterpoint/base/{branch}", base)
+    return await _made(repository, branch, base, commit)
+
+
+async def base_of(task: AgentTask, main: Repository) -> str:
+    """The commit that the task's worktree starts from."""
+    return task.base or (await snapshot(main) if task.uncommitted else await main.commit_of("HEAD"))
+
+
+async def branch_for(main: Repository, place: Path) -> str:
+    """The name of a branch for the worktree at that place."""
+    return await _free_branch(main, f"{BRANCHES}/{place.parent.name}/{place.name}")
+
+
+async def _made(repository: Repository, branch: str, base: str, commit: str) -> Workspace:
     numbers = await repository.run("diff", "--numstat", "--no-renames", base, commit)
     files, added, removed = _counted(numbers)
     patch = await repository.run("diff", "--binary", "--no-renames", "--no-ext-diff", "--no-textconv", base, commit)
     size = len(patch.encode("utf-8", "surrogateescape"))
     return Workspace(
-        worktree.branch, base, commit, files, added, removed, str(repository.tree),
+        branch, base, commit, files, added, removed, str(repository.tree),
         patch.encode("utf-8", "surrogateescape").decode("utf-8", "replace") if size <= MAX_PATCH else "", size,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.run import ready
 from counterpoint.dream.canary import FEWEST, SEEDS, Outcomes, compare
+from counterpoint.dreaming import run_bundled
 from counterpoint.errors import UsageError
 from counterpoint.memory.places import project_root, project_store
 from counterpoint.models.registry import Models
@@ -46,18 +48,20 @@ async def evaluate(
     if not wanted or set(wanted) - set(ARMS):
         raise UsageError(f"--arms takes {', '.join(ARMS)}, and not {arms!r}.")
     folder = Path.cwd()
+    root = await asyncio.to_thread(project_root, folder)
     memory = await asyncio.to_thread(project_store, folder)
     versions = {"old": old, "new": new}
     async with session(state, folder, model=model, base_url=base_url) as here, Models(here.settings) as models:
-        tasks = await project_tasks(project_root(folder), here.store, models, here.settings)
+        tasks = await project_tasks(root, memory_tokens=here.settings.memory_tokens)
         if tasks is None:
             raise UsageError(f"There is no {FILE} in this folder.", hint="docs/dreaming.md says what stands in it.")
         await ready(models, models.default(here.settings.model), output)
+        run = partial(run_bundled, here.store, models, here.settings, "dream-eval", folder=root)
         outcomes: dict[str, Outcomes] = {}
         for arm in wanted:
             version = None if arm == "none" else await asyncio.to_thread(memory.resolve, versions[arm])
             entries = await asyncio.to_thread(memory.entries, version)
-            outcomes[arm] = await tasks.attempt(entries, tasks.names, range(seeds))
+            outcomes[arm] = await tasks.attempt(entries, tasks.names, range(seeds), run)
     rows: dict[str, Any] = {
         arm: {"pairs": len(found), "solved": sum(found.values())} for arm, found in outcomes.items()
     }

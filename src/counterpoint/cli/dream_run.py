@@ -32,6 +32,7 @@ SHOWN = 12
 @click.option("--sessions", multiple=True, metavar="RUN", help="Only these runs, read before or not; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Say what would be read and what it would cost; nothing is spent.")
 @click.option("--budget", multiple=True, metavar="50k|2usd", help="Ceiling for all agents of the dream.")
+@click.option("--max-time", "seconds", type=Duration(), metavar="2h", help="End after that time; the next goes on.")
 @click.option("--model", "-m", metavar="PROVIDER:NAME", help="The model of its agents.")
 @click.option("--base-url", help="Address of the provider.")
 @click.option("--skeptic", "skeptics", multiple=True, metavar="PROVIDER:NAME", help="Models of skeptics, in turn.")
@@ -48,9 +49,10 @@ SHOWN = 12
 @common
 @asynchronous
 async def run(
-    since: float | None, sessions: tuple[str, ...], dry_run: bool, budget: tuple[str, ...], model: str | None,
-    base_url: str | None, skeptics: tuple[str, ...], votes: int, quorum: int, publish_unproven: int | None,
-    instructions: str, if_due: bool, hours: float, new_runs: int, output: Output, state: Path | None,
+    since: float | None, sessions: tuple[str, ...], dry_run: bool, budget: tuple[str, ...], seconds: float | None,
+    model: str | None, base_url: str | None, skeptics: tuple[str, ...], votes: int, quorum: int,
+    publish_unproven: int | None, instructions: str, if_due: bool, hours: float, new_runs: int, output: Output,
+    state: Path | None,
 ) -> int:  # fmt: skip
     """Learn from past runs of this project: notes are proposed, checked, attacked, and put in force or left to you.
 
@@ -61,18 +63,20 @@ async def run(
     folder, now = Path.cwd(), time.time()
     gate = Gate(hours=hours, sessions=new_runs) if if_due else None
     wish = Wish(
-        since=now - since if since else 0.0, sessions=sessions, budget=budget, skeptics=skeptics, votes=votes,
-        quorum=min(quorum, votes), instructions=instructions, gate=gate,
+        since=now - since if since else 0.0, sessions=sessions, budget=budget, seconds=seconds, skeptics=skeptics,
+        votes=votes, quorum=min(quorum, votes), instructions=instructions, gate=gate,
         policy=Policy() if publish_unproven is None else Policy(auto=list(range(publish_unproven + 1)), unproven=True),
     )  # fmt: skip
     async with session(state, folder, model=model, base_url=base_url) as here, Models(here.settings) as models:
         memory = project_store(folder)
+        tasks = await project_tasks(project_root(folder), memory_tokens=here.settings.memory_tokens)
         if dry_run:
-            priced = await price(here.store, models, here.settings, wish, folder=folder, memory=memory, now=now)
+            priced = await price(
+                here.store, models, here.settings, wish, folder=folder, memory=memory, tasks=tasks, now=now
+            )
             _tell_price(priced, output)
             return 0
         await ready(models, models.default(here.settings.model), output)
-        tasks = await project_tasks(project_root(folder), here.store, models, here.settings)
         report = await dream(
             here.store, models, here.settings, wish, folder=folder, memory=memory, tasks=tasks, on_event=_follow(output)
         )
@@ -108,6 +112,8 @@ def _tell_price(priced: Price, output: Output) -> None:
         f"{priced.sessions} runs would be read by {priced.readers} readers: about {count(priced.input_tokens)} input "
         f"and {count(priced.output_tokens)} output tokens with skeptics, {money(priced.usd)}."
     )
+    if priced.trials:
+        click.echo(f"  among them those of {priced.trials} agents that try held-out tasks, or more where notes do harm")
     for line in priced.hits[:SHOWN]:
         click.echo(f"  seen: {one_line(line, 110)}")
     _left_out(priced.left_out)

@@ -16,6 +16,7 @@ from counterpoint.cli.streams import unread
 from counterpoint.events import (
     AgentFinished,
     AgentRetried,
+    AgentSlow,
     GateOpened,
     LogWritten,
     Outcome,
@@ -87,6 +88,8 @@ class Lines:
             case AgentRetried(agent=agent, fault=fault, wait=wait) if self._told < LINES:
                 self._told += 1
                 return f"   {agent} tries again in {wait:.1f}s: {one_line(fault.message)}"
+            case AgentSlow(agent=agent, seconds=seconds, waits_for=waits_for):
+                return f"   {agent} shows no progress: it waits for {one_line(waits_for)} since {duration(seconds)}"
             case RunPaused(message=message):
                 return f"paused: {safe(message)}"
             case RunContinued():

@@ -32,7 +32,7 @@ async def ask(here: Session, run_id: str, verb: str, target: str | None, output:
         )
     number = await here.client.ask(run_id, verb, target, by=me(), **body)
     receipt = await _receipt(here, run_id, number)
-    if receipt is None and (view := await here.client.view(run_id)).ended:
+    if receipt is None and (view := await here.client.view(run_id)).ended and not await here.client.is_live(run_id):
         raise UsageError(
             f"Run {run_id} is {view.status.value}: it ended before it had read request {number}.",
             hint=f"Go on with: counterpoint resume {run_id}",
@@ -92,7 +92,7 @@ async def _receipt(here: Session, run_id: str, number: int) -> RequestView | Non
         found = view.requests.get(number)
         if found is not None and found.done_at is not None:
             return found
-        if view.ended:
+        if view.ended and not await here.client.is_live(run_id):
             return found
         await asyncio.sleep(STEP_S)
     return found

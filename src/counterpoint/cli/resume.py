@@ -54,7 +54,7 @@ async def resume(
     async with session(state) as here:
         run_id = await here.client.find(run)
         view = await here.client.view(run_id)
-        if view.status is RunStatus.PAUSED and await here.client.is_live(run_id):
+        if view.status is RunStatus.PAUSED and not view.ended and await here.client.is_live(run_id):
             return await ask(here, run_id, "continue", None, output)
         await here.client.refuse_resume(run_id)
         edited = await load_script(script, portable=bool(view.bounds.get("portable"))) if script else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ async def show(run: str, agent: str | None, output: Output, state: Path | None) 
 
 
 def _print_run(view: RunView, forks: list[Summary], output: Output) -> None:
+    now = time.time()
     click.echo(f"{one_line(view.name)}: {one_line(view.description)}")
     click.echo(f"script {safe(view.script)}, in {safe(view.cwd)}, attempt {view.attempt}")
     if view.parent is not None:
@@ -53,11 +55,12 @@ def _print_run(view: RunView, forks: list[Summary], output: Output) -> None:
     shown = sorted(view.counted(), key=lambda agent: (agent.good, int(agent.id[1:])))[:SHOWN]
     for agent in shown:
         state = agent.outcome.value if agent.outcome else view.state(agent)
-        figures = f"{duration(agent.seconds):>7} {count(agent.usage.output_tokens):>6}"
-        click.echo(f"  {agent.id:6} {state:11} {figures}  {one_line(agent.label, 60)}")
+        figures = f"{duration(view.seconds(agent, now)):>7} {count(agent.usage.output_tokens):>6}"
+        doing = f": {one_line(agent.doing, 60)}" if state == "running" and agent.doing else ""
+        click.echo(f"  {agent.id:6} {state:11} {figures}  {one_line(agent.label, 60)}{doing}")
     if len(view.counted()) > len(shown):
         click.echo(f"  and {len(view.counted()) - len(shown)} more agents: counterpoint show {view.run_id} --json")
-    for limit in limits(view):
+    for limit in limits(view, now):
         click.echo(f"  {limit_line(limit)}")
     print_summary(output, view)
 

@@ -63,20 +63,17 @@ async def _work(chosen: Settings, cluster: str, database: str, slots: int, drain
     from counterpoint.workers.worker import Place, Worker
 
     name = f"{socket.gethostname()}-{os.getpid()}"
-    place = Place(
-        name=name, pool=chosen.pool, slots=slots, folder=chosen.state / "worker" / str(os.getpid()),
-        base_url=chosen.base_url, drain_s=drain_s,
-    )  # fmt: skip
+    place = Place(name=name, slots=slots, drain_s=drain_s, settings=chosen)
     client = await connect(cluster, os.environ)
     async with Desk(database) as desk, Models(chosen) as models:
         at_work = Worker(place, client, desk, models)
 
         def begun() -> None:
             if output.json:
-                output.document({"worker": name, "pool": place.pool, "slots": slots})
+                output.document({"worker": name, "pool": chosen.pool, "slots": slots})
             else:
                 output.say(
-                    f"Worker {name} takes agents of pool {place.pool}, {slots} at once; runs are in {desk.place}."
+                    f"Worker {name} takes agents of pool {chosen.pool}, {slots} at once; runs are in {desk.place}."
                 )
 
         def told_to_end() -> None:

@@ -36,7 +36,7 @@ class RunsWorkflow(click.Command):
 
 def describe(meta: Meta, named: str, formatter: click.HelpFormatter) -> None:
     """Writes what the workflow is for, its phases, and its arguments."""
-    schema = _schema(meta)
+    schema, named = _schema(meta), shlex.quote(named)
     formatter.write_usage("counterpoint run", f"{named} [--args JSON|@FILE|-] [OPTIONS]")
     formatter.write_paragraph()
     with formatter.indentation():

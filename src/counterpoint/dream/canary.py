@@ -27,6 +27,10 @@ Outcomes = Mapping[tuple[str, int], bool]
 """Task and seed → whether it was solved. A pair that is missing was not run to its end."""
 
 
+Try = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Runs the agents of a trial: from the arguments of ``dream-eval.js`` to what it returns."""
+
+
 class Tasks(Protocol):
     """Held-out tasks with checkers."""
 
@@ -38,7 +42,7 @@ class Tasks(Protocol):
         """Those that must not get worse."""
         ...
 
-    async def attempt(self, entries: Entries, names: Sequence[str], seeds: Sequence[int]) -> Outcomes:
+    async def attempt(self, entries: Entries, names: Sequence[str], seeds: Sequence[int], run: Try) -> Outcomes:
         """Runs each task with each seed, by agents that have these notes."""
         ...
 
@@ -96,7 +100,11 @@ def compare(old: Outcomes, new: Outcomes, guards: Sequence[str], *, fewest: int 
 
 
 async def try_out(
-    tasks: Tasks, old: Entries, proposals: Sequence[Proposal], apply: Callable[[Sequence[Proposal]], Entries]
+    tasks: Tasks,
+    old: Entries,
+    proposals: Sequence[Proposal],
+    apply: Callable[[Sequence[Proposal]], Entries],
+    run: Try,
 ) -> tuple[Trial, list[Proposal]]:
     """Compares what these proposals make of the notes with the notes as they are, and gives those that may stay.
 
@@ -107,10 +115,10 @@ async def try_out(
     if len(tasks.names) < FEWEST and not tasks.guards:
         return Trial("unproven"), list(proposals)
     names = list(dict.fromkeys([*tasks.names, *tasks.guards]))
-    before = await tasks.attempt(old, names, seeds)
+    before = await tasks.attempt(old, names, seeds, run)
 
     async def trial(part: Sequence[Proposal]) -> Trial:
-        return compare(before, await tasks.attempt(apply(part), names, seeds), tasks.guards)
+        return compare(before, await tasks.attempt(apply(part), names, seeds, run), tasks.guards)
 
     first = await trial(proposals)
     if first.verdict != "negative":

@@ -86,7 +86,7 @@ _ELSEWHERE = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-"""Words by which orders are given in eight more languages: the commonest, no grammar."""
+"""Words by which orders are given in nine more languages: the commonest, no grammar."""
 _LEVER = re.compile(r"`[^`\n]{1,200}`|(?<![\w-])--?[A-Za-z][\w-]{0,60}|\b\w{1,60}=[^\s,;]{1,100}|\$\([^)\n]{1,100}\)")
 """What a program would take as an option, a setting or code."""
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")

@@ -42,6 +42,8 @@ class Wish:
     """Only if one is due; None: in any case."""
     budget: tuple[str, ...] = ()
     """Ceilings for all of its agents together, as on the command line."""
+    seconds: float | None = None
+    """Ceiling for the time; None: there is none."""
     policy: Policy = field(default_factory=Policy)
     votes: int = 3
     quorum: int = 2

@@ -6,6 +6,7 @@ saw. A procedure or preference needs words that may instruct (I3); text from out
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from counterpoint.dream.session import Session
 from counterpoint.memory.changes import Op, Proposal, new_proposal_id
 from counterpoint.memory.entries import (
     MAX_EVIDENCE,
+    MAX_LINKS,
     MAX_TRIGGER,
     Author,
     Confidence,
@@ -40,6 +42,12 @@ ANCHORS = 12
 """Anchors that a proposal brings."""
 INSTRUCTIONS = frozenset({Kind.PREFERENCE, Kind.PROCEDURE, Kind.PITFALL})
 REVIEW_DAYS = 180
+MOST_LINKS = 5
+"""Notes that get links in one dream."""
+NEIGHBOURS = 3
+"""Links that dreams give to a note."""
+SHORTEST_SUBJECT = 5
+"""Signs of a subject that a text is searched for: shorter ones stand in texts by chance."""
 
 
 @dataclass(slots=True)
@@ -69,6 +77,7 @@ def propose(
     for each in clusters:
         maker.take(each)
     maker.merge_twins()
+    maker.link_neighbours()
     found = sorted(maker.result.proposals, key=_worth)
     maker.result.proposals, maker.result.kept_back = found[:most], max(0, len(found) - most)
     return maker.result
@@ -217,7 +226,7 @@ class _Maker:
             return
         new = self._entry(cluster, anchors)
         room = MAX_EVIDENCE - len(new.evidence)
-        new = msgspec.structs.replace(new, counter_evidence=old.evidence[-min(3, room) :])
+        new = msgspec.structs.replace(new, counter_evidence=old.evidence[-min(3, room) :], links=old.links)
         self.result.conflicts.append(conflict(cluster.head, old, why, new.text if person else ""))
         self._add(
             Op.SUPERSEDE, [old], new, anchors, f"{why}; it is later than {old.id}", cluster.head.item.would_disprove
@@ -243,18 +252,41 @@ class _Maker:
                 continue
             new = msgspec.structs.replace(
                 first, id=new_id(first.scope, first.key, first.text, anchors), evidence=anchors,
-                support_sessions=witnesses(anchors), confidence=confidence(anchors), recorded_at=self._at, links=[],
+                support_sessions=witnesses(anchors), confidence=confidence(anchors), recorded_at=self._at,
+                links=[name for name in dict.fromkeys([*first.links, *second.links])
+                       if name not in (one.id, other.id)][:MAX_LINKS],
             )  # fmt: skip
             if new.id not in (one.id, other.id):
                 self._add(Op.MERGE, [one, other], new, anchors, "they say the same", "one of them says more")
+
+    def link_neighbours(self) -> None:
+        """Notes in force that belong together name each other: of one subject, out of one run, or where the text of one
+        names the subject of the other. Agents who look one up are told of the others."""
+        made, settled = 0, set(self._touched)
+        linked: set[tuple[str, str]] = set()
+        for entry in sorted(self._active, key=lambda each: each.id):
+            if made == MOST_LINKS or entry.id in self._touched or len(entry.links) >= NEIGHBOURS:
+                continue
+            near = [
+                other
+                for other in self._active
+                if _belongs(entry, other) and other.id not in settled and (other.id, entry.id) not in linked
+            ]
+            near = sorted(near, key=lambda other: other.id)[: NEIGHBOURS - len(entry.links)]
+            if near:
+                anchors = [each.evidence[-1] for each in (entry, *near)]
+                linked |= {(entry.id, other.id) for other in near}
+                self._add(Op.LINK, [entry, *near], None, anchors, "they are about one thing", "One of them is gone.")
+                made += 1
 
     def _add(
         self, op: Op, targets: list[Entry], new: Entry | None, anchors: list[Evidence], why: str, disprove: str
     ) -> None:
         names = [entry.id for entry in targets]
-        if self._touched & set(names):
+        changed = set(names[:1] if op is Op.LINK else names)
+        if self._touched & changed:
             return  # one change a note and dream; the evidence is there for the next
-        self._touched.update(names)
+        self._touched |= changed
         self.result.proposals.append(
             Proposal(
                 id=new_proposal_id(op, names, new, anchors),
@@ -290,8 +322,21 @@ def _few(anchors: Iterable[Evidence]) -> list[Evidence]:
     return sorted(chosen, key=lambda anchor: (anchor.at, anchor.id))
 
 
-def _worth(proposal: Proposal) -> tuple[int, int, int, str]:
-    """What a reviewer should see first: people's words, then what many runs support."""
+def _belongs(entry: Entry, other: Entry) -> bool:
+    """Whether a note should name another one, and does not yet: only one of two names the other."""
+    if entry.id == other.id or entry.scope != other.scope or other.id in entry.links or entry.id in other.links:
+        return False
+    mine, theirs = (each.key.partition("::")[0] for each in (entry, other))
+    if mine == theirs:
+        return bool({a.run_id for a in entry.evidence} & {a.run_id for a in other.evidence})
+    subject = [word for word in theirs.split("-") if word]
+    said = re.findall(r"[^\W_]+", entry.text.casefold())
+    named = any(said[n : n + len(subject)] == subject for n in range(len(said)))
+    return len("".join(subject)) >= SHORTEST_SUBJECT and named
+
+
+def _worth(proposal: Proposal) -> tuple[int, int, int, int, str]:
+    """What a reviewer should see first: people's words, then what many runs support, links last."""
     person = any(anchor.author is Author.USER for anchor in proposal.evidence)
     proven = any(anchor.author is Author.TEST for anchor in proposal.evidence)
-    return not person, not proven, -witnesses(proposal.evidence), proposal.id
+    return proposal.op is Op.LINK, not person, not proven, -witnesses(proposal.evidence), proposal.id

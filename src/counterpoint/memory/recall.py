@@ -7,7 +7,7 @@ they share with it and by what they were worth in earlier runs; the same task ge
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -191,10 +191,12 @@ def told(entry: Entry) -> str:
     return f"- [{entry.id}] ({', '.join(about)}) {entry.text}{when}"
 
 
-def described(entry: Entry) -> str:
-    """One note with where it comes from, for an agent that looks it up."""
+def described(entry: Entry, known: Container[str] = ()) -> str:
+    """One note with where it comes from, for an agent that looks it up, and those of `known` that it names."""
     places = ", ".join(place(anchor) for anchor in entry.evidence[:3])
-    return f"{told(entry)}\n  about {entry.key}; {entry.support_sessions} sessions; evidence: {places}"
+    near = ", ".join(name for name in entry.links if name in known)
+    more = f"; see also {near}" if near else ""
+    return f"{told(entry)}\n  about {entry.key}; {entry.support_sessions} sessions; evidence: {places}{more}"
 
 
 def cited(said: str, ids: frozenset[str]) -> tuple[set[str], set[str]]:

@@ -10,6 +10,8 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from counterpoint.memory.entries import Entry, Evidence
 
 MAX_LINES = 200
@@ -18,6 +20,8 @@ MAX_BYTES = 25_000
 TOPIC_BYTES = 8 * 1024
 LINE = 150
 """Characters of a note in the index."""
+MAX_HEIRS = 100
+"""Notes that took each other's place, one after the other."""
 LISTED = 60
 """Topics that have a line in the index."""
 SUBJECTS = 100
@@ -35,10 +39,28 @@ _HEAD = (
 
 def render(entries: Mapping[str, Entry]) -> dict[str, str]:
     """All files by their path below ``rendered/``: the index and the topics. Tombstones are in none."""
-    active = sorted((entry for entry in entries.values() if entry.active), key=_rank)
+    active = sorted((_pointed(entry, entries) for entry in entries.values() if entry.active), key=_rank)
     topics = _topics(active)
     files = {f"topics/{name}.md": text for name, text in topics.items()}
     return {INDEX: _index(active, topics), **files}
+
+
+def _pointed(entry: Entry, entries: Mapping[str, Entry]) -> Entry:
+    """The note with links that lead somewhere: to what took the place of a note that is gone, or nowhere at all."""
+    if not entry.links:
+        return entry
+    found = dict.fromkeys(standing(name, entries) for name in entry.links)
+    return msgspec.structs.replace(entry, links=[name for name in found if name is not None and name != entry.id])
+
+
+def standing(name: str, entries: Mapping[str, Entry]) -> str | None:
+    """The active note that a name stands for now; None: there is none."""
+    for _ in range(MAX_HEIRS):
+        entry = entries.get(name)
+        if entry is None or entry.active or entry.replaced_by is None:
+            return name if entry is not None and entry.active else None
+        name = entry.replaced_by
+    return None
 
 
 def _rank(entry: Entry) -> tuple[bool, bool, int, str, str, str]:

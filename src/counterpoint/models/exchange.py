@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import msgspec
@@ -92,7 +93,8 @@ class Exchange:
             native = False
         messages = wire.conversation(request, schema_in_prompt=wired.blunt or not native)
         parameters = wire.parameters(request, native=native)
-        parameters.native_tools = searching.offered(request.search, wired.model)
+        if request.search is not None:
+            parameters = replace(parameters, native_tools=searching.offered(request.search, wired.model))
         settings = _claude_settings(profile, request) if wired.claude else _settings(request)
         settings |= searching.settings(request.search)
         if wired.claude and (request.told or settings.get("max_tokens", 0) > DIRECT_TOKENS):

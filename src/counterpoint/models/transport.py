@@ -62,14 +62,14 @@ class Transport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends one request. Raises Broken."""
-        url = URL(str(request.url), encoded=True)
-        place = f"{url.scheme}://{url.host_port_subcomponent}"
+        url, place = _located(str(request.url))
         timeout = request.extensions.get("timeout", {})
+        headers = [(name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers.raw]
         with _naming(place):
             response = await self._open().request(
                 request.method,
                 url,
-                headers=request.headers,
+                headers=headers,
                 data=await request.aread(),
                 allow_redirects=False,
                 proxy=_proxy(url.scheme, url.host or ""),
@@ -176,6 +176,13 @@ def _unreachable(error: Exception) -> str:
             return (error.os_error.strerror or "the connection failed").lower()
         case _:
             return ""
+
+
+@functools.lru_cache(maxsize=64)
+def _located(url: str) -> tuple[URL, str]:
+    """The address as aiohttp has it, and the server in it."""
+    located = URL(url, encoded=True)
+    return located, f"{located.scheme}://{located.host_port_subcomponent}"
 
 
 @functools.lru_cache(maxsize=64)

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import httpx2
-from pydantic_ai.models import Model
+from pydantic_ai.models import Model, ModelRequestParameters
 
 from counterpoint.models.catalog import Provider
 from counterpoint.models.transport import SILENCE_S
+from counterpoint.models.wire import MOST_FORMS
 
 NO_KEY = "none"
 """Goes out where a library insists on a key and the server needs none."""
@@ -45,8 +46,34 @@ class Wired:
     """The server may enforce a schema without showing it to the model, even where the model should call a tool."""
 
 
+class _Customized:
+    """What a model makes of a request's tools and schemas for its provider, made once for equal ones."""
+
+    def __init__(self, model: Model[Any]) -> None:
+        self._make = model.customize_request_parameters
+        self._made: dict[int, tuple[ModelRequestParameters, ModelRequestParameters]] = {}
+        """By the identity of what it was made of, which is kept beside it so that it stays the only one with that."""
+
+    def __call__(self, model_request_parameters: ModelRequestParameters) -> ModelRequestParameters:
+        known = self._made.get(id(model_request_parameters))
+        if known is not None:
+            return known[1]
+        made = self._make(model_request_parameters)
+        if len(self._made) >= MOST_FORMS:
+            self._made.pop(next(iter(self._made)))
+        self._made[id(model_request_parameters)] = model_request_parameters, made
+        return made
+
+
 def wire(access: Access, name: str) -> list[Wired]:
     """The ways to the model `name`, the best first. Raises what the provider's library does."""
+    ways = _ways(access, name)
+    for way in ways:
+        way.model.customize_request_parameters = _Customized(way.model)
+    return ways
+
+
+def _ways(access: Access, name: str) -> list[Wired]:
     match access.provider.name:
         case "anthropic":
             return _anthropic(access, name)
@@ -173,11 +200,9 @@ def _google(access: Access, name: str) -> list[Wired]:
 
 
 def _openai_client(access: Access, headers: dict[str, str] | None = None) -> Any:
-    from openai import AsyncOpenAI
+    from counterpoint.models.openai_client import Client
 
-    return AsyncOpenAI(
-        api_key=access.key or NO_KEY, base_url=access.address, default_headers=headers, **_common(access)
-    )
+    return Client(api_key=access.key or NO_KEY, base_url=access.address, default_headers=headers, **_common(access))
 
 
 def _openai(access: Access, name: str) -> list[Wired]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import msgspec
@@ -44,7 +45,14 @@ from counterpoint.models.messages import (
 )
 
 CHARS_PER_TOKEN = 4
+MOST_UNLISTED = 1000
+_unlisted: set[tuple[str | None, str | None, str | None]] = set()
+"""Models, by name, provider and address, that are not in the list of prices: looking through all of it takes long."""
 _responses = TypeAdapter(ModelResponse)
+MOST_FORMS = 128
+_form = msgspec.json.Encoder()
+_form_of = msgspec.json.Decoder(tuple[list[ToolSpec], bool, dict[str, Any] | None])
+"""What `parameters` follow from."""
 _object_of = msgspec.json.Decoder(dict[str, Any])
 
 STOPS: dict[str, Literal["end", "length", "refusal"]] = {"length": "length", "content_filter": "refusal"}
@@ -111,13 +119,22 @@ def _said(turn: AssistantTurn) -> Iterable[ModelResponsePart]:
 
 
 def parameters(request: Request, *, native: bool) -> ModelRequestParameters:
-    """The tools and the form of the answer. `native`: the provider is to enforce the schema."""
-    tools = [_tool(spec) for spec in request.tools]
-    if request.must_call:
+    """The tools and the form of the answer. `native`: the provider is to enforce the schema.
+
+    For equal requests it is the same object, not to be changed: what a model makes of it needs be made only once.
+    """
+    return _parameters(_form.encode((request.tools, request.must_call, request.schema if native else None)))
+
+
+@lru_cache(maxsize=MOST_FORMS)
+def _parameters(form: bytes) -> ModelRequestParameters:
+    specs, must_call, schema = _form_of.decode(form)
+    tools = [_tool(spec) for spec in specs]
+    if must_call:
         # As output tools: where forcing a call would keep the model from thinking, the library leaves it free.
         return ModelRequestParameters(output_tools=tools, output_mode="tool", allow_text_output=False)
-    if native and request.schema is not None:
-        answer = OutputObjectDefinition(json_schema=request.schema, name="answer")
+    if schema is not None:
+        answer = OutputObjectDefinition(json_schema=schema, name="answer")
         return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=answer)
     return ModelRequestParameters(function_tools=tools)
 
@@ -225,7 +242,14 @@ def _money(response: ModelResponse, used: RequestUsage) -> float | None:
     """What it cost in US dollars; None where the price is unknown."""
     if used.cost is not None:
         return float(used.cost)
+    asked = (response.model_name, response.provider_name, response.provider_url)
+    if asked in _unlisted:
+        return None
     try:
         return float(response.cost().total_price)
-    except (LookupError, ValueError, AssertionError):
+    except LookupError:
+        if len(_unlisted) < MOST_UNLISTED:
+            _unlisted.add(asked)
+        return None
+    except (ValueError, AssertionError):
         return None

@@ -53,6 +53,14 @@ def meta_statement(root: Node) -> Node | None:
     return first if first is not None and is_meta(first) else None
 
 
+def meta_object(root: Node) -> Node | None:
+    """What `meta` is, where it is an object."""
+    statement = meta_statement(root)
+    declarator = _declarator(statement) if statement is not None else None
+    value = tree.field(declarator, "value") if declarator is not None else None
+    return value if value is not None and value.type == "object" else None
+
+
 def is_meta(statement: Node) -> bool:
     """Whether a statement exports `meta`, wherever it stands."""
     return _declarator(statement) is not None

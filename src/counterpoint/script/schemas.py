@@ -1,4 +1,4 @@
-"""Schemas that `agent()` would refuse, or that no answer can fit, as far as they stand in the text."""
+"""Schemas that `agent()` would refuse, that no answer or arguments can fit, as far as they stand in the text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from counterpoint.errors import Finding
 from counterpoint.script import tree
 from counterpoint.script.code import Code
 from counterpoint.script.hooks import Call, is_whole, listed, members, near
+from counterpoint.script.meta import meta_object
 
 TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 BOUNDS = (("minItems", "maxItems"), ("minLength", "maxLength"), ("minimum", "maximum"),
@@ -23,8 +24,9 @@ Members = dict[str, tuple[Node, Node]]
 
 
 def doubts(code: Code, calls: dict[int, Call]) -> Iterator[Finding]:
-    """What is wrong with the schemas of agents."""
+    """What is wrong with the schemas of agents, and with that of the arguments."""
     told: set[int] = set()
+    yield from _arguments(code, told)
     for call in calls.values():
         options = code.meant(call.argument(1)) if call.name == "agent" else None
         if options is None or options.type != "object":
@@ -36,6 +38,13 @@ def doubts(code: Code, calls: dict[int, Call]) -> Iterator[Finding]:
         told.add(schema.id)
         yield from _root(code, given, schema)
         yield from _inside(code, schema, told)
+
+
+def _arguments(code: Code, told: set[int]) -> Iterator[Finding]:
+    meta = meta_object(code.root)
+    given = next((value for name, _, value in members(code, meta) if name == "args"), None) if meta else None
+    if given is not None and given.type == "object" and {"type", "properties"} & set(_members(code, given)):
+        yield from _inside(code, given, told)
 
 
 def _root(code: Code, given: Node, schema: Node) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from counterpoint.store.server import Server
 T = TypeVar("T")
 OPEN = text("SELECT id, agent, digest, token FROM errands WHERE run_id = :run_id")
 NEW = text("SELECT errand, n, body FROM reports WHERE run_id = :run_id AND NOT applied ORDER BY errand, n")
+BODY = text("SELECT body FROM errands WHERE id = :errand")
 APPLIED = text("SELECT n, body FROM reports WHERE errand = :errand AND applied ORDER BY n")
 INSERT = text(
     "INSERT INTO errands (id, run_id, agent, digest, token, body) VALUES (:id, :run_id, :agent, :digest, :token, :body)"
@@ -66,6 +67,10 @@ class Errands:
         """Those that an earlier attempt has left. Raises StoreError."""
         rows = await self._ask(lambda connection: connection.execute(OPEN, {"run_id": self.run_id}).all())
         return [OpenErrand(*row) for row in rows]
+
+    async def body(self, errand: str) -> bytes:
+        """What was sent. Raises StoreError."""
+        return bytes(await self._ask(lambda connection: connection.execute(BODY, {"errand": errand}).scalar_one()))
 
     async def reports(self) -> list[tuple[str, int, bytes]]:
         """Errand, number and body of the reports that the journal does not have. Raises StoreError."""

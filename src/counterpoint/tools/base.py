@@ -51,6 +51,10 @@ def _nothing() -> None:
     pass
 
 
+def _untold(what: str) -> None:
+    pass
+
+
 def _unpaid(usage: Usage, note: str) -> None:
     pass
 
@@ -104,6 +108,8 @@ class ToolContext:
     """Is told what a tool's own request to a model has cost, and what it was for."""
     alive: Callable[[], None] = _nothing
     """Is called while a tool works, so that long work is not taken for a stall."""
+    waits: Callable[[str], None] = _untold
+    """Is told what it waits for, where that is no longer the tool itself."""
 
     @property
     def roots(self) -> tuple[Path, ...]:

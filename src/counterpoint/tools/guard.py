@@ -19,10 +19,15 @@ PING_S = 5.0
 NO_SANDBOX = "there is no sandbox for commands on this machine (bubblewrap, Landlock, sandbox-exec)"
 
 
-async def patiently(work: Coroutine[Any, Any, None], alive: Callable[[], None]) -> None:
-    """Waits for people, and says meanwhile that this is no stall of the agent."""
+async def patiently(
+    work: Coroutine[Any, Any, None], alive: Callable[[], None], waits: Callable[[str], None] = lambda _: None
+) -> None:
+    """Waits for people, where it comes to that: says so, and meanwhile that this is no stall of the agent."""
     asking = asyncio.ensure_future(work)
     try:
+        await asyncio.sleep(0)
+        if not asking.done():
+            waits("a person")
         while not asking.done():
             alive()
             await asyncio.wait([asking], timeout=PING_S)

@@ -72,6 +72,11 @@ class Hub:
                 found += [tool for tool in await self._tools_of(name) if policy.may(tool.access)]
         return found
 
+    def offers(self, policy: Policy, servers: Iterable[str] | None = None) -> bool:
+        """Whether rules could allow a tool of these servers or of all. None is started for that."""
+        wanted = set(self._servers) if servers is None else set(servers)
+        return any(_could(policy, name) for name in wanted & set(self._servers))
+
     async def find(self, name: str) -> McpTool | None:
         """The tool of this full name."""
         for server in self._servers:

@@ -55,7 +55,7 @@ class MemoryLookup:
         found = [one] if one else self._recall.search(query)
         if not found:
             raise ToolError(f"No note answers {query[:100]!r}. Other words may find one.")
-        return "\n".join(described(entry) for entry in found)
+        return "\n".join(described(entry, self._recall.entries) for entry in found)
 
     async def _page(self, name: str) -> str:
         """A page beside another program's index."""

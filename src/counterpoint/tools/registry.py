@@ -9,7 +9,7 @@ from typing import Any
 
 from counterpoint.errors import HookError, nearest
 from counterpoint.text import at_commas
-from counterpoint.tools.base import Action, Tool, ToolContext, ToolError
+from counterpoint.tools.base import Tool, ToolContext, ToolError
 from counterpoint.tools.edit import Edit, Write
 from counterpoint.tools.files import LS, Glob, Read
 from counterpoint.tools.guard import patiently
@@ -140,7 +140,8 @@ def missing(names: Iterable[str] | None, own: frozenset[str] = frozenset()) -> l
 
 def unknown(names: Iterable[str], own: frozenset[str] = frozenset()) -> list[str]:
     """Those of `names` that are no tool's anywhere, each with the nearest that is one."""
-    known = sorted([*TOOLS, *own])
+    names = list(names)
+    known = sorted([*TOOLS, *own]) if names else []
     return [
         f"{name!r}{nearest(name, known).removesuffix('.')}"
         for name in names
@@ -151,19 +152,22 @@ def unknown(names: Iterable[str], own: frozenset[str] = frozenset()) -> list[str
     ]
 
 
+_KINDS: dict[str, Kind] = {
+    "Write": "write",
+    "Edit": "write",
+    "Bash": "command",
+    "KillShell": "command",
+    "WebFetch": "host",
+    "WebSearch": "host",
+}
+"""What tools do that the rules have to allow."""
+
+
 def offers(tool: Tool, context: ToolContext) -> bool:
     """Whether a model is told of a tool from the start: not where every call of it would be denied, or on demand."""
     if isinstance(tool, McpTool) and tool.on_demand:
         return False
-    kinds: dict[str, Kind] = {
-        "Write": "write",
-        "Edit": "write",
-        "Bash": "command",
-        "KillShell": "command",
-        "WebFetch": "host",
-        "WebSearch": "host",
-    }
-    kind = kinds.get(tool.spec.name)
+    kind = _KINDS.get(tool.spec.name)
     if kind is None:
         return tool.spec.name != "BashOutput" or offers(TOOLS["Bash"], context)
     name = "Bash" if kind == "command" else tool.spec.name
@@ -180,12 +184,9 @@ async def invoke(tool: Tool, input: dict[str, Any], context: ToolContext) -> str
         members = ", ".join(tool.spec.schema["properties"])
         raise ToolError(f"The input of {tool.spec.name} is wrong: {'; '.join(wrong)}. It takes {members}.")
     action = await tool.prepare(input, context)
-    await _admitted(action, context)
+    if context.guard.policy.ask:
+        await patiently(context.guard.admit(action.accesses), context.alive, context.waits)
+        context.waits(f"the tool {tool.spec.name}")
+    else:
+        await context.guard.admit(action.accesses)
     return await action.run()
-
-
-async def _admitted(action: Action, context: ToolContext) -> None:
-    """Waits for the rules, and for people where the rules ask them."""
-    if not context.guard.policy.ask:
-        return await context.guard.admit(action.accesses)
-    return await patiently(context.guard.admit(action.accesses), context.alive)

@@ -79,7 +79,8 @@ async def _admit_unjailed(command: str, context: ToolContext) -> None:
     """Returns when the command may run on this machine, sandbox or not. Raises DeniedError."""
     shells, guard = _shells(context), context.guard
     if shells.kind == "none" and (shells.jailed or guard.policy.read_only):
-        await patiently(guard.admit_unjailed("Bash", command), context.alive)
+        await patiently(guard.admit_unjailed("Bash", command), context.alive, context.waits)
+        context.waits("the tool Bash")
 
 
 def _written(command: str, context: ToolContext) -> list[Access]:

@@ -16,7 +16,7 @@ from counterpoint.web import slim
 
 MODULES = (
     "text.js", "dom.js", "fold.js", "timeline.js", "attention.js", "source.js", "form.js", "filter.js", "history.js",
-    "lanes.js", "script.js", "panels.js", "inspector.js", "scrubber.js", "steering.js", "run.js", "runs.js",
+    "lanes.js", "script.js", "panels.js", "tree.js", "inspector.js", "scrubber.js", "steering.js", "run.js", "runs.js",
     "memory.js", "dreams.js", "app.js",
 )  # fmt: skip
 """The page's modules, each behind those that it imports."""

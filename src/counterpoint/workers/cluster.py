@@ -20,7 +20,8 @@ from temporalio.client import ActivityFailureError, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from counterpoint.agents import output
-from counterpoint.agents.compact import Row
+from counterpoint.agents.compact import Compacted, Row
+from counterpoint.agents.desk import Workshop
 from counterpoint.agents.observer import Observer
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.errors import HookError, StoreError
@@ -32,6 +33,7 @@ from counterpoint.store.journal import Journal
 from counterpoint.workers import wire
 from counterpoint.workers.executor import Allowance, Claim
 from counterpoint.workers.local import LocalExecutor
+from counterpoint.workers.shipping import Shipment, Shipping, needs_its_run
 from counterpoint.workers.temporal import Dispatcher, Ticket
 
 STARTS_AT_ONCE = 100
@@ -60,7 +62,11 @@ class Active:
     """How many answers that was."""
     seen: int = 0
     """Number of the last report."""
+    shipment: Shipment | None = None
+    """The files that it works with."""
     closed: wire.Closed | None = None
+    messages: int = 0
+    """That have been sent to it and that it has not heard yet."""
     grants: dict[int, Any] = field(default_factory=dict[int, Any])
     """Number of a request → what it holds of the budget; None: it is over before it got anything."""
     handle: Any = None
@@ -78,6 +84,7 @@ class ClusterExecutor:
         dispatcher: Dispatcher,
         allowance: Allowance[Any],
         models: Models,
+        workshop: Workshop,
         base_url: str | None,
         log: Callable[[str], None],
     ) -> None:
@@ -87,6 +94,8 @@ class ClusterExecutor:
         self._dispatcher = dispatcher
         self._allowance = allowance
         self._models = models
+        self._workshop = workshop
+        self._shipping = Shipping(workshop.worktrees, journal)
         self._base_url = base_url
         self._log = log
         self._open: dict[str, OpenErrand] = {}
@@ -100,12 +109,16 @@ class ClusterExecutor:
         self._local.announce(task)
 
     async def run(self, task: AgentTask, observer: Observer, history: list[Row]) -> AgentResult:
-        if self._models.get(task.model).tools and task.tools != []:
+        stays = self._models.is_own(task.model) or (self._has_files(task) and needs_its_run(task, self._workshop))
+        if stays:
             return await self._local.run(task, observer, history)
         await self._serving.wait()
-        active = await self._sent(task, observer, history)
         try:
-            observer.waits(f"a worker of pool {self._dispatcher.pool}")
+            active = await self._sent(task, observer, history)
+        except HookError as error:
+            return AgentResult(Outcome.FAILED, fault=Fault(error.name, error.message))
+        try:
+            observer.waits(f"a worker of pool {self._pool_of(task)}")
             self._group.create_task(self._watch(active))
             return await self._checked(active, await active.ended)
         except HookError as error:
@@ -121,6 +134,12 @@ class ClusterExecutor:
                 forgotten = self._errands.forgotten(active.errand.id)
                 asyncio.get_running_loop().call_soon(self._journal.write_along, forgotten)
 
+    def _pool_of(self, task: AgentTask) -> str:
+        return task.pool or self._dispatcher.pool
+
+    def _has_files(self, task: AgentTask) -> bool:
+        return self._models.get(task.model).tools and task.tools != []
+
     async def _sent(self, task: AgentTask, observer: Observer, history: list[Row]) -> Active:
         """The errand: one that an earlier attempt has sent and nobody has the result of, or a new one."""
         sent = self._open.pop(task.id, None)
@@ -133,13 +152,20 @@ class ClusterExecutor:
         errand = OpenErrand(
             f"{self._errands.run_id}/{task.id}/{uuid.uuid4().hex[:8]}", task.id, digest, secrets.token_urlsafe(24)
         )
-        rows = [wire.encode(row) for row in history]
-        body = wire.Errand(self._errands.run_id, task, rows, self._allowance.bounded, self._base_url)
+        shipment = await self._shipping.pack(task) if self._has_files(task) else None
+        # A worktree of an earlier attempt is elsewhere, so what was said there does not hold in a new one.
+        rows = [] if task.isolated else [wire.encode(row) for row in history]
+        body = wire.Errand(
+            self._errands.run_id, task, rows, self._allowance.bounded, self._base_url,
+            shipment.checkout if shipment else None, self._workshop.instructions.text if shipment else "",
+        )  # fmt: skip
         along = self._errands.sent(errand, wire.encode(body))
         self._journal.write_along(along)
         if along.done is not None:
             await along.done
-        return self._expect(errand, task, observer)
+        active = self._expect(errand, task, observer)
+        active.shipment = shipment
+        return active
 
     def _expect(self, errand: OpenErrand, task: AgentTask, observer: Observer) -> Active:
         ended: asyncio.Future[AgentResult] = asyncio.get_running_loop().create_future()
@@ -149,7 +175,9 @@ class ClusterExecutor:
     async def _adopted(self, errand: OpenErrand, task: AgentTask, observer: Observer) -> Active:
         """What the journal has of it already is not told again; but what was asked, or how it ended, still counts."""
         told = await self._errands.applied(errand.id)
+        checkout = wire.errand_of(await self._errands.body(errand.id)).checkout
         active = self._expect(errand, task, observer)
+        active.shipment = await self._shipping.shipment(task, checkout) if checkout else None
         for n, body in told:
             active.seen = n
             for report in wire.reports_of(body):
@@ -197,7 +225,8 @@ class ClusterExecutor:
                     active.seen = n
                     self._take(active, n, body)
             for active in [*self._active.values()]:
-                for text in active.observer.steering():
+                for text in active.observer.unheard()[active.messages :]:
+                    active.messages += 1
                     await self._errands.tell(active.errand.id, wire.encode(wire.Message(text)))
             unwanted, self._unwanted = self._unwanted, []
             for active in unwanted:
@@ -228,7 +257,7 @@ class ClusterExecutor:
         while True:
             try:
                 async with self._starts:
-                    return await self._dispatcher.start(ticket)
+                    return await self._dispatcher.start(ticket, self._pool_of(active.task))
             except RPCError as error:
                 if error.status in (RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED):
                     raise
@@ -288,10 +317,15 @@ class ClusterExecutor:
                 observer.denied(access, reason)
             case wire.Prompted(system, tools):
                 observer.prompted(system, tools)
-            case wire.Opened(path, branch, base):
-                observer.worktree_opened(path, branch, base)
+            case wire.Opened():
+                if active.shipment is not None:
+                    shipment = active.shipment
+                    observer.worktree_opened(str(shipment.place), shipment.branch, shipment.checkout.commit)
             case wire.Retried(fault, wait):
                 observer.retried(fault, wait)
+            case wire.Heard(messages):
+                heard = observer.steering(max(0, messages))
+                active.messages = max(0, active.messages - len(heard))
             case wire.Said(number, row):
                 observer.transcript(number, row)
             case _:
@@ -321,19 +355,37 @@ class ClusterExecutor:
         active.grants.clear()
 
     async def _checked(self, active: Active, result: AgentResult) -> AgentResult:
-        """The result as the run may have it: its value fits, and its usage counts once."""
+        """The result as the run may have it: its value fits, its commits are here, its usage counts once."""
+        if active.closed is not None and active.shipment is not None:
+            parcel = active.closed.parcel
+            bundle = await self._errands.parcel(active.errand.id, parcel) if parcel else None
+            active.observer.worktree_closed(await self._shipping.receive(active.shipment, bundle))
         if result.value is not None:
             result = _fitting(result, active.task)
         return msgspec.structs.replace(result, usage=_less(result.usage, active.counted))
 
 
 def _check(reports: list[wire.AnyReport]) -> None:
-    """Raises ValueError, or an error of msgspec, for what would be no row of a transcript."""
+    """Raises ValueError, or an error of msgspec: for what is no row of a transcript, and for a use below nothing."""
     for report in reports:
-        if isinstance(report, wire.Said):
-            _row(report.row)
-            if not 0 <= report.n <= MAX_ROWS:
-                raise ValueError(f"row {report.n}")
+        match report:
+            case wire.Said(n, body):
+                row = _row(body)
+                used = row.usage if isinstance(row, AssistantTurn | Compacted) else None
+                if not 0 <= n <= MAX_ROWS:
+                    raise ValueError(f"row {n}")
+            case wire.Turned(_, used) | wire.Settled(_, used):
+                pass
+            case wire.Shortened(mark):
+                used = mark.usage
+            case wire.Ended(result):
+                used = result.usage
+            case _:
+                used = None
+        if used is not None and min(
+            used.input_tokens, used.cached_input_tokens, used.output_tokens, used.requests, used.usd or 0
+        ) < 0:  # fmt: skip
+            raise ValueError("a use below nothing")
 
 
 async def _over(handle: Any) -> None:

@@ -7,6 +7,7 @@ nobody wants any more, ends here, and nothing that is still said of it counts.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,19 +21,27 @@ from temporalio.worker import Worker as Poller
 
 from counterpoint.agents.compact import Compacted, Row
 from counterpoint.agents.desk import Workshop
-from counterpoint.agents.task import AgentResult
+from counterpoint.agents.instructions import Instructions
+from counterpoint.agents.skills import load_skills
+from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.transcript import latest, resume_point
-from counterpoint.errors import CounterpointError, first_error
+from counterpoint.errors import CounterpointError, HookError, first_error
 from counterpoint.events import NO_USAGE, Fault, Outcome, Usage
 from counterpoint.models.messages import AssistantTurn
 from counterpoint.models.registry import Models
+from counterpoint.settings import Settings
 from counterpoint.store.desk import Desk, Taken
+from counterpoint.tools.policy import parse
+from counterpoint.tools.websearch import service_of
 from counterpoint.workers import wire
+from counterpoint.workers.checkouts import Checkouts
 from counterpoint.workers.local import LocalExecutor
 from counterpoint.workers.reports import Reporter
 from counterpoint.workers.temporal import ACTIVITY, ErrandWorkflow, Ticket, queue_of
 
 BEATS_PER_LEASE = 4
+COMMITS = "commits"
+"""Name of the parcel that has what an agent made."""
 REQUESTS_OF_ONE = 1_000_000
 """By so much the numbers of requests of one holder of an errand are apart from those of the next."""
 
@@ -42,15 +51,34 @@ class Place:
     """What a worker is."""
 
     name: str
-    pool: str
     slots: int
     """Agents at work at once."""
-    folder: Path
-    """Where the worktrees of its agents are made."""
-    base_url: str | None
-    """Where it asks its models, if not at their vendors'."""
     drain_s: float
     """How long agents under way may go on when it is told to end."""
+    settings: Settings
+    """Its own: a run cannot loosen the rules of the machines that its agents are on."""
+
+    @property
+    def folder(self) -> Path:
+        """For the files of its agents."""
+        return self.settings.state / "worker"
+
+    def allowed(self, task: AgentTask) -> AgentTask:
+        """The task as it may be carried out here."""
+        allow = [rule for rule in task.permissions.allow if not _leads_out(rule)]
+        return msgspec.structs.replace(
+            task,
+            permissions=msgspec.structs.replace(task.permissions, allow=allow),
+            sandbox="auto" if self.settings.sandbox == "auto" else task.sandbox,
+            network=task.network and self.settings.network,
+            env=[name for name in task.env if name in self.settings.env],
+        )
+
+
+def _leads_out(rule: str) -> bool:
+    """Whether it allows files of the worker's machine that the run has not sent."""
+    inside = parse(rule).inside or ""
+    return inside.startswith(("//", "~/"))
 
 
 class Worker:
@@ -61,14 +89,16 @@ class Worker:
         self._client = client
         self._desk = desk
         self._models = models
+        self._checkouts = Checkouts(place.folder)
         self._draining = asyncio.Event()
         self._at_work: set[asyncio.Task[None]] = set()
         self._handing_back = False
 
     async def run(self, begun: Callable[[], None]) -> None:
         """Works until `drain`, and until what was under way then has ended or was handed back."""
+        await asyncio.to_thread(self._checkouts.clean_up)
         poller = Poller(
-            self._client, task_queue=queue_of(self._place.pool), identity=self._place.name,
+            self._client, task_queue=queue_of(self._place.settings.pool), identity=self._place.name,
             activities=[self.carry_out], workflows=[ErrandWorkflow],
             max_concurrent_activities=self._place.slots, max_heartbeat_throttle_interval=timedelta(seconds=10),
             graceful_shutdown_timeout=timedelta(seconds=self._place.drain_s),
@@ -122,36 +152,78 @@ class Worker:
 
     async def _work(self, taken: Taken) -> None:
         errand = wire.errand_of(taken.body)
-        reporter = Reporter(self._desk, taken, bounded=errand.bounded, first=(taken.holder - 1) * REQUESTS_OF_ONE + 1)
-        rows, used = await self._history(taken, errand)
-        reporter.tell(wire.Begun(self._place.name, taken.holder))
+        rows, used, heard = await self._history(taken, errand)
+        anew = errand.task.isolated and bool(rows)  # another worker's worktree is not here
+        reporter = Reporter(
+            self._desk, taken, bounded=errand.bounded, first=(taken.holder - 1) * REQUESTS_OF_ONE + 1,
+            heard=0 if anew else heard,
+        )  # fmt: skip
+        reporter.tell(wire.Begun(self._place.name, taken.holder, anew))
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(_until_lost(reporter, taken))
-            result = await self._result(errand, reporter, rows)
+            try:
+                result = await self._result(errand, taken, reporter, [] if anew else rows)
+            except HookError as error:
+                result = AgentResult(Outcome.FAILED, fault=Fault(error.name, error.message))
             taken.lost = None
             reporter.tell(wire.Ended(msgspec.structs.replace(result, usage=result.usage + used)))
             await self._desk.flushed()
             listening.cancel()
 
-    async def _history(self, taken: Taken, errand: wire.Errand) -> tuple[list[Row], Usage]:
-        """The conversation to go on from, and what other workers have used in it."""
-        rows, used = [*enumerate(errand.rows)], NO_USAGE
+    async def _history(self, taken: Taken, errand: wire.Errand) -> tuple[list[Row], Usage, int]:
+        """The conversation to go on from; what other workers have used in it; how many messages are in it."""
+        rows, used, heard = [*enumerate(errand.rows)], NO_USAGE, 0
         for body in await self._desk.earlier(taken) if taken.told else []:
             for report in wire.reports_of(body):
                 if isinstance(report, wire.Said):
                     rows.append((report.n, report.row))
                     used = used + _usage(report.row)
-        return resume_point(latest(rows)), used
+                elif isinstance(report, wire.Heard):
+                    heard += report.messages
+        return resume_point(latest(rows)), used, heard
 
-    async def _result(self, errand: wire.Errand, reporter: Reporter, rows: list[Row]) -> AgentResult:
-        if errand.base_url is not None and errand.base_url != self._place.base_url:
+    async def _result(self, errand: wire.Errand, taken: Taken, reporter: Reporter, rows: list[Row]) -> AgentResult:
+        """Raises HookError("WorkspaceError")."""
+        base_url = self._place.settings.base_url
+        if errand.base_url not in (None, base_url):
             message = (
                 f"The run asks its model at {errand.base_url}, and the worker {self._place.name} was not told to send "
                 "its keys there: start it with --base-url."
             )
             return AgentResult(Outcome.FAILED, fault=Fault("ProviderError", message, kind="rejected"))
-        executor = LocalExecutor(self._models, reporter, Workshop(hidden=(self._place.folder,)))
-        return await executor.run(errand.task, reporter, rows)
+        task = self._place.allowed(errand.task)
+        if errand.checkout is None:
+            return await LocalExecutor(self._models, reporter).run(task, reporter, rows)
+        return await self._with_files(errand, task, errand.checkout, taken, reporter, rows)
+
+    async def _with_files(self, errand: wire.Errand, task: AgentTask, checkout: wire.Checkout, taken: Taken,
+                          reporter: Reporter, rows: list[Row]) -> AgentResult:  # fmt: skip
+        checkouts, run_id = self._checkouts, errand.run_id
+        attempt = f"{taken.id.rpartition('/')[2]}-{taken.holder}"
+        main = await checkouts.unpacked(run_id, checkout, lambda name: self._desk.blob(taken, name))
+        task = await checkouts.placed(task, checkout, main)
+        workshop = await self._workshop(errand, task, checkouts.worktrees(run_id, attempt))
+        try:
+            result = await LocalExecutor(self._models, reporter, workshop).run(task, reporter, rows)
+            if reporter.made is not None:
+                commits = await checkouts.packed(main, reporter.made)
+                if commits is not None:
+                    await self._desk.leave(taken, COMMITS, commits)
+                reporter.tell(wire.Closed(reporter.made, COMMITS if commits is not None else ""))
+            return result
+        finally:
+            await checkouts.remove(main, run_id, attempt)
+
+    async def _workshop(self, errand: wire.Errand, task: AgentTask, worktrees: Path) -> Workshop:
+        settings = self._place.settings
+        skills, _ = await asyncio.to_thread(load_skills, Path(task.cwd))
+        return Workshop(
+            hidden=(settings.state,),
+            worktrees=worktrees,
+            instructions=Instructions(errand.instructions),
+            skills=skills,
+            search=service_of(settings.search_url, settings.search_kind, os.environ),
+        )
 
 
 async def _until_lost(reporter: Reporter, taken: Taken) -> None:

@@ -200,7 +200,7 @@ const report = [
   ...(by('refuted').length ? ['', 'Refuted', ...by('refuted').map(line)] : []),
   '',
   `${heard} of ${seen.size} sources read; ${invented} claims dropped because their quote is not in the source; ${unique.length - chosen.length} claims not verified because of the cap.`,
-  ...(nowhere ? [`${nowhere} sources dropped because there is no such document in ${options.path}.`] : []),
+  ...(nowhere ? [`${nowhere} sources dropped: ${options.path} has no such documents.`] : []),
   ...(unreadable.length ? [`Could not be read: ${unreadable.join(', ')}.`] : []),
   ...(partly.length ? [`Read only in part: ${partly.join(', ')}.`] : []),
   ...(dead.angles || dead.sources ? [`Without an answer: ${dead.angles} of ${angles.length} searches and ${dead.sources} of ${seen.size} readers; what they would have found is not in this report.`] : []),

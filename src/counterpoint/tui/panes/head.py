@@ -12,10 +12,12 @@ from counterpoint.tui.scene import DIM, ORDER, STATUS, STYLES, Scene
 from counterpoint.view import AgentView
 
 KEYS = (
-    "? keys", "q leave", "Enter open", "/ filter", "s steer", "x skip", "r retry", "A answer", "X stop", "p pause",
+    "? keys", "q leave", "Enter open", "/ filter", "s steer", "x skip", "r retry", "X stop", "p pause",
     "w timeline", "$ cost", "Space mark", "F fork",
 )  # fmt: skip
 """The most needed first: a narrow screen has room for fewer."""
+ASKED = ("A answer", "D deny")
+"""What comes first while a person is asked something."""
 MARKED_FOOTER = "s steer  r retry  R with changes  x skip  Space mark  * all  Esc none"
 
 
@@ -75,7 +77,7 @@ def footer(scene: Scene) -> Text:
     text = Text(f" filter {one_line(scene.filter, 40)}  ", "bold cyan") if scene.filter else Text(" ")
     if scene.marked:
         return text.append(f"{len(scene.marked)} marked  ", "bold yellow").append(MARKED_FOOTER, DIM)
-    for key in KEYS:
+    for key in (*ASKED, *KEYS) if scene.view.open_gates() else KEYS:
         if len(text) + len(key) > scene.width:
             break
         text.append(f"{key}  ", DIM)

@@ -13,6 +13,7 @@ from counterpoint.errors import CounterpointError
 from counterpoint.text import one_line
 from counterpoint.tui.dialogs import Choice, Line, Rerun
 from counterpoint.tui.feed import Feed
+from counterpoint.tui.screens.answer import Form
 from counterpoint.tui.screens.door import BoardScreen, Door
 from counterpoint.view import AgentView, GateView, RequestView
 
@@ -203,19 +204,11 @@ class Asking(BoardScreen):
             if chosen is not None:
                 self._decide(gate, gate.options[chosen])
         elif gate.schema:
-            await self._answer_json(gate)
+            answered = await self.top.push_screen_wait(Form(gate.question, gate.schema))
+            if answered is not None:
+                self._decide(gate, answered.value)
         elif await self.top.push_screen_wait(Choice(gate.question, ["Approve", "Not now"])) == 0:
             self._decide(gate, True)
-
-    async def _answer_json(self, gate: GateView) -> None:
-        hint = f"JSON that fits {json.dumps(gate.schema)[:300]}"
-        text = await self.top.push_screen_wait(Line(gate.question, hint))
-        if text is None:
-            return
-        try:
-            self._decide(gate, json.loads(text))
-        except ValueError as error:
-            self.say(f"That is no JSON: {error}")
 
     def deny(self) -> None:
         gate = self._gate()

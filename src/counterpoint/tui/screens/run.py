@@ -9,6 +9,7 @@ from textual import work
 from textual.events import Click, Key, Resize
 
 from counterpoint.errors import CounterpointError
+from counterpoint.outline import units
 from counterpoint.tui.dialogs import Help, Line
 from counterpoint.tui.feed import Feed
 from counterpoint.tui.filter import matcher
@@ -16,6 +17,7 @@ from counterpoint.tui.panes.cost import cost_lines
 from counterpoint.tui.panes.run import Pane, full_screen, run_screen
 from counterpoint.tui.panes.script import script_lines
 from counterpoint.tui.panes.timeline import timeline_lines
+from counterpoint.tui.panes.tree import tree_lines
 from counterpoint.tui.panes.verdicts import verdict_lines
 from counterpoint.tui.scene import PANES, Scene, agents_in_order, grid
 from counterpoint.tui.screens.agent import AgentScreen
@@ -33,7 +35,7 @@ KEYS = (
     ("g G", "first, last agent"),
     ("/", "filter: state:failed phase:find cost>0.2"),
     ("Tab", "next pane"),
-    ("w v $ c t", "timeline, verdicts, cost, script, log"),
+    ("w v $ c t T", "timeline, verdicts, cost, script, log, tree"),
     ("s S", "steer the agent, all agents"),
     ("r R", "run the agent again (twice); with another prompt or model"),
     ("x X", "skip the agent, stop the run (twice)"),
@@ -50,6 +52,7 @@ KEYS = (
 WHOLE: dict[str, tuple[Pane, str]] = {
     "timeline": (timeline_lines, "Timeline (█ model ▓ tool ░ quota · queued)"),
     "cost": (cost_lines, "Cost"),
+    "tree": (tree_lines, "Tree (up and down: agents; left and right: fan-outs)"),
     "verdicts": (verdict_lines, "Verdicts (✗ refutes, ✓ could not, · no vote)"),
     "script": (script_lines, "Script"),
 }
@@ -134,10 +137,10 @@ class RunScreen(Asking):
         key = event.character if event.character and event.character.isprintable() else event.key
         if key in steps:
             event.stop()
-            self._step(steps[key])
+            self._step(steps[key]) if self._mode != "tree" else self._step_tree(steps[key], fans=True)
         elif key in rows:
             event.stop()
-            self._step_rows(rows[key])
+            self._step_rows(rows[key]) if self._mode != "tree" else self._step_tree(rows[key], fans=False)
         elif (act := self._acts().get(key)) is not None:
             event.stop()
             act()
@@ -147,7 +150,7 @@ class RunScreen(Asking):
         return {
             "enter": self._open, "escape": self._back, "tab": self._next_pane, "/": self._ask_filter,
             "w": lambda: self._to("timeline"), "$": lambda: self._to("cost"),
-            "v": lambda: self._to("verdicts"), "c": self._script, "t": self._log,
+            "T": lambda: self._to("tree"), "v": lambda: self._to("verdicts"), "c": self._script, "t": self._log,
             "s": lambda: self.steer(self.addressed()), "S": lambda: self.steer(None), "r": self.retry,
             "R": self.retry_changed, "x": self.skip, "X": self.stop, "p": self.pause, "b": self.budget,
             "A": self.answer, "D": self.deny, " ": self._hold_or_mark, "*": self._mark_all, "y": self._copy,
@@ -174,6 +177,15 @@ class RunScreen(Asking):
             return
         row = rows[max(0, min(len(rows) - 1, at + by))]
         self._chosen = row[min(rows[at].index(self._chosen or ""), len(row) - 1)]
+
+    def _step_tree(self, by: int, *, fans: bool) -> None:
+        """To another agent, which opens its fan-out; or to the first of another fan-out."""
+        places = [[agent.id for agent in unit] for unit in units(self.scene().view)]
+        if not fans:
+            places = [[agent] for unit in places for agent in unit]
+        at = next((n for n, unit in enumerate(places) if self._chosen in unit), None)
+        if places:
+            self._chosen = places[0 if at is None else max(0, min(len(places) - 1, at + by))][0]
 
     def _to(self, mode: str) -> None:
         self._mode = "run" if self._mode == mode else mode

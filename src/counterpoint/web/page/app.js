@@ -6,12 +6,13 @@ import { needs } from './attention.js'
 import { DreamsPage } from './dreams.js'
 import { MemoryPage } from './memory.js'
 import { RunPage } from './run.js'
+import { outline } from './tree.js'
 import { RunsPage } from './runs.js'
 import { FileSource, ServerSource } from './source.js'
 
 const STALE_SESSION = 'Your session is over. Open the address that `counterpoint serve` shows in its terminal.'
 const KEYS = [
-  ['j k ↓ ↑', 'next, previous agent'], ['Esc', 'back to the run'], ['1 … 7', 'timeline, matrix, agents, script, log, verdicts, cost'], ['/', 'filter: state:failed phase:find cost>0.2 text'],
+  ['j k ↓ ↑', 'next, previous agent'], ['Esc', 'back to the run'], ['1 … 8', 'timeline, matrix, agents, script, log, verdicts, cost, tree'], ['/', 'filter: state:failed phase:find cost>0.2 text'],
   ['← →', 'one event back, forth (Shift: 100)'], ['Space', 'play the history'], ['l', 'newest event'], ['F', 'a new run from the point that is shown'], ['+ − 0', 'zoom the timeline'], ['Shift + drag', 'zoom to a stretch'],
   ['m M', 'mark the agent, all that the filter keeps: s r x are for all that are marked'], ['s S', 'steer the agent, all agents'], ['r', 'run the agent again'], ['x', 'skip the agent'], ['p', 'pause, continue'], ['X', 'stop the run'], ['b', 'change the ceilings'], ['A D', 'go to the question: answer, deny'], ['y', 'copy the id'],
 ]
@@ -125,6 +126,7 @@ async function start() {
   window.counterpoint = {
     document: () => app.page.shown().view.document(),
     events: () => app.page.history.events,
+    outline: () => outline(app.page.shown().view).map((row) => [row.depth, row.kind, row.title, row.agents.map((agent) => agent.id), row.line]),
     needs: () => needs(app.page.shown().view, app.page.shown().now),
     bars: () => [...app.page.history.timeline.lanes.values()].map((lane) => [lane.id, lane.doing, lane.bars.map((bar) => [bar.kind, bar.start, bar.end, bar.label])]),
     get ready() {

@@ -67,7 +67,7 @@ function still(view, now) {
   const limit = Math.min(STILL_S, (view.bounds.stall_s || 2 * STILL_S) / 2)
   return view.own()
     .filter((agent) => agent.state === 'running' && now - agent.lastAt >= limit)
-    .map((agent) => need('still', `${agent.label || agent.id}: no progress`, agent.lastAt, [agent.id]))
+    .map((agent) => need('still', `${agent.label || agent.id}: no progress${agent.doing ? `: ${agent.doing}` : ''}`, agent.lastAt, [agent.id]))
 }
 
 function failed(view) {

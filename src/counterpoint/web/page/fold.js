@@ -259,6 +259,7 @@ const HANDLERS = {
     view.error = faultOf(event.error)
     view.endedAt = at
     if (event.message || event.status !== 'paused') view.message = event.message ?? ''
+    if (event.status !== 'paused') view.pausedUntil = null
     if (view.startedAt !== null) view.activeS += Math.max(0, at - view.startedAt)
   },
 

@@ -12,8 +12,9 @@ import { Attention, Cost, Log, Matrix, Meters, Phases, Table, Verdicts, statusPi
 import { ScriptPane } from './script.js'
 import { PAINT_MS, Scrubber } from './scrubber.js'
 import { Steering } from './steering.js'
+import { Tree } from './tree.js'
 
-const TABS = [['timeline', 'Timeline'], ['matrix', 'Matrix'], ['agents', 'Agents'], ['script', 'Script'], ['log', 'Log'], ['verdicts', 'Verdicts'], ['cost', 'Cost']]
+const TABS = [['timeline', 'Timeline'], ['matrix', 'Matrix'], ['agents', 'Agents'], ['script', 'Script'], ['log', 'Log'], ['verdicts', 'Verdicts'], ['cost', 'Cost'], ['tree', 'Tree']]
 
 export class RunPage {
   constructor(root, app, id, link) {
@@ -76,6 +77,7 @@ export class RunPage {
     this.lanes = new Lanes(this.panes.timeline, choose)
     this.matrix = new Matrix(this.panes.matrix, choose, mark)
     this.table = new Table(this.panes.agents, choose, this.source.canAsk ? mark : null)
+    this.tree = new Tree(this.panes.tree, choose)
     this.script = new ScriptPane(this.panes.script, (line) => (this.setFilter(`line:${line}`, true), this.setTab('agents')))
     this.logPane = new Log(this.panes.log)
     this.cost = new Cost(this.panes.cost, choose)
@@ -160,6 +162,7 @@ export class RunPage {
     if (state.tab === 'timeline') this.lanes.show(view, this.history.timeline, how)
     if (state.tab === 'matrix') this.matrix.show(view, timeline, how)
     if (state.tab === 'agents') this.table.show(view, timeline, how)
+    if (state.tab === 'tree') this.tree.show(view, timeline, how)
     if (state.tab === 'script') this.script.show(view)
     if (state.tab === 'log') this.logPane.show(view)
     if (state.tab === 'cost') this.cost.show(view)
@@ -315,7 +318,7 @@ export class RunPage {
       Escape: () => (this.state.agent ? this.choose(null) : this.clearMarks()), '/': () => this.filterInput.focus(), ' ': () => this.scrubber.toggle(), l: () => (this.scrubber.pause(), this.goTo(null)), F: () => this.source.canAsk && this.steering.act('fork'),
       m: () => agent && (this.mark(agent.id), this.step(1)), M: () => this.markAll(),
       ArrowLeft: () => (this.scrubber.pause(), this.goTo(seq - far)), ArrowRight: () => (this.scrubber.pause(), this.goTo(seq + far)),
-      w: () => this.setTab('timeline'), v: () => this.setTab('verdicts'), $: () => this.setTab('cost'), t: () => this.setTab('log'), '+': () => this.lanes.zoom(1 / 1.6), '-': () => this.lanes.zoom(1.6), 0: () => this.lanes.fit(),
+      w: () => this.setTab('timeline'), v: () => this.setTab('verdicts'), $: () => this.setTab('cost'), t: () => this.setTab('log'), T: () => this.setTab('tree'), '+': () => this.lanes.zoom(1 / 1.6), '-': () => this.lanes.zoom(1.6), 0: () => this.lanes.fit(),
       A: () => this.gates.node.querySelector('button, input, select, textarea')?.focus(), D: () => this.gates.node.querySelector('.gate-form .quiet')?.focus(),
       p: () => live && this.steering.act(this.history.view.status === 'paused' ? 'continue' : 'pause'), X: () => live && this.steering.act('stop'), S: () => live && this.steering.act('steer'), b: () => live && this.steering.act('budget'),
       s: () => live && some.length && this.steering.act('steer', some), x: () => live && some.length && this.steering.act('skip', some), r: () => this.source.canAsk && some.length && this.steering.act('retry', some),
