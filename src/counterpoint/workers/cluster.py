@@ -65,6 +65,8 @@ class Active:
     shipment: Shipment | None = None
     """The files that it works with."""
     closed: wire.Closed | None = None
+    messages: int = 0
+    """That have been sent to it and that it has not heard yet."""
     grants: dict[int, Any] = field(default_factory=dict[int, Any])
     """Number of a request → what it holds of the budget; None: it is over before it got anything."""
     handle: Any = None
@@ -223,7 +225,8 @@ class ClusterExecutor:
                     active.seen = n
                     self._take(active, n, body)
             for active in [*self._active.values()]:
-                for text in active.observer.steering():
+                for text in active.observer.unheard()[active.messages :]:
+                    active.messages += 1
                     await self._errands.tell(active.errand.id, wire.encode(wire.Message(text)))
             unwanted, self._unwanted = self._unwanted, []
             for active in unwanted:
@@ -320,6 +323,9 @@ class ClusterExecutor:
                     observer.worktree_opened(str(shipment.place), shipment.branch, shipment.checkout.commit)
             case wire.Retried(fault, wait):
                 observer.retried(fault, wait)
+            case wire.Heard(messages):
+                heard = observer.steering(max(0, messages))
+                active.messages = max(0, active.messages - len(heard))
             case wire.Said(number, row):
                 observer.transcript(number, row)
             case _:
