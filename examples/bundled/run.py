@@ -1,6 +1,6 @@
 """Bundled workflows on a real library, offline: `python examples/bundled/run.py review`.
 
-Others are deep-research, bug-hunt, fix-until-green and migrate.
+Others are deep-research, bug-hunt, plan-panel, fix-until-green and migrate.
 
 The library is that of examples/port, copied into a new folder. Files, searches, edits, commands and checks are real;
 the model is scripted: what its agents say stands below, true things and false ones, and it was written by a person.
@@ -145,9 +145,40 @@ def refutes(asked: Asked) -> dict[str, Any]:
 
 def bug_hunt() -> ScriptedModel:
     return ScriptedModel(
-        Step(NULL, label="round 1, group 2"),
+        Step(NULL, label="round 1, group 2*", times=2),
         Step(hunts, label="round *", times=None),
         Step(refutes, label="verify *", times=None),
+    )
+
+
+# --- plan-panel: what to do about the 4,000th invoice ----------------------------------------------------------------
+
+SMALL = "1. In invoice.py write the number in figures instead of roman(number). 2. Run test_ledger.py."
+CAREFUL = (
+    "1. Add a case with number 4000 to vectors.json; see test_ledger.py fail. 2. In invoice.py write figures from "
+    "4000 on, numerals below, so that no old invoice changes. 3. Run test_ledger.py: 33 cases. Back: one line."
+)
+BIG = "1. Teach roman() the overlined signs for thousands. 2. Print invoices in a font that has them."
+FINAL = f"{CAREFUL} 4. Tell the bookkeepers that numbers change their look at 4000."
+
+
+def scores(asked: Asked) -> dict[str, Any]:
+    values = {SMALL: 6, CAREFUL: 9, BIG: 2}
+    shown = asked.prompt.split("# Candidate ")[1:]
+    given = [next(value for plan, value in values.items() if plan in candidate) for candidate in shown]
+    return {"scores": given, "note": "Old invoices must stay as they are."}
+
+
+def plan_panel() -> ScriptedModel:
+    return ScriptedModel(
+        Step(Uses("Read", file_path="ledger/invoice.py"), SMALL, label="planner 1"),
+        Step(Uses("Read", file_path="ledger/roman.py"), BIG, label="planner 2"),
+        Step(NULL, label="planner 3"),
+        Step(Uses("Grep", pattern="roman", path="."), CAREFUL, label="planner 4"),
+        Step(NULL, label="judge 2/3"),
+        Step(scores, label="judge *", times=2),
+        Step({"gaps": ["Nobody tells the bookkeepers."]}, label="critic"),
+        Step(FINAL, label="final plan"),
     )
 
 
@@ -217,6 +248,7 @@ CASES = {
     "deep-research": Case({"question": "How is tax rounded?", "path": "ledger", "angles": 3}, deep_research),
     "review": Case({"path": "ledger"}, review),
     "bug-hunt": Case({"path": "ledger", "pattern": "[a-z]*.py"}, bug_hunt),
+    "plan-panel": Case({"goal": "Invoices from number 4,000 on can be written", "path": "ledger"}, plan_panel),
     "fix-until-green": Case(
         {"command": "python3 -B check_wide.py && python3 -B test_ledger.py", "path": "ledger"},
         fix_until_green,

@@ -42,7 +42,7 @@ def cluster(cpt: Program, temporal: str, database: str, tmp_path: Path) -> Gener
         started.append(worker)
         assert worker.stdout is not None
         told = json.loads(worker.stdout.readline())
-        assert told["pool"] == pool
+        assert told["pool"] == pool or "--pool" in options
         return worker
 
     yield start
@@ -198,15 +198,53 @@ def test_what_agents_answer_while_nobody_executes_their_run_is_not_asked_again(
     assert resumed.code == 0, resumed.err
     assert resumed.json["result"] == ["early", "early", "late", "late", "late"]
     assert resumed.json["agents"]["reused"] == 2
+    assert (resumed.json["usage"]["requests"], resumed.json["usage"]["output_tokens"]) == (5, 50)
     assert sum("was under way on a worker" in line for line in resumed.json["log"]) == 3
     assert len(fake.asked) == 5
     assert worker.poll() is None
 
 
-def test_a_run_that_is_stopped_ends_its_agents_on_their_workers(cpt: Program, cluster: StartWorker, fake: Fake):
+def test_a_message_reaches_an_agent_on_a_worker_and_counts_when_it_was_heard(
+    cpt: Program, cluster: StartWorker, fake: Fake, postgres: Postgres, database: str
+):
+    def looks_until_told(asked: Asked) -> Says:
+        heard = "look elsewhere" in json.dumps(asked.body["messages"])
+        return Says("I look elsewhere") if heard else Says(calls=[("TodoWrite", {"todos": []})])
+
+    held = asyncio.Event()
+    fake.will(Waits(held, Says(calls=[("TodoWrite", {"todos": []})])))
+    fake.otherwise = looks_until_told
+    project(cpt.folder / "project")
+    cluster("--slots", "1")
+    script = cpt.script("return await agent('look', { tools: ['TodoWrite'], maxTurns: 2000 })")
+    run = cpt.start("run", script, "--json", "--cwd", str(cpt.folder / "project"))
+    arrive(fake, 1)
+    assert cpt("steer", "@last", "a1", "look elsewhere").code == 0
+    name = database.rpartition("/")[2]
+    while postgres.sql("SELECT count(*) FROM counterpoint.notes", name) == "0":
+        assert run.poll() is None
+    assert not any(event["type"] == "agent_steered" for event in cpt("export", "@last", "--jsonl").lines)
+    fake.release(held)
+    out, err = run.communicate()
+
+    assert run.poll() == 0, err
+    assert json.loads(out)["result"] == "I look elsewhere"
+    assert any(event["type"] == "agent_steered" for event in cpt("export", "@last", "--jsonl").lines)
+
+
+def test_agents_go_to_the_pool_of_their_type_and_end_there_when_their_run_is_stopped(
+    cpt: Program, cluster: StartWorker, fake: Fake
+):
     fake.will(*[Waits(asyncio.Event(), Says("never"))] * 2)
-    cluster("--slots", "2")
-    script = cpt.script("return await parallel([1, 2].map((n) => () => agent(`answer ${n}`, { tools: [] })))")
+    cluster("--slots", "1")
+    kind = cpt.folder / ".counterpoint/agents/special.md"
+    kind.parent.mkdir(parents=True)
+    kind.write_text("---\nname: special\ndescription: needs special workers\npool: special\n---\nDo it.\n")
+    cluster("--slots", "1", "--pool", "special")
+    script = cpt.script(
+        "const ask = (agentType) => () => agent(`answer ${agentType}`, { agentType, tools: [] })\n"
+        "return await parallel(['special', 'general-purpose'].map(ask))"
+    )
     run = cpt.start("run", script, "--jsonl")
     arrive(fake, 2)
     assert cpt("stop", "@last").code == 0
@@ -214,7 +252,7 @@ def test_a_run_that_is_stopped_ends_its_agents_on_their_workers(cpt: Program, cl
         assert fake.abandoned.acquire(timeout=60)
     run.communicate()
     assert run.poll() == 130
-    assert cpt("run", script, "--json").json["result"] == ["answer 1!", "answer 2!"]
+    assert cpt("run", script, "--json").json["result"] == ["answer special!", "answer general-purpose!"]
 
 
 FILES = """export const meta = { name: 'files', description: 'a test' }

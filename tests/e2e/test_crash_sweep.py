@@ -187,7 +187,7 @@ def test_a_run_killed_at_any_moment_ends_the_same(tmp_path: Path, part: int, exp
     value, events = expected
     took = events[-1].at - events[0].at
     chance = random.Random(part)
-    for _ in range(35):
+    for _ in range(38):  # with those that die twice, some 200 deaths in the four parts
         place = Place(tmp_path)
         run_id = place.submit()
         for _ in range(chance.choice((1, 1, 2))):  # now and then it dies again while it goes on
@@ -199,3 +199,28 @@ def test_a_run_killed_at_any_moment_ends_the_same(tmp_path: Path, part: int, exp
             place.execute(run_id)
         assert_nothing_lost(place, run_id, before, value)
         shutil.rmtree(place.settings.state)
+
+
+def test_a_copy_whose_log_was_cut_off_anywhere_goes_on_from_what_is_whole(
+    tmp_path: Path, expected: tuple[Any, list[Recorded]]
+):
+    value, _ = expected
+    place = Place(tmp_path)
+    run_id, whole = "", list[Recorded]()
+    while not whole or isinstance(whole[-1].event, RunEnded):  # it was over before it could be killed
+        run_id = place.submit()
+        process = place.start(run_id)
+        wait_for_event(place, run_id, process, "tool_called", 1)
+        kill(process)
+        whole = place.events(run_id)
+    chance = random.Random(7)
+    for n in range(4):
+        copy = Place(tmp_path / f"copy {n}")
+        shutil.copytree(tmp_path / "state", copy.settings.state)
+        log = copy.settings.state / "runs" / run_id / "journal.db-wal"
+        with log.open("r+b") as file:
+            file.truncate(chance.randrange(log.stat().st_size))
+        left = copy.events(run_id)
+        assert left == whole[: len(left)]
+        copy.execute(run_id)
+        assert_nothing_lost(copy, run_id, left, value)

@@ -246,10 +246,12 @@ def test_the_help_of_a_workflow_is_its_own_and_its_example_fits_its_arguments(cp
     example = re.search(r"--args '(.+?)'$", told.out, re.MULTILINE)
     assert example is not None
     assert json.loads(example[1]) == {"question": "…"}
-    mine = cpt.folder / "mine.js"
+    mine = cpt.folder / "my own.js"
     mine.write_text("export const meta = { name: 'mine', description: 'says \\u001b[31mred' }\nreturn 1\n")
-    assert "declares none" in cpt("run", str(mine), "--help").out
-    assert "\x1b" not in cpt("run", str(mine), "--help").out
+    told = cpt("run", "my own.js", "--help")
+    assert "counterpoint run 'my own.js'" in told.out
+    assert "declares none" in told.out
+    assert "\x1b" not in told.out
     general = cpt("run", "nowhere", "--help").out
     assert "Usage: counterpoint run [OPTIONS] SCRIPT" in general
 

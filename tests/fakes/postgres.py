@@ -49,23 +49,23 @@ class Postgres:
 
     def __init__(self, bin: Path, folder: Path) -> None:
         self._bin = bin
-        self._data = folder / "data"
+        self.data = folder / "data"
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._databases = 0
+        self.databases = 0
         self._as_user = "postgres" if os.getuid() == 0 else None
         if self._as_user is not None:
             account = pwd.getpwnam(self._as_user)
             os.chown(folder, account.pw_uid, account.pw_gid)
         subprocess.run(
-            [bin / "initdb", "-D", self._data, "-U", USER, "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C"],
+            [bin / "initdb", "-D", self.data, "-U", USER, "--auth=trust", "--no-sync", "-E", "UTF8", "--locale=C"],
             check=True, capture_output=True, user=self._as_user, cwd="/",
         )  # fmt: skip
-        with (self._data / "postgresql.auto.conf").open("a") as conf:
+        with (self.data / "postgresql.auto.conf").open("a") as conf:
             conf.writelines(f"{name} = '{value}'\n" for name, value in SETTINGS.items())
 
     def start(self) -> None:
-        command = [self._bin / "postgres", "-D", self._data, "-p", str(self.port)]
+        command = [self._bin / "postgres", "-D", self.data, "-p", str(self.port)]
         self._process = subprocess.Popen(
             command, user=self._as_user, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, start_new_session=True,
@@ -80,7 +80,7 @@ class Postgres:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, 9)
         self._process.wait()
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -97,8 +97,8 @@ class Postgres:
 
     def new_database(self) -> str:
         """The address of an empty database."""
-        self._databases += 1
-        name = f"t{self._databases}"
+        self.databases += 1
+        name = f"t{self.databases}"
         self.sql(f"CREATE DATABASE {name}")
         return f"postgresql://{USER}:secret-word@127.0.0.1:{self.port}/{name}"
 

@@ -18,7 +18,7 @@ from counterpoint.tools import jail
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "bundled" / "run.py"
 NAMES = sorted({path.stem for path in BUNDLED.glob("*.js")} - {"dream", "dream-eval"})
-RUNS = ["deep-research", "review", "bug-hunt", "fix-until-green", "migrate"]
+RUNS = ["deep-research", "review", "bug-hunt", "plan-panel", "fix-until-green", "migrate"]
 
 
 def section(name: str) -> str:

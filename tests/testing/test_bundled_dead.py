@@ -52,7 +52,7 @@ async def test_where_every_agent_died_the_report_says_so_and_claims_nothing(
 async def test_a_round_in_which_every_finder_died_is_no_quiet_one(project: Path):
     rounds: list[Any] = [{"bugs": [BUG]}, NULL, {"bugs": []}, {"bugs": [LATER]}, {"bugs": []}, {"bugs": []}]
     agents = ScriptedModel(
-        *(Step(says, label=f"round {n + 1}, *") for n, says in enumerate(rounds)),
+        *(Step(says, label=f"round {n + 1}, *", times=2 if says is NULL else 1) for n, says in enumerate(rounds)),
         Step(STANDS, label="verify *", times=6),
     )
     played = await run_script("bug-hunt", agents, cwd=project)
@@ -65,15 +65,17 @@ async def test_files_whose_finder_always_died_are_named_and_a_bug_without_votes_
     for n in range(6):
         (project / f"c{n}.py").write_text("pass\n", "utf-8")
     agents = ScriptedModel(
-        Step({"bugs": [BUG]}, label="round *, group 1", times=3),
-        Step(NULL, label="round *, group 2", times=3),
+        Step(NULL, label="round 1, group 1"),
+        Step({"bugs": [BUG]}, label="round *, group 1*", times=3),
+        Step(NULL, label="round *, group 2*", times=6),
         Step(NULL, label="verify *", times=3),
     )
     played = await run_script("bug-hunt", agents, cwd=project)
     report = played.value["report"]
     assert report.startswith("None of 1 bugs is confirmed: 0 refuted, 1 not verified.")
     assert "Nobody has looked at: c4.py, c5.py." in report
-    assert "6 of 8 files" in report
+    assert "6 of 8 files, 3 rounds" in report
+    assert "3 of 6 finders without an answer" in report
 
 
 def research(*readers: Step, skeptics: Any = STANDS, synthesis: Any = "From the top [1].") -> ScriptedModel:
@@ -173,7 +175,7 @@ async def test_a_migration_changes_and_reviews_and_what_nobody_reviewed_is_not_d
     played.expect(status="partial", phases={"Change": 2, "Review": 2}, coverage=(3, 4))
     assert (project / "a.py").read_text("utf-8").endswith("return new(x) / 0\n")
     assert played.value["done"] == ["a.py"]
-    assert "- b.py: it is changed, and nobody has reviewed it" in played.value["report"]
+    assert "- b.py: nobody has reviewed it" in played.value["report"]
     assert "only 50 % of a batch of 2 were right, and of 1 nothing is known" in played.value["stopped"]
 
 
@@ -224,3 +226,26 @@ async def test_a_port_that_nobody_has_read_or_reviewed_is_open(repository: Path)
     report = played.value["report"]
     assert "- a.py: merged, but nobody has reviewed it." in report
     assert "- b.py: not ported, since its reader did not answer." in report
+
+
+async def test_a_source_of_which_a_part_is_unread_is_named_and_one_that_is_not_there_has_no_reader(project: Path):
+    line = "A resume runs the script again from the top.\n"
+    (project / "notes.md").write_text(line * 20, "utf-8")
+    sources = [{"source": source, "why": "it is about it", "relevance": 5} for source in ("./notes.md", "made-up.md")]
+    agents = ScriptedModel(
+        Step({"angles": []}, label="scope"),
+        Step({"sources": sources}, label="the question itself"),
+        Step({"claims": [CLAIM]}, label="notes.md (1 of 2)"),
+        Step(NULL, label="notes.md (2 of 2)"),
+        Step(STANDS, label="verify *", times=3),
+        Step("From the top.", label="synthesis"),
+    )
+    played = await run_script("deep-research", agents, args={**QUESTION, "chars": 500}, cwd=project)
+    report = played.value["report"]
+    assert "Read only in part: notes.md." in report
+    assert "1 sources dropped: . has no such documents." in report
+    assert "Caution: the text cites no claim at all." in report
+    empty = project / "empty"
+    empty.mkdir()
+    nothing = await run_script("deep-research", ScriptedModel(), args={**QUESTION, "path": "empty"}, cwd=project)
+    assert nothing.value["report"] == "No documents in empty, so there is no answer."

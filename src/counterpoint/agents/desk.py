@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -60,6 +61,8 @@ class Workshop:
     """MCP servers."""
     search: Service | None = None
     """Whom WebSearch asks."""
+    _environments: dict[tuple[str, ...], dict[str, str]] = field(default_factory=dict[tuple[str, ...], dict[str, str]])
+    """Of commands, by the names that are let through: those of the settings, for every agent the same."""
     own: Mapping[str, FunctionTool] = field(default_factory=dict[str, FunctionTool])
     """Tools that the run's program has given, by their names."""
 
@@ -149,9 +152,12 @@ class Workshop:
                        git: tuple[Path, ...] = ()) -> AsyncGenerator[ToolContext]:  # fmt: skip
         guard = Guard(Policy.of(permissions), ask=self.ask, ask_unjailed=self.ask_unjailed, denied=denied)
         kind: jail.Kind = "none" if sandbox == "off" else await jail.available()
-        hidden = tuple(dict.fromkeys([*self.hidden, cwd / MEMORY]))
-        cell = Cell(cwd, network=network, hidden=hidden, more_writable=git if guard.policy.names_git else ())
-        environment = jail.environment(self.environ, tuple(env))
+        cell = Cell(
+            cwd, network=network, hidden=_hidden(self.hidden, cwd), more_writable=git if guard.policy.names_git else ()
+        )
+        environment = self._environments.get(tuple(env))
+        if environment is None:
+            environment = self._environments[tuple(env)] = jail.environment(self.environ, tuple(env))
         async with shells.opened(kind, environment, jailed=sandbox != "off") as opened:
             yield ToolContext(
                 cwd, agent, more_roots=self._skill_folders, guard=guard, cell=cell, shells=opened, blind=blind
@@ -161,6 +167,12 @@ class Workshop:
     def _skill_folders(self) -> tuple[Path, ...]:
         """What goes with skills can be read wherever it lies."""
         return tuple(skill.folder for skill in self.skills.values())
+
+
+@lru_cache(maxsize=256)
+def _hidden(everywhere: tuple[Path, ...], cwd: Path) -> tuple[Path, ...]:
+    """What commands in that folder may not see."""
+    return tuple(dict.fromkeys([*everywhere, cwd / MEMORY]))
 
 
 def _wants(name: str, task: AgentTask) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 
 import msgspec
 
@@ -41,18 +42,25 @@ class Room:
         self._task = task
         self._conversation = conversation
         self._ask = ask
-        self._fixed = (len(system) + len(msgspec.json.encode(tools))) // BYTES_PER_TOKEN
+        self._system, self._tools = system, tools
         self._window = task.window
         self._without_notes = False
+
+    @cached_property
+    def _fixed(self) -> int:
+        """Tokens of what every request carries."""
+        return (len(self._system) + len(msgspec.json.encode(self._tools))) // BYTES_PER_TOKEN
 
     async def make(self) -> None:
         """Shortens the conversation where it comes near the window. Raises ProviderError where the provider fails.
 
         Where the model gives no notes it goes on as it is: whether it is too long is then for the provider to say.
         """
-        before = tokens(self._conversation.rows, self._fixed)
         window = self._window or self._conversation.last.window
-        if not window or before < window * FULL or self._without_notes:
+        if not window or self._without_notes:
+            return
+        before = tokens(self._conversation.rows, self._fixed)
+        if before < window * FULL:
             return
         try:
             await self._shorten(int(window * ROOM), Compacted(before=before, cause="window"))

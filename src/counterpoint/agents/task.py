@@ -62,6 +62,8 @@ class AgentTask(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Those that it gets a link to."""
     worktree_setup: str = ""
     """A command that is run in a new worktree first."""
+    pool: str = ""
+    """The workers that it needs, on a cluster; empty: the run's."""
     window: int = 0
     """Tokens of its model's context; 0: unknown."""
     max_turns: int = 50

@@ -21,12 +21,13 @@ READ_ONLY = ("Read", "Grep", "Glob", "LS")
 MAX_FILE_BYTES = 256 * 1024
 HONOURED = frozenset({
     "name", "description", "tools", "disallowedtools", "model", "maxturns", "effort", "color", "skills", "mcpservers",
-    "isolation", "permissionmode", "omitclaudemd", "background", "memory",
+    "isolation", "permissionmode", "omitclaudemd", "background", "memory", "pool",
 })  # fmt: skip
 """Keys that have an effect, or need none: every agent runs beside the script."""
 SPELLED = {"permissionmode": "permissionMode", "initialprompt": "initialPrompt", "mcpservers": "mcpServers"}
 """Keys as people know them, where that is not in small letters."""
 _SERVER = re.compile(r"[\w.-]+")
+_POOL = re.compile(r"[\w.-]{1,64}")
 FOLDERS = (Path(".counterpoint/agents"), Path(".claude/agents"))
 
 
@@ -54,6 +55,8 @@ class AgentType:
     """Its agents work in worktrees."""
     read_only: bool = False
     """Its agents can change nothing, whatever tools and rules they have."""
+    pool: str = ""
+    """The workers that its agents need, where they are carried out on a cluster; empty: the run's."""
     source: str = "built-in"
     unsupported: tuple[str, ...] = ()
     """Keys of its file that have no effect here."""
@@ -169,6 +172,7 @@ def read_type(path: Path) -> AgentType:
         memory=_memory(values),
         isolated=_isolation(values),
         read_only=_one(values, "permissionmode") == "plan",
+        pool=_pool(values),
         source=str(path),
         unsupported=_unsupported(values),
     )
@@ -185,6 +189,13 @@ def _isolation(values: Values) -> bool:
     if given not in (None, "worktree"):
         raise FrontMatterError(f"isolation is {given!r}; the only kind is 'worktree'.")
     return given == "worktree"
+
+
+def _pool(values: Values) -> str:
+    given = _one(values, "pool") or ""
+    if given and not _POOL.fullmatch(given):
+        raise FrontMatterError(f"pool is {given[:80]!r}; it takes the name of a pool of workers, such as docker.")
+    return given
 
 
 def _memory(values: Values) -> Wants | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,7 +36,7 @@ class RunsWorkflow(click.Command):
 
 def describe(meta: Meta, named: str, formatter: click.HelpFormatter) -> None:
     """Writes what the workflow is for, its phases, and its arguments."""
-    schema = _schema(meta)
+    schema, named = _schema(meta), shlex.quote(named)
     formatter.write_usage("counterpoint run", f"{named} [--args JSON|@FILE|-] [OPTIONS]")
     formatter.write_paragraph()
     with formatter.indentation():
@@ -54,9 +55,17 @@ def describe(meta: Meta, named: str, formatter: click.HelpFormatter) -> None:
             formatter.write_text("It declares none in meta.args; the script may take some all the same.")
     if rows and schema:
         with formatter.section("Example"):
-            formatter.write_text(f"counterpoint run {named} --args '{as_json(_example(schema))}'")
+            formatter.write_text(command(meta, named))
     formatter.write_paragraph()
     formatter.write_text("Options of every run: counterpoint run --help")
+
+
+def command(meta: Meta, named: str) -> str:
+    """A command line that runs the workflow: with arguments that fit, where it declares some."""
+    schema = _schema(meta)
+    given = _example(schema) if schema else {}
+    words = ["counterpoint", "run", safe(named), *(["--args", as_json(given)] if given else [])]
+    return shlex.join(words)
 
 
 def arguments(schema: dict[str, Any]) -> list[tuple[str, str]]:

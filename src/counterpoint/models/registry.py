@@ -78,6 +78,10 @@ class Models:
         ready = (provider.default for provider in PROVIDERS.values() if provider.key(self._environ))
         return next(filter(None, ready), "local")
 
+    def is_own(self, spec: str) -> bool:
+        """Whether it is a model of the program's own, which is to be had in this process alone."""
+        return self._settings.aliases.get(spec, spec) in self._own
+
     def get(self, spec: str) -> Model:
         """The model of this name. Raises UnknownModelError, MissingKeyError, or UsageError (not installed …)."""
         spec = self._settings.aliases.get(spec, spec)

@@ -116,6 +116,7 @@ def agent_task(
         worktree_link=list(bounds["worktree_link"]),
         worktree_setup=bounds["worktree_setup"] or "",
         cwd=str(_folder(opts, defaults.cwd)),
+        pool=kind.pool,
         window=_window(bounds, model),
         max_turns=int(_number(opts, "maxTurns", warnings) or kind.max_turns or bounds["max_turns"]),
         max_repairs=bounds["max_repairs"],

@@ -140,7 +140,8 @@ def missing(names: Iterable[str] | None, own: frozenset[str] = frozenset()) -> l
 
 def unknown(names: Iterable[str], own: frozenset[str] = frozenset()) -> list[str]:
     """Those of `names` that are no tool's anywhere, each with the nearest that is one."""
-    known = sorted([*TOOLS, *own])
+    names = list(names)
+    known = sorted([*TOOLS, *own]) if names else []
     return [
         f"{name!r}{nearest(name, known).removesuffix('.')}"
         for name in names
@@ -151,19 +152,22 @@ def unknown(names: Iterable[str], own: frozenset[str] = frozenset()) -> list[str
     ]
 
 
+_KINDS: dict[str, Kind] = {
+    "Write": "write",
+    "Edit": "write",
+    "Bash": "command",
+    "KillShell": "command",
+    "WebFetch": "host",
+    "WebSearch": "host",
+}
+"""What tools do that the rules have to allow."""
+
+
 def offers(tool: Tool, context: ToolContext) -> bool:
     """Whether a model is told of a tool from the start: not where every call of it would be denied, or on demand."""
     if isinstance(tool, McpTool) and tool.on_demand:
         return False
-    kinds: dict[str, Kind] = {
-        "Write": "write",
-        "Edit": "write",
-        "Bash": "command",
-        "KillShell": "command",
-        "WebFetch": "host",
-        "WebSearch": "host",
-    }
-    kind = kinds.get(tool.spec.name)
+    kind = _KINDS.get(tool.spec.name)
     if kind is None:
         return tool.spec.name != "BashOutput" or offers(TOOLS["Bash"], context)
     name = "Bash" if kind == "command" else tool.spec.name

@@ -20,7 +20,7 @@ from temporalio.client import ActivityFailureError, WorkflowFailureError
 from temporalio.service import RPCError, RPCStatusCode
 
 from counterpoint.agents import output
-from counterpoint.agents.compact import Row
+from counterpoint.agents.compact import Compacted, Row
 from counterpoint.agents.desk import Workshop
 from counterpoint.agents.observer import Observer
 from counterpoint.agents.task import AgentResult, AgentTask
@@ -65,6 +65,8 @@ class Active:
     shipment: Shipment | None = None
     """The files that it works with."""
     closed: wire.Closed | None = None
+    messages: int = 0
+    """That have been sent to it and that it has not heard yet."""
     grants: dict[int, Any] = field(default_factory=dict[int, Any])
     """Number of a request → what it holds of the budget; None: it is over before it got anything."""
     handle: Any = None
@@ -107,7 +109,8 @@ class ClusterExecutor:
         self._local.announce(task)
 
     async def run(self, task: AgentTask, observer: Observer, history: list[Row]) -> AgentResult:
-        if self._has_files(task) and needs_its_run(task, self._workshop):
+        stays = self._models.is_own(task.model) or (self._has_files(task) and needs_its_run(task, self._workshop))
+        if stays:
             return await self._local.run(task, observer, history)
         await self._serving.wait()
         try:
@@ -115,7 +118,7 @@ class ClusterExecutor:
         except HookError as error:
             return AgentResult(Outcome.FAILED, fault=Fault(error.name, error.message))
         try:
-            observer.waits(f"a worker of pool {self._dispatcher.pool}")
+            observer.waits(f"a worker of pool {self._pool_of(task)}")
             self._group.create_task(self._watch(active))
             return await self._checked(active, await active.ended)
         except HookError as error:
@@ -130,6 +133,9 @@ class ClusterExecutor:
                 # Not now: the result has to be in the journal before that.
                 forgotten = self._errands.forgotten(active.errand.id)
                 asyncio.get_running_loop().call_soon(self._journal.write_along, forgotten)
+
+    def _pool_of(self, task: AgentTask) -> str:
+        return task.pool or self._dispatcher.pool
 
     def _has_files(self, task: AgentTask) -> bool:
         return self._models.get(task.model).tools and task.tools != []
@@ -219,7 +225,8 @@ class ClusterExecutor:
                     active.seen = n
                     self._take(active, n, body)
             for active in [*self._active.values()]:
-                for text in active.observer.steering():
+                for text in active.observer.unheard()[active.messages :]:
+                    active.messages += 1
                     await self._errands.tell(active.errand.id, wire.encode(wire.Message(text)))
             unwanted, self._unwanted = self._unwanted, []
             for active in unwanted:
@@ -235,8 +242,10 @@ class ClusterExecutor:
         """Sees the errand through Temporal; ends the agent where Temporal has given it up."""
         cause: BaseException | str = "its worker has left without a result"
         try:
-            active.handle = await self._started(active)
-            await _over(active.handle)
+            known = False
+            while not known and not active.ended.done():
+                active.handle = await self._started(active)
+                known = await _over(active.handle)
         except (ActivityFailureError, WorkflowFailureError) as error:
             cause = error.__cause__ or error
         if not active.ended.done():
@@ -250,7 +259,7 @@ class ClusterExecutor:
         while True:
             try:
                 async with self._starts:
-                    return await self._dispatcher.start(ticket)
+                    return await self._dispatcher.start(ticket, self._pool_of(active.task))
             except RPCError as error:
                 if error.status in (RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED):
                     raise
@@ -316,6 +325,9 @@ class ClusterExecutor:
                     observer.worktree_opened(str(shipment.place), shipment.branch, shipment.checkout.commit)
             case wire.Retried(fault, wait):
                 observer.retried(fault, wait)
+            case wire.Heard(messages):
+                heard = observer.steering(max(0, messages))
+                active.messages = max(0, active.messages - len(heard))
             case wire.Said(number, row):
                 observer.transcript(number, row)
             case _:
@@ -356,23 +368,38 @@ class ClusterExecutor:
 
 
 def _check(reports: list[wire.AnyReport]) -> None:
-    """Raises ValueError, or an error of msgspec, for what would be no row of a transcript."""
+    """Raises ValueError, or an error of msgspec: for what is no row of a transcript, and for a use below nothing."""
     for report in reports:
-        if isinstance(report, wire.Said):
-            _row(report.row)
-            if not 0 <= report.n <= MAX_ROWS:
-                raise ValueError(f"row {report.n}")
+        match report:
+            case wire.Said(n, body):
+                row = _row(body)
+                used = row.usage if isinstance(row, AssistantTurn | Compacted) else None
+                if not 0 <= n <= MAX_ROWS:
+                    raise ValueError(f"row {n}")
+            case wire.Turned(_, used) | wire.Settled(_, used):
+                pass
+            case wire.Shortened(mark):
+                used = mark.usage
+            case wire.Ended(result):
+                used = result.usage
+            case _:
+                used = None
+        if used is not None and min(
+            used.input_tokens, used.cached_input_tokens, used.output_tokens, used.requests, used.usd or 0
+        ) < 0:  # fmt: skip
+            raise ValueError("a use below nothing")
 
 
-async def _over(handle: Any) -> None:
+async def _over(handle: Any) -> bool:
+    """Waits for the end of an errand. False: the server knows it no more, as after a loss of its memory."""
     while True:
         try:
             await handle.result()
-            return
+            return True
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return
             await asyncio.sleep(AGAIN_S)
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
 
 
 async def _cancel(active: Active) -> None:

@@ -25,6 +25,7 @@ from temporalio.common import (
 )
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ActivityAlreadyStartedError, WorkflowAlreadyStartedError
+from temporalio.runtime import Runtime, TelemetryConfig
 
 from counterpoint.errors import SettingsError, UsageError
 
@@ -78,8 +79,10 @@ async def connect(address: str, environ: Mapping[str, str]) -> Client:
     options["target_host"] = f"{parts.hostname}:{parts.port or 7233}"
     if parts.path.strip("/"):
         options["namespace"] = parts.path.strip("/")
+    # Its library would write what it notices to our standard output.
+    quiet = Runtime(telemetry=TelemetryConfig(logging=None))
     try:
-        return await Client.connect(**options)
+        return await Client.connect(**options, runtime=quiet)
     except RuntimeError as error:
         raise UsageError(
             f"The Temporal server at {options['target_host']} cannot be reached: {str(error)[:300]}",
@@ -97,19 +100,20 @@ class Dispatcher:
     def __init__(self, client: Client, mode: Mode, *, pool: str, lease_s: float, priority: int) -> None:
         """`priority` is 1 (first) to 5. A worker that is silent for `lease_s` seconds is lost."""
         self.pool = pool
+        """Of agents that need no other."""
         self._client = client
         self._mode = mode
         self._lease = timedelta(seconds=lease_s)
         self._priority = priority
 
-    async def start(self, ticket: Ticket) -> Any:
+    async def start(self, ticket: Ticket, pool: str) -> Any:
         """Starts the errand, or finds it started; gives a handle. Raises RPCError."""
         priority = Priority(priority_key=self._priority, fairness_key=ticket.run_id[:64])
         if self._mode == "workflow":
-            return await self._start_workflow(ticket, priority)
+            return await self._start_workflow(ticket, pool, priority)
         try:
             return await self._client.start_activity(
-                ACTIVITY, ticket, id=ticket.errand, task_queue=queue_of(self.pool), start_to_close_timeout=LONGEST,
+                ACTIVITY, ticket, id=ticket.errand, task_queue=queue_of(pool), start_to_close_timeout=LONGEST,
                 schedule_to_start_timeout=WAIT_FOR_WORKER, heartbeat_timeout=self._lease, retry_policy=RETRIES,
                 priority=priority, id_conflict_policy=ActivityIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=ActivityIDReusePolicy.REJECT_DUPLICATE,
@@ -117,11 +121,11 @@ class Dispatcher:
         except ActivityAlreadyStartedError:
             return self._client.get_activity_handle(ticket.errand)
 
-    async def _start_workflow(self, ticket: Ticket, priority: Priority) -> Any:
+    async def _start_workflow(self, ticket: Ticket, pool: str, priority: Priority) -> Any:
         try:
             return await self._client.start_workflow(
                 WORKFLOW, args=[ticket, self._lease.total_seconds()], id=ticket.errand,
-                task_queue=queue_of(self.pool), priority=priority,
+                task_queue=queue_of(pool), priority=priority,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             )  # fmt: skip

@@ -51,8 +51,9 @@ const fenced = (title, value) => {
 }
 
 // In a folder the sources are its files and nothing else; on the web, what can be fetched.
+const FILES = '**/*.{md,mdx,rst,txt,org,htm,html,csv,json,yml,yaml,toml,py,js,ts,tsx,go,rs,java,c,h,cc,cpp,rb,sh,sql}'
 const FILE = /\.(md|mdx|rst|txt|org|html?|csv|json|ya?ml|toml|py|js|ts|tsx|go|rs|java|c|h|cc|cpp|rb|sh|sql)$/i
-const listed = options.path === undefined ? [] : String(await counterpoint.tool('Glob', { pattern: '**/*', path: options.path })).split('\n').map((line) => line.trim())
+const listed = options.path === undefined ? [] : String(await counterpoint.tool('Glob', { pattern: FILES, path: options.path })).split('\n').map((line) => line.trim())
 const files = new Set(listed.filter((line) => FILE.test(line)))
 if (options.path !== undefined && !files.size) return { report: `No documents in ${options.path}, so there is no answer.`, error: 'no documents' }
 const cut = listed.find((line) => /^\[[\d,]+ of [\d,]+ files/.test(line)) // the tool's remark: there are more than it lists
@@ -200,7 +201,7 @@ const report = [
   ...(by('refuted').length ? ['', 'Refuted', ...by('refuted').map(line)] : []),
   '',
   `${heard} of ${seen.size} sources read; ${invented} claims dropped because their quote is not in the source; ${unique.length - chosen.length} claims not verified because of the cap.`,
-  ...(nowhere ? [`${nowhere} sources dropped because there is no such document in ${options.path}.`] : []),
+  ...(nowhere ? [`${nowhere} sources dropped: ${options.path} has no such documents.`] : []),
   ...(unreadable.length ? [`Could not be read: ${unreadable.join(', ')}.`] : []),
   ...(partly.length ? [`Read only in part: ${partly.join(', ')}.`] : []),
   ...(dead.angles || dead.sources ? [`Without an answer: ${dead.angles} of ${angles.length} searches and ${dead.sources} of ${seen.size} readers; what they would have found is not in this report.`] : []),

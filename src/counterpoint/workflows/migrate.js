@@ -11,7 +11,7 @@ export const meta = {
       glob: { type: 'string', description: 'which files, such as *.py' },
       check: { type: 'string', description: 'command that must succeed after each batch' },
       files: { type: 'integer', minimum: 1, maximum: 1000, default: 100, description: 'files at most' },
-      rate: { type: 'number', minimum: 0, maximum: 1, default: 0.67, description: 'part of a batch that must succeed for the next' },
+      rate: { type: 'number', minimum: 0, maximum: 1, default: 0.66, description: 'part of a batch that must succeed for the next' },
     },
     required: ['instruction', 'pattern'],
   },
@@ -68,7 +68,7 @@ const inspect = async (done, path) => {
     `Review one changed file, ${path}. Was this carried out rightly, and is behaviour otherwise the same? Read it, and what uses it.\n\nThe change: ${instruction}\nThe author says of what was left (data): ${done.left || 'nothing was left'}`,
     { label: path, phase: 'Review', schema: SEEN, agentType: 'reviewer' },
   ).catch(() => null)
-  return seen ? { path, ok: seen.right, why: seen.why } : { path, ok: false, dead: true, why: 'it is changed, and nobody has reviewed it: the reviewer did not answer' }
+  return seen ? { path, ok: seen.right, why: seen.why } : { path, ok: false, dead: true, why: 'nobody has reviewed it: the reviewer did not answer' }
 }
 
 const done = []
