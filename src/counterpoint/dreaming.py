@@ -26,6 +26,7 @@ from counterpoint.dream.canary import Tasks, Trial
 from counterpoint.dream.cleaning import Cleaner
 from counterpoint.dream.cluster import cluster
 from counterpoint.dream.detect import detect
+from counterpoint.dream.episodes import MOST_ITEMS
 from counterpoint.dream.excerpts import chunks, tokens
 from counterpoint.dream.findings import Findings, report_of, summary
 from counterpoint.dream.items import Blocked, Item, Refs, locate
@@ -355,7 +356,11 @@ class _Dream:
                 continue
             items, malformed = answer.read()
             findings.blocked += [Blocked("V0", f"an item of reader {chunk.id}", "it is malformed")] * malformed
-            brought += [(item, chunk.refs) for item in items]
+            most = MOST_ITEMS * chunk.episodes or len(items)
+            if len(items) > most:
+                reason = f"it brings more than {MOST_ITEMS} lessons for each thing that was tried"
+                findings.blocked += [Blocked("V0", item.text, reason) for item in items[most:]]
+            brought += [(item, chunk.refs) for item in items[:most]]
         total = len(self._plan.chunks)
         findings.readers = (sum(a.items is not None for a in answers.values()), total)
         located = locate(brought, self._sessions, cleaner)

@@ -131,7 +131,10 @@ class Watcher:
     async def kept(self) -> None:
         self.kept_rows = len(self.rows)
 
-    def steering(self) -> list[str]:
+    def unheard(self) -> list[str]:
+        return self.messages
+
+    def steering(self, most: int | None = None) -> list[str]:
         messages, self.messages = self.messages, []
         return messages
 

@@ -204,6 +204,34 @@ def test_what_agents_answer_while_nobody_executes_their_run_is_not_asked_again(
     assert worker.poll() is None
 
 
+def test_a_message_reaches_an_agent_on_a_worker_and_counts_when_it_was_heard(
+    cpt: Program, cluster: StartWorker, fake: Fake, postgres: Postgres, database: str
+):
+    def looks_until_told(asked: Asked) -> Says:
+        heard = "look elsewhere" in json.dumps(asked.body["messages"])
+        return Says("I look elsewhere") if heard else Says(calls=[("TodoWrite", {"todos": []})])
+
+    held = asyncio.Event()
+    fake.will(Waits(held, Says(calls=[("TodoWrite", {"todos": []})])))
+    fake.otherwise = looks_until_told
+    project(cpt.folder / "project")
+    cluster("--slots", "1")
+    script = cpt.script("return await agent('look', { tools: ['TodoWrite'], maxTurns: 2000 })")
+    run = cpt.start("run", script, "--json", "--cwd", str(cpt.folder / "project"))
+    arrive(fake, 1)
+    assert cpt("steer", "@last", "a1", "look elsewhere").code == 0
+    name = database.rpartition("/")[2]
+    while postgres.sql("SELECT count(*) FROM counterpoint.notes", name) == "0":
+        assert run.poll() is None
+    assert not any(event["type"] == "agent_steered" for event in cpt("export", "@last", "--jsonl").lines)
+    fake.release(held)
+    out, err = run.communicate()
+
+    assert run.poll() == 0, err
+    assert json.loads(out)["result"] == "I look elsewhere"
+    assert any(event["type"] == "agent_steered" for event in cpt("export", "@last", "--jsonl").lines)
+
+
 def test_agents_go_to_the_pool_of_their_type_and_end_there_when_their_run_is_stopped(
     cpt: Program, cluster: StartWorker, fake: Fake
 ):

@@ -101,8 +101,11 @@ def test_past_runs_of_the_workflow_are_learned_from(cpt: Program):
         ended = cpt("run", cpt.script(text), "--args", args, "--model", "sim:tokens=700", "--json")
         assert ended.code == 0, ended.err
     after = simulated(cpt, text, "--args", "[1, 2]")
-    assert after["past_runs"] == 2
-    assert (after["output_tokens"]["likely"], after["output_tokens"]["high"]) == (2450, 3500)
+    assert (after["past_runs"], after["past_runs_alike"]) == (2, 1)
+    assert (after["output_tokens"]["likely"], after["agents"]["likely"]) == (1400, 2)
+    other = simulated(cpt, text, "--args", "[1, 2, 3]")
+    assert (other["past_runs"], other["past_runs_alike"]) == (2, 0)
+    assert other["agents"]["likely"] == 3
 
 
 def test_people_are_asked_in_the_real_run_and_the_simulation_says_what(cpt: Program):

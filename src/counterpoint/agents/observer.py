@@ -61,6 +61,10 @@ class Observer(Protocol):
         """Returns when all that was told is on disk, so that a crash from then on cannot make it happen twice."""
         ...
 
-    def steering(self) -> list[str]:
-        """What people have said to the agent since the last time; it counts as delivered."""
+    def unheard(self) -> list[str]:
+        """What people have said to the agent since it last heard them."""
+        ...
+
+    def steering(self, most: int | None = None) -> list[str]:
+        """The same, or the first few of it; it counts as heard."""
         ...

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from counterpoint.ceilings import read_budgets
 from counterpoint.cli.arguments import fitting, read_args
@@ -83,18 +84,22 @@ async def estimated(
 ) -> Estimate:
     """The estimate for a script, with what past runs of it in this store tell."""
     simulated = models.default(settings.model).partition(":")[0] == "sim"
-    past = await past_of(client, script.meta.name, simulated=simulated)
+    past = await past_of(client, script.meta.name, folder, args, simulated=simulated)
     setting = Setting(
         script=script, cwd=folder, models=models, settings=settings, args=args, past=past, price=price_by(models)
     )
     return await simulate_script(setting, runs=runs)
 
 
-async def past_of(client: Client, name: str, *, simulated: bool) -> Past:
+async def past_of(client: Client, name: str, folder: Path, args: bytes | None, *, simulated: bool) -> Past:
     """What past runs of the workflow tell; simulated ones tell only about simulated ones."""
+    given = msgspec.json.decode(args) if args is not None else None
     same = [summary.run_id for summary in await client.runs() if summary.name == name][:MOST_PAST]
     views = [await client.view(run_id) for run_id in same]
-    return learn(view for view in views if view.simulated is simulated)
+    views = [view for view in views if view.simulated is simulated]
+    here = [view for view in views if view.cwd == str(folder)]
+    alike = {view.run_id for view in here if await client.value(view.run_id, view.args) == given}
+    return learn(views, alike=alike)
 
 
 def price_by(models: Models) -> Price:
@@ -154,7 +159,8 @@ def rendered(script: Script, model: str, shape: Shape, found: Estimate) -> str:
 
 def _learned(found: Estimate) -> str:
     if found.past:
-        return f" and {found.past} past runs"
+        alike = f"{found.alike} of them" if found.alike else "none of them"
+        return f" and {found.past} past runs, {alike} with these arguments in this folder"
     return "; no past run of this workflow is known here, so what an agent consumes is assumed"
 
 

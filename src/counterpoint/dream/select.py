@@ -97,6 +97,8 @@ def sample(sessions: Iterable[Session], marks: Mapping[str, Mark], *, most_chars
             selection.left_out[session.run_id] = "others are worth more, and the budget has no room for all"
         else:
             room -= size
+            if session.cut:
+                selection.left_out[session.run_id] = "what was said in it after the first 4,000 texts"
             selection.chosen.append(session)
     selection.chosen.sort(key=lambda each: (each.at, each.run_id))
     return selection

@@ -123,6 +123,8 @@ class Session:
     recalled: frozenset[str] = frozenset()
     """Notes that its agents were given."""
     digest: str = ""
+    cut: bool = False
+    """There is more in it than `MAX_TEXTS` texts, which was not looked at."""
 
     def find(self, session_id: str, seq: int) -> Said | None:
         return next((said for said in self.said if (said.session_id, said.seq) == (session_id, seq)), None)
@@ -172,6 +174,7 @@ async def read_session(store: Store, run_id: str, events: list[Recorded] | None 
         corrections=tuple(reading.corrections),
         recalled=frozenset(name for agent in view.agents.values() for name in agent.notes),
         digest=_digest(reading.said),
+        cut=len(reading.said) >= MAX_TEXTS,
     )
 
 

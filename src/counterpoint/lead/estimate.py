@@ -1,13 +1,14 @@
 """What a workflow will need, as ranges, made of simulated runs and of past runs of the same workflow. Pure.
 
 `low` and `high` are the least and the most that any simulated run needed (runs in which agents fail apart) or that a
-past run really needed; `likely` is the median of the usual ones. The worst case is held against the caps of the run.
+past run with the same arguments in the same folder really needed; `likely` is the median of the usual ones. The worst
+case is held against the caps of the run.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -84,8 +85,11 @@ class Past:
     """What past runs of the same workflow tell."""
 
     runs: tuple[Numbers, ...] = ()
+    """Those that were given the same arguments in the same folder: others had another amount of work."""
     agents: Mapping[str | None, Sequence[Observed]] = field(default_factory=dict[str | None, Sequence[Observed]])
     """Phase → what its agents consumed; None: all agents together."""
+    known: int = 0
+    """How many runs are learned from, with whatever arguments."""
 
 
 NO_PAST = Past()
@@ -105,7 +109,9 @@ class Estimate:
     """Phase → agents, in the order of the script."""
     runs: tuple[Simulated, ...]
     past: int
-    """Past runs that it has learned from."""
+    """Past runs that it has learned from, for what agents consume,"""
+    alike: int
+    """and those of them with the same arguments in the same folder, for how much there is to do."""
     tools: tuple[str, ...]
     paths: tuple[str, ...]
     models: tuple[str, ...]
@@ -130,7 +136,7 @@ class Estimate:
             "wall_s": asdict(self.wall_s),
             "phases": [{"title": title, "agents": asdict(agents)} for title, agents in self.phases.items()],
             "simulations": [run.document() for run in self.runs],
-            "past_runs": self.past, "tools": list(self.tools), "paths": list(self.paths),
+            "past_runs": self.past, "past_runs_alike": self.alike, "tools": list(self.tools), "paths": list(self.paths),
             "models": list(self.models), "gates": list(self.gates), "against_caps": list(self.against_caps),
             "problems": list(self.problems), "weak_points": list(self.weak_points),
         }  # fmt: skip
@@ -156,7 +162,8 @@ def estimate(runs: Sequence[Simulated], past: Past, bounds: Mapping[str, Any]) -
         wall_s=_with_overhead(over(lambda n: n.wall_s), most=max(numbers.agents for numbers in known)),
         phases=_phases(runs),
         runs=tuple(runs),
-        past=len(past.runs),
+        past=past.known,
+        alike=len(past.runs),
         tools=_all(run.tools for run in runs),
         paths=_all(run.paths for run in runs),
         models=_all(run.models for run in runs),
@@ -298,14 +305,17 @@ def _by_phase(view: RunView) -> dict[str, int]:
     return counts
 
 
-def learn(views: Iterable[RunView]) -> Past:
-    """What past runs tell: of those that ended with a value, whole; of their agents, those that ended well."""
+def learn(views: Iterable[RunView], *, alike: Collection[str] = ()) -> Past:
+    """What past runs tell that ended with a value: those `alike` (ids) whole, and of all the agents that ended well."""
     runs: list[Numbers] = []
+    known = 0
     agents: dict[str | None, list[Observed]] = {None: []}
     for view in views:
         if view.status not in ENDED_WELL:
             continue
-        runs.append(numbers_of(view))
+        known += 1
+        if view.run_id in alike:
+            runs.append(numbers_of(view))
         for agent in view.counted():
             if agent.outcome in GOOD and agent.outcome is not Outcome.REUSED:
                 usage = agent.usage
@@ -314,4 +324,4 @@ def learn(views: Iterable[RunView]) -> Past:
                     seen = agents.setdefault(phase, [])
                     if len(seen) < MOST_OBSERVED:
                         seen.append(one)
-    return Past(tuple(runs), agents)
+    return Past(tuple(runs), agents, known)

@@ -196,8 +196,13 @@ class JobObserver:
     async def kept(self) -> None:
         await self._attempt.journal.durable(self._attempt.view.last_seq)
 
-    def steering(self) -> list[str]:
-        said, self._job.steering = self._job.steering, []
+    def unheard(self) -> list[str]:
+        return [message.text for message in self._job.steering]
+
+    def steering(self, most: int | None = None) -> list[str]:
+        waiting = self._job.steering
+        most = len(waiting) if most is None else most
+        said, self._job.steering = waiting[:most], waiting[most:]
         for message in said:
             self._heard(message)
         return [message.text for message in said]

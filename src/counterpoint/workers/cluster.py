@@ -65,6 +65,8 @@ class Active:
     shipment: Shipment | None = None
     """The files that it works with."""
     closed: wire.Closed | None = None
+    messages: int = 0
+    """That have been sent to it and that it has not heard yet."""
     grants: dict[int, Any] = field(default_factory=dict[int, Any])
     """Number of a request → what it holds of the budget; None: it is over before it got anything."""
     handle: Any = None
@@ -223,7 +225,8 @@ class ClusterExecutor:
                     active.seen = n
                     self._take(active, n, body)
             for active in [*self._active.values()]:
-                for text in active.observer.steering():
+                for text in active.observer.unheard()[active.messages :]:
+                    active.messages += 1
                     await self._errands.tell(active.errand.id, wire.encode(wire.Message(text)))
             unwanted, self._unwanted = self._unwanted, []
             for active in unwanted:
@@ -239,8 +242,10 @@ class ClusterExecutor:
         """Sees the errand through Temporal; ends the agent where Temporal has given it up."""
         cause: BaseException | str = "its worker has left without a result"
         try:
-            active.handle = await self._started(active)
-            await _over(active.handle)
+            known = False
+            while not known and not active.ended.done():
+                active.handle = await self._started(active)
+                known = await _over(active.handle)
         except (ActivityFailureError, WorkflowFailureError) as error:
             cause = error.__cause__ or error
         if not active.ended.done():
@@ -320,6 +325,9 @@ class ClusterExecutor:
                     observer.worktree_opened(str(shipment.place), shipment.branch, shipment.checkout.commit)
             case wire.Retried(fault, wait):
                 observer.retried(fault, wait)
+            case wire.Heard(messages):
+                heard = observer.steering(max(0, messages))
+                active.messages = max(0, active.messages - len(heard))
             case wire.Said(number, row):
                 observer.transcript(number, row)
             case _:
@@ -382,15 +390,16 @@ def _check(reports: list[wire.AnyReport]) -> None:
             raise ValueError("a use below nothing")
 
 
-async def _over(handle: Any) -> None:
+async def _over(handle: Any) -> bool:
+    """Waits for the end of an errand. False: the server knows it no more, as after a loss of its memory."""
     while True:
         try:
             await handle.result()
-            return
+            return True
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return
             await asyncio.sleep(AGAIN_S)
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
 
 
 async def _cancel(active: Active) -> None:

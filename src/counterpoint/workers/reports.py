@@ -35,14 +35,15 @@ class Share:
 class Reporter:
     """The observer and the allowance of an agent whose run is executed elsewhere."""
 
-    def __init__(self, desk: Desk, taken: Taken, *, bounded: bool, first: int) -> None:
-        """`first` numbers its requests apart from those that another worker has asked for."""
+    def __init__(self, desk: Desk, taken: Taken, *, bounded: bool, first: int, heard: int) -> None:
+        """`first` numbers its requests apart from those of another worker, which has `heard` so many messages."""
         self.bounded = bounded
         self._desk = desk
         self._taken = taken
         self._numbers = itertools.count(first)
         self._asked: dict[int, asyncio.Future[Share]] = {}
         self._said: list[str] = []
+        self._heard_before = heard
         self.made: Workspace | None = None
         """What the agent has left in its worktree."""
 
@@ -60,7 +61,9 @@ class Reporter:
     def _hear(self, note: wire.AnyNote) -> None:
         match note:
             case wire.Message(text):
-                self._said.append(text)
+                self._heard_before -= 1
+                if self._heard_before < 0:
+                    self._said.append(text)
             case wire.Granted(number, max_tokens, fault):
                 asked = self._asked.pop(number, None)
                 if asked is not None and not asked.done() and fault is not None:
@@ -126,6 +129,12 @@ class Reporter:
     async def kept(self) -> None:
         await self._desk.flushed()
 
-    def steering(self) -> list[str]:
-        said, self._said = self._said, []
+    def unheard(self) -> list[str]:
+        return self._said
+
+    def steering(self, most: int | None = None) -> list[str]:
+        most = len(self._said) if most is None else most
+        said, self._said = self._said[:most], self._said[most:]
+        if said:
+            self.tell(wire.Heard(len(said)))
         return said

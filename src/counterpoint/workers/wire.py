@@ -124,13 +124,19 @@ class Settled(Report, frozen=True, tag="settled"):
     usage: Usage | None = None
 
 
+class Heard(Report, frozen=True, tag="heard"):
+    """The agent has heard so many more messages."""
+
+    messages: int
+
+
 class Ended(Report, frozen=True, tag="ended"):
     result: AgentResult
 
 
 AnyReport = (
     Begun | Waits | Turned | Shortened | Used | Denied | Prompted | Opened | Closed | Retried | Said | Asked | Settled
-    | Ended
+    | Heard | Ended
 )  # fmt: skip
 
 

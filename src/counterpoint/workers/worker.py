@@ -152,9 +152,12 @@ class Worker:
 
     async def _work(self, taken: Taken) -> None:
         errand = wire.errand_of(taken.body)
-        reporter = Reporter(self._desk, taken, bounded=errand.bounded, first=(taken.holder - 1) * REQUESTS_OF_ONE + 1)
-        rows, used = await self._history(taken, errand)
+        rows, used, heard = await self._history(taken, errand)
         anew = errand.task.isolated and bool(rows)  # another worker's worktree is not here
+        reporter = Reporter(
+            self._desk, taken, bounded=errand.bounded, first=(taken.holder - 1) * REQUESTS_OF_ONE + 1,
+            heard=0 if anew else heard,
+        )  # fmt: skip
         reporter.tell(wire.Begun(self._place.name, taken.holder, anew))
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(_until_lost(reporter, taken))
@@ -167,15 +170,17 @@ class Worker:
             await self._desk.flushed()
             listening.cancel()
 
-    async def _history(self, taken: Taken, errand: wire.Errand) -> tuple[list[Row], Usage]:
-        """The conversation to go on from, and what other workers have used in it."""
-        rows, used = [*enumerate(errand.rows)], NO_USAGE
+    async def _history(self, taken: Taken, errand: wire.Errand) -> tuple[list[Row], Usage, int]:
+        """The conversation to go on from; what other workers have used in it; how many messages are in it."""
+        rows, used, heard = [*enumerate(errand.rows)], NO_USAGE, 0
         for body in await self._desk.earlier(taken) if taken.told else []:
             for report in wire.reports_of(body):
                 if isinstance(report, wire.Said):
                     rows.append((report.n, report.row))
                     used = used + _usage(report.row)
-        return resume_point(latest(rows)), used
+                elif isinstance(report, wire.Heard):
+                    heard += report.messages
+        return resume_point(latest(rows)), used, heard
 
     async def _result(self, errand: wire.Errand, taken: Taken, reporter: Reporter, rows: list[Row]) -> AgentResult:
         """Raises HookError("WorkspaceError")."""

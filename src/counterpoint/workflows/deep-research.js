@@ -51,8 +51,9 @@ const fenced = (title, value) => {
 }
 
 // In a folder the sources are its files and nothing else; on the web, what can be fetched.
+const FILES = '**/*.{md,mdx,rst,txt,org,htm,html,csv,json,yml,yaml,toml,py,js,ts,tsx,go,rs,java,c,h,cc,cpp,rb,sh,sql}'
 const FILE = /\.(md|mdx|rst|txt|org|html?|csv|json|ya?ml|toml|py|js|ts|tsx|go|rs|java|c|h|cc|cpp|rb|sh|sql)$/i
-const listed = options.path === undefined ? [] : String(await counterpoint.tool('Glob', { pattern: '**/*', path: options.path })).split('\n').map((line) => line.trim())
+const listed = options.path === undefined ? [] : String(await counterpoint.tool('Glob', { pattern: FILES, path: options.path })).split('\n').map((line) => line.trim())
 const files = new Set(listed.filter((line) => FILE.test(line)))
 if (options.path !== undefined && !files.size) return { report: `No documents in ${options.path}, so there is no answer.`, error: 'no documents' }
 const cut = listed.find((line) => /^\[[\d,]+ of [\d,]+ files/.test(line)) // the tool's remark: there are more than it lists

@@ -11,7 +11,7 @@ export const meta = {
       glob: { type: 'string', description: 'which files, such as *.py' },
       check: { type: 'string', description: 'command that must succeed after each batch' },
       files: { type: 'integer', minimum: 1, maximum: 1000, default: 100, description: 'files at most' },
-      rate: { type: 'number', minimum: 0, maximum: 1, default: 0.67, description: 'part of a batch that must succeed for the next' },
+      rate: { type: 'number', minimum: 0, maximum: 1, default: 0.66, description: 'part of a batch that must succeed for the next' },
     },
     required: ['instruction', 'pattern'],
   },

@@ -24,6 +24,7 @@ const limit = options.limit ?? 20
 const chars = options.chars ?? 2000
 
 const TEXT = /\.(md|mdx|rst|txt|py|pyi|js|mjs|ts|tsx|jsx|go|rs|java|c|h|cc|cpp|hpp|rb|sh|toml|ya?ml|json|html|css|sql)$/i
+const FILES = '**/*.{md,mdx,rst,txt,py,pyi,js,mjs,ts,tsx,jsx,go,rs,java,c,h,cc,cpp,hpp,rb,sh,toml,yml,yaml,json,html,css,sql}'
 const PROSE = /\.(md|mdx|rst|txt)$/i
 const RUN = 6 // words in a row that a quote must share with its file, and half of its own
 const QUOTE = 40 // words of a quote that are shown
@@ -143,8 +144,9 @@ function complaint(row) {
 // --- the work --------------------------------------------------------------------------------------------------------
 
 phase('List')
-const listed = String(await counterpoint.tool('Glob', { pattern: '**/*', path: folder }))
-const all = listed.split('\n').map((line) => line.trim()).filter((path) => TEXT.test(path)).sort()
+const listed = String(await counterpoint.tool('Glob', { pattern: FILES, path: folder })).split('\n').map((line) => line.trim())
+const cut = listed.find((line) => /^\[[\d,]+ of [\d,]+ files/.test(line)) // the tool's remark: there are more than it lists
+const all = listed.filter((path) => TEXT.test(path)).sort()
 if (!all.length) {
   log(`no text files in ${folder}`)
   return { report: `No text files in ${folder}.`, files: [], model: counterpoint.run.model }
@@ -185,6 +187,7 @@ const report = [
     (all.length > limit ? `; ${all.length - limit} more files in ${folder} were not read` : '') + '.',
   `Dropped because they do not stand in their file: ${dropped} of ${5 * found.length} answers. Looked at again: ${looks} files.`,
   ...(/^sim(:|$)/.test(counterpoint.run.model) ? ['No model was asked: sim makes its answers up, so hardly any can stand in its file.'] : []),
+  ...(cut ? [`Not all files were listed: ${cut}`] : []),
   ...(unread.length ? [`No answer for: ${unread.join(', ')}.`] : []),
 ].join('\n')
 const files = found.map(({ file, lines, summary, keywords, quote }) => ({ file, lines, summary, keywords, quote }))
