@@ -2,9 +2,10 @@
 
     python benchmarks/suite.py [--quick] [NAME ...]
 
-Wall and CPU are of this process and its ended children; garbage is collected as the command line has it. Agents over HTTP talk to `loopback.py`, whose latency is 50 ms;
-their floor is a bare aiohttp client that posts the same bytes to the same server, as many at once. The floor of what
-goes into the journal is raw SQLite with the same number of rows, committed as durably.
+Wall and CPU are of this process and its ended children; garbage is collected as the command line has it. Agents over
+HTTP talk to `loopback.py`, whose latency is 50 ms; their floor is a bare aiohttp client that posts the same bytes to
+the same server, as many at once. The floor of what goes into the journal is raw SQLite with the same number of rows,
+committed as durably.
 """
 
 from __future__ import annotations
