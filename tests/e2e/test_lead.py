@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -128,6 +129,8 @@ def test_a_sentence_becomes_a_checked_answer_and_the_leads_context_stays_small(
     attempts = [entry for entry in entries if entry["kind"] == "attempt"]
     assert [entry["clean"] for entry in attempts] == [False, False, True]
     assert all(Path(entry["path"]).is_file() for entry in attempts)
+    assert attempts[-1]["estimate"]["agents"] == {"low": 300, "likely": 300, "high": 300}
+    assert [entry["by"] for entry in entries if entry["kind"] == "approved"] == ["--yes"]
     assert [entry["run_id"] for entry in entries if entry["kind"] == "run"] == [document["run_id"]]
 
 
@@ -217,12 +220,20 @@ def test_attempts_are_bounded_and_all_are_kept(cpt: Program, fake: Fake):
     assert len(list(session.glob("script-*.js"))) == 5
 
 
-def test_a_small_model_plans_nothing_and_says_what_it_can_do(cpt: Program):
-    ended = cpt("do", "Survey the files of this folder", "--model", "sim", "--json")
+MODELS = {"sim": "sim", "local": "local:0.5b"}
+"""What is said of models, as they are called in full."""
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_small_model_plans_nothing_and_says_what_it_can_do(cpt: Program, model: str):
+    ended = cpt("do", "Survey the files of this folder", "--model", model, "--json")
     assert ended.code == 3
     assert "too small to plan" in ended.err
-    assert ended.json["offers"][0]["name"] == "survey"
-    refused = cpt("plan", "Survey the files", "--model", "sim")
+    offer = ended.json["offers"][0]
+    assert offer["name"] == "survey"
+    assert shlex.split(offer["command"])[1:] == ["run", "survey", "--args", '{"path": "."}', "--model", MODELS[model]]
+    assert cpt(*shlex.split(offer["command"])[1:-2], "--model", "sim").code == 0, "what is offered can be typed"
+    refused = cpt("plan", "Survey the files", "--model", model)
     assert refused.code == 2
     assert "--lead" in refused.err
 
