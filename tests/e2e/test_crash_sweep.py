@@ -1,6 +1,6 @@
 """A run is killed at every kind of event and at random moments, and goes on as if nothing had been.
 
-The killed process is a fork of one that has everything imported, so that a hundred and fifty deaths take seconds.
+The killed process is a fork of one that has everything imported, so that two hundred deaths take seconds.
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ CHILD = """
 export const meta = { name: 'child', description: 'a part' }
 return await parallel(Array.from({ length: args.n }, (_, i) => () => agent(`child ${i}`)))
 """
+DEATHS = 200
+"""At random moments, in all."""
 MODEL = "sim:latency=2ms..12ms"
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
@@ -187,12 +189,14 @@ def test_a_run_killed_at_any_moment_ends_the_same(tmp_path: Path, part: int, exp
     value, events = expected
     took = events[-1].at - events[0].at
     chance = random.Random(part)
-    for _ in range(38):  # with those that die twice, some 200 deaths in the four parts
+    deaths = 0
+    while deaths < DEATHS // 4:
         place = Place(tmp_path)
         run_id = place.submit()
         for _ in range(chance.choice((1, 1, 2))):  # now and then it dies again while it goes on
             process = place.start(run_id)
-            process.join(chance.uniform(0, took * 1.5))
+            process.join(chance.uniform(0, took))
+            deaths += process.is_alive()
             kill(process)
         before = place.events(run_id)
         if not isinstance(before[-1].event, RunEnded):
