@@ -37,7 +37,7 @@ from counterpoint.memory.uses import use_of
 from counterpoint.models.registry import Models
 from counterpoint.runtime.budget import Budget
 from counterpoint.runtime.calls import permissions_of
-from counterpoint.runtime.control import Control
+from counterpoint.runtime.control import Control, go_on_counting
 from counterpoint.runtime.day import Day
 from counterpoint.runtime.effects import differing, warning
 from counterpoint.runtime.job import Change
@@ -148,6 +148,7 @@ async def _attempt(
     view = RunView.of(journal.history)
     new = not view.attempt and time.time() - view.begun_at < STARTS_S
     refuse_imported(view.run_id, view.imported)
+    await go_on_counting(store, view)
     for listener in orders.listeners:
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
