@@ -362,9 +362,7 @@ async def validated(here: Machines, costs: Costs) -> list[str]:
 
 def _compared(what: str, world: World, costs: Costs, real: float) -> str:
     predicted = Simulation(world, costs).run().wall
-    return (
-        f"| {what} | {world.shared_cores:.1f} | {predicted:.2f} s | {real:.2f} s | {(predicted - real) / real:+.0%} |"
-    )
+    return f"| {what} | {predicted:.2f} s | {real:.2f} s | {(predicted - real) / real:+.0%} |"
 
 
 def simulated(world: World, costs: Costs) -> None:
