@@ -16,7 +16,8 @@ import msgspec
 
 from counterpoint.errors import ProcessEndedError
 from counterpoint.runtime.replay import Reuse
-from counterpoint.store.runs import STARTS_S, Store
+from counterpoint.store.leases import STARTS_S
+from counterpoint.store.runs import Store
 
 PROGRAM = (sys.executable, "-P", "-m", "counterpoint")
 """Our own program. Without ``-P`` it would import whatever modules lie in the working directory."""

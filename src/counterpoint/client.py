@@ -41,8 +41,9 @@ from counterpoint.script import Script, find, parse
 from counterpoint.script.parse import Examination
 from counterpoint.settings import Settings
 from counterpoint.store.blobs import as_value
+from counterpoint.store.leases import STARTS_S
 from counterpoint.store.reader import Facts, JournalReader
-from counterpoint.store.runs import STARTS_S, RunRow, Store
+from counterpoint.store.runs import RunRow, Store
 from counterpoint.tags import checked_tag, retagged
 from counterpoint.tools.answers import fitting
 from counterpoint.tools.arguments import check_args
@@ -278,9 +279,7 @@ class Client:
 
     async def is_live(self, run_id: str) -> bool:
         """Whether a process executes the run now, or is about to begin a new one: it can be asked something."""
-        if await self._store.is_live(run_id) or await self._store.is_starting(run_id):
-            return True
-        return await self._store.is_live(run_id)  # which it may have begun between the two
+        return await self._store.answers(run_id)
 
     async def watch(self, run_id: str, after: int = 0) -> AsyncIterator[Recorded]:
         """The run's events behind `after`, as they come, until nobody executes it any more."""

@@ -51,8 +51,8 @@ from counterpoint.script import find as saved
 from counterpoint.script.parse import accept, examine, trust
 from counterpoint.settings import Settings
 from counterpoint.store.journal import Journal
-from counterpoint.store.leases import Lease
-from counterpoint.store.runs import STARTS_S, Store
+from counterpoint.store.leases import STARTS_S, Lease
+from counterpoint.store.runs import Store
 from counterpoint.tools import jail, mcp
 from counterpoint.tools.mcp_servers import Server, load_servers
 from counterpoint.tools.own import FunctionTool

@@ -143,6 +143,12 @@ def test_a_process_that_ends_before_it_has_the_run_is_an_error_that_names_its_lo
     (log,) = cpt.state.glob("runs/*/process.log")
     assert str(log) in started.err
     assert "not today" in log.read_text()
+    run = document(cpt)
+    assert (run["status"], run["message"]) == (
+        "interrupted",
+        f"No process has begun it: counterpoint resume {run['run_id']}",
+    )
+    assert "is interrupted: no process executes it" in cpt("stop", "@last").err
 
 
 def test_a_paused_run_starts_no_agent_until_it_goes_on(cpt: Program, provider: Provider):

@@ -226,3 +226,26 @@ async def test_a_port_that_nobody_has_read_or_reviewed_is_open(repository: Path)
     report = played.value["report"]
     assert "- a.py: merged, but nobody has reviewed it." in report
     assert "- b.py: not ported, since its reader did not answer." in report
+
+
+async def test_a_source_of_which_a_part_is_unread_is_named_and_one_that_is_not_there_has_no_reader(project: Path):
+    line = "A resume runs the script again from the top.\n"
+    (project / "notes.md").write_text(line * 20, "utf-8")
+    sources = [{"source": source, "why": "it is about it", "relevance": 5} for source in ("./notes.md", "made-up.md")]
+    agents = ScriptedModel(
+        Step({"angles": []}, label="scope"),
+        Step({"sources": sources}, label="the question itself"),
+        Step({"claims": [CLAIM]}, label="notes.md (1 of 2)"),
+        Step(NULL, label="notes.md (2 of 2)"),
+        Step(STANDS, label="verify *", times=3),
+        Step("From the top.", label="synthesis"),
+    )
+    played = await run_script("deep-research", agents, args={**QUESTION, "chars": 500}, cwd=project)
+    report = played.value["report"]
+    assert "Read only in part: notes.md." in report
+    assert "1 sources dropped: . has no such documents." in report
+    assert "Caution: the text cites no claim at all." in report
+    empty = project / "empty"
+    empty.mkdir()
+    nothing = await run_script("deep-research", ScriptedModel(), args={**QUESTION, "path": "empty"}, cwd=project)
+    assert nothing.value["report"] == "No documents in empty, so there is no answer."

@@ -18,6 +18,7 @@ from tests.e2e.conftest import Program
 from tests.web.conftest import end_runs
 from tests.web.journals import record
 from textual.pilot import Pilot
+from textual.widgets import OptionList
 
 from counterpoint.client import Client
 from counterpoint.store.runs import Store
@@ -325,6 +326,25 @@ async def test_a_question_is_answered_in_a_form_made_from_its_schema(program: Pr
 def wrong(app: Top) -> list[str]:
     """What the form finds wrong."""
     return [str(line.render()) for line in app.screen.query(".wrong") if line.display]
+
+
+async def test_a_long_question_leaves_its_answers_in_sight_and_p_resumes_a_run_at_rest(program: Program) -> None:
+    text = "return await counterpoint.checkpoint('Long '.repeat(2000), {options: ['yes '.repeat(500), 'no']})"
+    run_id = program("run", program.script(text, "asks"), "--model", "sim", "--no-input", "--json").json["run_id"]
+    async with opened(program, run_id, (40, 10)) as (app, pilot):
+        await shows((app, pilot), "A answer")
+        await pilot.press("A")
+        await until(pilot, lambda: not isinstance(app.screen, RunScreen))
+        await pilot.press("down")
+        answers = app.screen.query_one(OptionList)
+        await until(pilot, lambda: answers.has_focus and answers.region.height >= 2)
+        assert answers.region.bottom < 10
+        await pilot.press("enter")
+        await shows((app, pilot), "Recorded.")
+        await pilot.press("p", "p")
+        await shows((app, pilot), "COMPLETED")
+
+    assert program("result", run_id, "--json").json["result"] == "no"
 
 
 async def test_a_replay_goes_through_the_run_and_can_be_held(program: Program, recording: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,17 @@ from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.cli.permissions import permission_options
 from counterpoint.cli.plan import authored
 from counterpoint.cli.run import carry_out, ready
+from counterpoint.cli.workflow_help import command
 from counterpoint.client import load_script
+from counterpoint.errors import CounterpointError
 from counterpoint.events import RunStatus
 from counterpoint.lead.author import AuthorError
 from counterpoint.lead.notice import footer, notice
 from counterpoint.lead.prompts import prompt
 from counterpoint.lead.talk import Talk
-from counterpoint.lead.triage import Decision, Offer, offers, plans, system, triage
+from counterpoint.lead.triage import Decision, offers, plans, system, triage
 from counterpoint.script import Script
-from counterpoint.script.find import BUNDLED, Saved, find, load
+from counterpoint.script.find import BUNDLED, find, load
 from counterpoint.text import one_line, safe
 from counterpoint.tools.arguments import check_args
 from counterpoint.version import VERSION
@@ -34,6 +38,8 @@ ONE_AGENT = BUNDLED / "one-agent.js"
 UNASKED = 3
 """The exit code where a person would have to say yes."""
 MOST_OFFERS = 4
+SHORT = 200
+"""Characters of a task that is repeated in a command line."""
 
 
 @click.command()
@@ -66,10 +72,22 @@ async def do(
             return await _without_plan(here, task)
         await ready(here.models, here.model, output)
         talk = Talk(here.line, system(folder, here.saved), folder, record=here.record.message, watch=here.watch)
-        decision = await triage(task, talk)
+        decision = await triage(task, talk, lambda decided: _unusable(here, decided))
         here.record.add("decided", **msgspec.to_builtins(decision))
         here.watch(f"{decision.way}: {decision.reason}")
         return await _carry_out(here, task, decision, talk)
+
+
+def _unusable(here: Office, decision: Decision) -> str | None:
+    """Why a saved workflow that the lead has chosen cannot be run as it says."""
+    if decision.way != "saved":
+        return None
+    try:
+        script = load(find(decision.name, here.folder, names_only=True))
+        check_args(script, read_decided_args(decision.args))
+    except CounterpointError as error:
+        return f"{error.message} {error.hint or ''}".strip()
+    return None
 
 
 async def _carry_out(here: Office, task: str, decision: Decision, talk: Talk) -> int:
@@ -164,32 +182,28 @@ def _whole(result: Any) -> str:
 async def _without_plan(here: Office, task: str) -> int:
     """What a small model can do: one agent, or a workflow that somebody else has written."""
     spec = here.line.model.spec
-    fitting = offers(task, here.saved, _said_of_use(here.saved))[:MOST_OFFERS]
+    metas = {one.name: load(one.path).meta for one in here.saved if one.error is None}
+    said = {name: meta.when_to_use or "" for name, meta in metas.items()}
+    fitting = offers(task, here.saved, said)[:MOST_OFFERS]
     here.record.add("decided", way="offer", reason="the model plans nothing", offers=[o.saved.name for o in fitting])
     here.output.say(
         f"{spec} is too small to plan: it decides nothing and writes no workflow (--lead names a model that can). "
         f"It can be the agent of a workflow that is there."
     )
+    commands = {o.saved.name: f"{command(metas[o.saved.name], o.saved.name)} --model {spec}" for o in fitting}
     if here.output.json:
-        rows = [{"name": o.saved.name, "description": o.saved.description, "words": list(o.words)} for o in fitting]
+        rows = [
+            {"name": o.saved.name, "description": o.saved.description, "words": list(o.words),
+             "command": commands[o.saved.name]}
+            for o in fitting
+        ]  # fmt: skip
         here.output.document({"session": here.record.id, "way": "offer", "model": spec, "offers": rows, "run_id": None})
     else:
         for offer in fitting:
-            click.echo(_offer(offer))
+            name, description = one_line(offer.saved.name, 40), one_line(offer.saved.description, 120)
+            click.echo(safe(f"{name}: {description}\n  {commands[offer.saved.name]}"))
     if not fitting:
         here.output.say("No saved workflow fits these words; see them all with: counterpoint workflows list")
-    here.output.say(f"As one agent it does what it can: counterpoint run one-agent --args '\"TASK\"' --model {spec}")
+    own = shlex.quote(json.dumps(task)) if len(task) <= SHORT else "'\"TASK\"'"
+    here.output.say(f"As one agent it does what it can: counterpoint run one-agent --args {own} --model {spec}")
     return UNASKED
-
-
-def _said_of_use(saved: Any) -> dict[str, str]:
-    return {one.name: _when(one) for one in saved if one.error is None}
-
-
-def _when(one: Saved) -> str:
-    return load(one.path).meta.when_to_use or ""
-
-
-def _offer(offer: Offer) -> str:
-    name = one_line(offer.saved.name, 40)
-    return f"{name}: {one_line(offer.saved.description, 120)}\n  counterpoint run {name} --args '{{…}}'"

@@ -55,9 +55,17 @@ def describe(meta: Meta, named: str, formatter: click.HelpFormatter) -> None:
             formatter.write_text("It declares none in meta.args; the script may take some all the same.")
     if rows and schema:
         with formatter.section("Example"):
-            formatter.write_text(f"counterpoint run {named} --args {shlex.quote(as_json(_example(schema)))}")
+            formatter.write_text(command(meta, named))
     formatter.write_paragraph()
     formatter.write_text("Options of every run: counterpoint run --help")
+
+
+def command(meta: Meta, named: str) -> str:
+    """A command line that runs the workflow: with arguments that fit, where it declares some."""
+    schema = _schema(meta)
+    given = _example(schema) if schema else {}
+    words = ["counterpoint", "run", safe(named), *(["--args", as_json(given)] if given else [])]
+    return shlex.join(words)
 
 
 def arguments(schema: dict[str, Any]) -> list[tuple[str, str]]:

@@ -221,7 +221,8 @@ class Fleet:
                 return self._again(job)
             if job.ended_by is None:
                 raise
-            result = AgentResult(job.ended_by, fault=_ended_by(job.ended_by), usage=job.usage)
+            turns = self.attempt.view.agents[job.task.id].turns
+            result = AgentResult(job.ended_by, fault=_ended_by(job.ended_by), usage=job.usage, turns=turns)
         if self._retries_stall(job, result):
             return self._again(job)
         about_provider = result.fault is not None and result.fault.kind in ABOUT_THE_PROVIDER

@@ -21,6 +21,8 @@ from counterpoint.store.database import LEASES, REQUESTS, RUNS
 from counterpoint.store.index import Index
 
 HEARTBEAT_S = 2.0
+STARTS_S = 60.0
+"""How long a new run is taken for one that a process is about to execute: a busy machine takes its time."""
 TTL_S = 15.0
 """Age of a heartbeat at which its holder counts as dead, where its process cannot be looked at."""
 DATABASE_CLOCK = text("SELECT extract(epoch FROM clock_timestamp())")
@@ -28,7 +30,7 @@ DATABASE_CLOCK = text("SELECT extract(epoch FROM clock_timestamp())")
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that has, or had, a run."""
+    """The process that has, or had, a run; with the epoch 0 the one that has made it, and sees to it that it begins."""
 
     epoch: int
     host: str
@@ -47,6 +49,16 @@ class Holder:
             return young
         started = process_started(self.pid)
         return young if started == "" else started == self.pid_started
+
+    @property
+    def executes(self) -> bool:
+        """Whether it executes the run now."""
+        return self.epoch > 0 and self.alive
+
+    @property
+    def answers(self) -> bool:
+        """Whether the run can be asked something: it is executed now, or begins any moment."""
+        return self.alive and (self.epoch > 0 or self.silent_s < STARTS_S)
 
 
 def process_started(pid: int) -> str | None:
@@ -113,14 +125,14 @@ def _holder(connection: Connection, run_id: str) -> Holder | None:
 
 
 async def living(index: Index) -> set[str]:
-    """The runs that a process executes now."""
+    """The runs that a process executes now, or begins any moment."""
     return await index.read(_living)
 
 
 def _living(connection: Connection) -> set[str]:
     now = _now(connection)
     rows = connection.execute(select(LEASES).where(LEASES.c.released == 0))
-    return {row.run_id for row in rows if _as_holder(row, now).alive}
+    return {row.run_id for row in rows if _as_holder(row, now).answers}
 
 
 def _as_holder(row: Row[Any], now: float) -> Holder:
@@ -141,13 +153,24 @@ def take(connection: Connection, run_id: str, *, above: int) -> Taken:
     """
     connection.execute(select(RUNS.c.run_id).where(RUNS.c.run_id == run_id).with_for_update())  # one at a time
     held = _holder(connection, run_id)
-    if held is not None and held.alive:
+    if held is not None and held.executes:
         raise RunIsLiveError(
             f"Run {run_id} is being executed by process {held.pid} on {held.host}.",
             hint=f"Watch it with: counterpoint logs {run_id} -f; or stop it with: counterpoint stop {run_id}",
         )
     epoch = max(above, held.epoch if held is not None else 0) + 1
     connection.execute(LEASES.delete().where(LEASES.c.run_id == run_id))
+    _write(connection, run_id, epoch)
+    asked = connection.execute(select(func.max(REQUESTS.c.id)).where(REQUESTS.c.run_id == run_id)).scalar()
+    return Taken(epoch, asked or 0)
+
+
+def announce(connection: Connection, run_id: str) -> None:
+    """Writes us down as the one that has made a new run, and sees to it that a process begins it."""
+    _write(connection, run_id, 0)
+
+
+def _write(connection: Connection, run_id: str, epoch: int) -> None:
     connection.execute(
         LEASES.insert().values(
             run_id=run_id,
@@ -159,5 +182,3 @@ def take(connection: Connection, run_id: str, *, above: int) -> Taken:
             released=0,
         )
     )
-    asked = connection.execute(select(func.max(REQUESTS.c.id)).where(REQUESTS.c.run_id == run_id)).scalar()
-    return Taken(epoch, asked or 0)

@@ -23,7 +23,6 @@ from counterpoint.events import (
     Recorded,
     RunCreated,
     RunEnded,
-    RunForked,
     RunPaused,
     RunStatus,
     RunTagged,
@@ -70,8 +69,6 @@ class Facts:
     parent: Parent | None
     imported: bool = False
     """Another system's: it never goes on."""
-    made_at: float | None = None
-    """When it was made, where no process has begun it yet."""
 
 
 Written = tuple[tuple[int, int], ...]
@@ -127,11 +124,6 @@ class JournalReader(ABC):
     def _outline(self) -> tuple[Told | None, Told | None, Told | None]:
         """Its last event that says a status, the last that has its tags, and the first."""
 
-    def made_at(self) -> float | None:
-        """When the run was made, in seconds since the epoch; None: a process has begun it."""
-        row = self._last_status()
-        return _made_at(_decode(row[0], self.place), row[1]) if row is not None else None
-
     def end(self) -> tuple[RunStatus, float] | None:
         """How and when the run ended; None: by its journal it goes on, or is paused."""
         row = self._last_status()
@@ -157,8 +149,7 @@ class JournalReader(ABC):
 def facts_of(last: Told | None, tagged: Told | None, first: Told | None, place: str) -> Facts:
     """What a list shows of a run, by the events that say it. Raises JournalFormatError."""
     last_said, tags_said, first_said = (_decode(row[0], place) if row else None for row in (last, tagged, first))
-    made_at = _made_at(last_said, last[1]) if last is not None else None
-    return Facts(_status(last_said), _tags(tags_said), _parent(first_said), _imported(first_said), made_at)
+    return Facts(_status(last_said), _tags(tags_said), _parent(first_said), _imported(first_said))
 
 
 def _status(event: object) -> RunStatus:
@@ -169,10 +160,6 @@ def _status(event: object) -> RunStatus:
             return RunStatus.PAUSED
         case _:
             return RunStatus.RUNNING
-
-
-def _made_at(event: object, at: float) -> float | None:
-    return at if isinstance(event, RunCreated | RunForked) else None
 
 
 def _tags(event: object) -> tuple[str, ...]:

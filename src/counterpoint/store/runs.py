@@ -31,8 +31,6 @@ from counterpoint.store.requests import Requests
 from counterpoint.store.rows import Spoken
 from counterpoint.store.shares import Shares
 
-STARTS_S = 60.0
-"""How long a new run is taken for one that a process is about to execute: a busy machine takes its time."""
 GONE = ".gone-"
 """How the folders of runs begin that are being deleted."""
 
@@ -86,7 +84,7 @@ class Store:
 
     async def create_run(self, created: RunCreated, values: Mapping[str, bytes]) -> None:
         """Records a new run, whole or not at all. `values` are the large values that its first event names, by blob."""
-        await self._record([Recorded(1, time.time(), created)], values, ())
+        await self._record([Recorded(1, time.time(), created)], values, (), begins=True)
 
     async def origin(self, run_id: str) -> Origin:
         """How the run began. Raises JournalFormatError or StoreError."""
@@ -105,21 +103,29 @@ class Store:
         ended = ended_agents(history)
         turns = [spoken for spoken in await reader.all_turns(until=history[-1].at) if spoken[0] in ended]
         kept = {name: await reader.value(Value(blob=name)) for name in blobs_of(events) - values.keys()}
-        await self._record(events, {**kept, **values}, turns)
+        await self._record(events, {**kept, **values}, turns, begins=True)
 
     async def create_imported(
         self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]
     ) -> None:
         """Records a run that is over, and was another system's: all its events, the first of which has its id."""
-        await self._record(events, values, turns)
+        await self._record(events, values, turns, begins=False)
 
-    async def _record(self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]) -> None:
+    async def _record(
+        self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken], *, begins: bool
+    ) -> None:
         """Into the index first: where that cannot be written no process could hold the run, and none is to be left."""
         created = events[0].event
         assert isinstance(created, RunCreated)  # noqa: S101  (what every journal begins with)
         at = created.parent.at if created.parent else events[0].at
         row = RunRow(created.run_id, created.name, created.cwd, created.script, at)
-        await self._index.write(lambda connection: _insert_new(connection, [row]))
+
+        def insert(connection: Connection) -> None:
+            _insert_new(connection, [row])
+            if begins:
+                leases.announce(connection, row.run_id)
+
+        await self._index.write(insert)
         await asyncio.to_thread(self._create, row.run_id, events, values, turns)
 
     def shares(self, run_id: str, priority: int) -> Shares | None:
@@ -149,7 +155,7 @@ class Store:
         living = await leases.living(self._index)
         dead = [run_id for run_id, facts in found.items() if _goes_on(facts) and run_id not in living]
         for run_id, facts in (await asyncio.to_thread(self._all_facts, dead)).items():  # it may have ended meanwhile
-            if isinstance(facts, Facts) and facts.status is RunStatus.RUNNING and not _is_young(facts.made_at):
+            if isinstance(facts, Facts) and facts.status is RunStatus.RUNNING:
                 facts = dataclasses.replace(facts, status=RunStatus.INTERRUPTED)
             found[run_id] = facts
         return found
@@ -194,11 +200,12 @@ class Store:
     async def is_live(self, run_id: str) -> bool:
         """Whether a process executes the run now."""
         held = await leases.holder(self._index, run_id)
-        return held is not None and held.alive
+        return held is not None and held.executes
 
-    async def is_starting(self, run_id: str) -> bool:
-        """Whether the run is new, and no process has begun it yet."""
-        return _is_young(await asyncio.to_thread(self.reader(run_id).made_at))
+    async def answers(self, run_id: str) -> bool:
+        """Whether a process executes the run now, or is about to begin a new one: it can be asked something."""
+        held = await leases.holder(self._index, run_id)
+        return held is not None and held.answers
 
     def open_journal(self, run_id: str, lease: Lease) -> Journal:
         """The run's journal for its one writer, as an async context manager."""
@@ -313,10 +320,6 @@ class Store:
 
 def _goes_on(facts: Facts | StoreError) -> bool:
     return isinstance(facts, Facts) and facts.status is RunStatus.RUNNING
-
-
-def _is_young(made_at: float | None) -> bool:
-    return made_at is not None and time.time() - made_at < STARTS_S
 
 
 def newest_first(rows: Iterable[RunRow]) -> list[RunRow]:

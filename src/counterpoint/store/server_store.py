@@ -89,8 +89,10 @@ class ServerStore(Store):
 
         await self._index.write(forget)
 
-    async def _record(self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken]) -> None:
-        await asyncio.to_thread(server_writer.create, self.server, events, values, turns)
+    async def _record(
+        self, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken], *, begins: bool
+    ) -> None:
+        await asyncio.to_thread(server_writer.create, self.server, events, values, turns, begins=begins)
 
     # --- blocking, in a thread ---------------------------------------------------------------------------------------
 

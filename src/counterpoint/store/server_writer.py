@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from counterpoint.errors import JournalFormatError, LeaseLostError, StoreError
 from counterpoint.events import Recorded, RunCreated
+from counterpoint.store import leases
 from counterpoint.store.blobs import digest
 from counterpoint.store.database import RUNS
 from counterpoint.store.migrations import BLOBS, HEADS
@@ -32,7 +33,12 @@ TAKE_HEAD = (
 
 
 def create(
-    server: Server, events: Sequence[Recorded], values: Mapping[str, bytes], turns: Sequence[Spoken] = ()
+    server: Server,
+    events: Sequence[Recorded],
+    values: Mapping[str, bytes],
+    turns: Sequence[Spoken] = (),
+    *,
+    begins: bool = False,
 ) -> None:
     """Records a new run with these events, transcripts and the large values of both. Raises StoreError."""
     created = events[0].event
@@ -43,6 +49,8 @@ def create(
     def insert_all(connection: Connection) -> None:
         connection.execute(RUNS.insert().values(run_id=run_id, **row))
         connection.execute(HEADS.insert().values(run_id=run_id, epoch=0, batch=0, written_at=time.time()))
+        if begins:
+            leases.announce(connection, run_id)
         _put_blobs(connection, run_id, list(values.items()))
         connection.exec_driver_sql(INSERT_EVENT, [event_row(run_id, 0, recorded) for recorded in events])
         if turns:
