@@ -179,6 +179,23 @@ def test_steering_skipping_and_stopping_leave_receipts(
     assert "Stopped" in page.wait("document.querySelector('.receipts')?.innerText")
 
 
+def test_a_long_question_leaves_its_answers_in_sight(page: Browser, server: Served, program: Program) -> None:
+    text = "return await counterpoint.checkpoint('Long '.repeat(2000), {options: ['yes'.repeat(900), 'no']})"
+    run_id = program("run", program.script(text, "asks"), "--model", "sim", "--no-input", "--json").json["run_id"]
+    show(page, server, run_id)
+    page.wait("document.querySelector('.gate button')")
+
+    assert page.run("""
+      const box = document.querySelector('.gates').getBoundingClientRect()
+      const ask = document.querySelector('.gate button').getBoundingClientRect()
+      return ask.top < box.bottom && ask.right <= innerWidth && document.documentElement.scrollHeight <= innerHeight""")
+    page.run("document.querySelector('.gates').scrollTop = 1e6")
+    page.click(".gate button", "no")
+    page.wait("!document.querySelector('.gate')")
+    page.click("button", "Resume")
+    page.wait("counterpoint.document().status === 'completed'")
+
+
 def test_several_agents_are_marked_and_asked_at_once(
     page: Browser, server: Served, program: Program, live: str
 ) -> None:
