@@ -9,7 +9,6 @@ import asyncio
 import multiprocessing
 import random
 import shutil
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -162,11 +161,16 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[Record
 
 def wait_for_event(place: Place, run_id: str, process: Any, tag: str, count: int) -> None:
     """Returns when the journal has `count` events of that kind, or the process is over."""
-    while process.is_alive():
-        found = sum(r.event.__struct_config__.tag == tag for r in place.events(run_id))
-        if found >= count:
-            return
-        time.sleep(0.001)
+
+    async def waiting() -> None:
+        async with Store(place.settings.state) as store:
+            client = Client(store)
+            while process.is_alive():
+                events = await client.events(run_id)
+                if sum(recorded.event.__struct_config__.tag == tag for recorded in events) >= count:
+                    return
+
+    asyncio.run(waiting())
 
 
 def test_a_run_killed_after_any_kind_of_event_ends_the_same(tmp_path: Path, expected: tuple[Any, list[Recorded]]):
