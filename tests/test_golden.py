@@ -38,7 +38,7 @@ def correct(shown: Any) -> None:
             agent["state"] = "interrupted"
     for limit in shown["limits"]:
         if limit["name"] == "concurrency":
-            limit["left"] = limit["total"]
+            limit["left"], limit["used"] = limit["total"], 0
 
 
 def test_there_are_recorded_journals_of_this_release():
