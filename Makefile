@@ -3,7 +3,7 @@
 PYTHON ?= $(if $(wildcard .venv/bin/python),.venv/bin/python,python3)
 SOURCES := $(wildcard src tests benchmarks action manual)
 
-.PHONY: help check test format bench docs doors
+.PHONY: help check test format bench docs doors pictures
 
 # List these commands.
 help:
@@ -28,6 +28,10 @@ format:
 # The manual, as pages in build/site. `python -m mkdocs serve` shows it while you write.
 docs:
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+
+# The pictures of docs/images anew, of simulated runs, in a minute (Chromium with its driver, extras `tui` and `web`).
+pictures:
+	$(PYTHON) -m benchmarks.pictures
 
 # Build the package and go in by each door from an empty folder: uvx, pipx, Python, pytest, MCP (extra `release`).
 doors:

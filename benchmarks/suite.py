@@ -2,9 +2,10 @@
 
     python benchmarks/suite.py [--quick] [NAME ...]
 
-Wall and CPU are of this process and its ended children. Agents over HTTP talk to `loopback.py`, whose latency is 50 ms;
-their floor is a bare aiohttp client that posts the same bytes to the same server, as many at once. The floor of what
-goes into the journal is raw SQLite with the same number of rows, committed as durably.
+Wall and CPU are of this process and its ended children; garbage is collected as the command line has it. Agents over
+HTTP talk to `loopback.py`, whose latency is 50 ms; their floor is a bare aiohttp client that posts the same bytes to
+the same server, as many at once. The floor of what goes into the journal is raw SQLite with the same number of rows,
+committed as durably.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import aiohttp
 import msgspec
 
 from counterpoint import daemon
+from counterpoint.cli.main import collect_seldom
 from counterpoint.client import Client
 from counterpoint.events import LogWritten, RunEnded, RunStatus
 from counterpoint.models.registry import Models
@@ -323,6 +325,7 @@ async def table(names: list[str], *, quick: bool) -> None:
 
 
 def main() -> None:
+    collect_seldom()
     parser = argparse.ArgumentParser(description="The table of docs/performance.md.")
     parser.add_argument("names", nargs="*", choices=[*ROWS, "memory", []])
     parser.add_argument("--quick", action="store_true", help="small numbers: does it still run?")

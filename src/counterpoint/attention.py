@@ -209,6 +209,10 @@ def _slow(view: RunView, now: float) -> Iterator[Need]:
             yield Need("slow", text, agent.started_at, (agent.id,))
 
 
+LASTING = frozenset({"gate", "gone", "held"})
+"""Troubles that go on while a run is at rest."""
+
+
 def line(need: Need, now: float, width: int = 100) -> str:
     """A trouble on one line, with how long it has lasted."""
     return f"{one_line(need.text, width - 8):{width - 8}} {duration(abs(now - need.since)):>7}"

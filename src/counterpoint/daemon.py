@@ -30,7 +30,7 @@ from counterpoint.errors import (
     first_error,
 )
 from counterpoint.events import Recorded, RunEnded, RunStatus
-from counterpoint.memory.places import memory_folder, open_recall
+from counterpoint.memory.places import open_recall
 from counterpoint.memory.recall import Recall
 from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.uses import use_of
@@ -295,7 +295,7 @@ def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Works
     skills, wrong = load_skills(cwd)
     names = tuple(bounds.get("instructions", ()))
     workshop = Workshop(
-        hidden=(store.folder, memory_folder(cwd)),
+        hidden=(store.folder,),
         worktrees=store.folder / "worktrees" / view.run_id,
         instructions=load_instructions(cwd, names),
         skills=skills,

@@ -58,6 +58,8 @@ PATIENCE_S = 20.0
 """Real seconds that one simulated run may take."""
 LOOK_S = 0.25
 """Real seconds after which time moves although something real is under way."""
+LIMITS = ("ScriptTimeoutError", "ScriptMemoryError")
+"""The ends of a script that computes without end."""
 Price = Callable[[str, Usage], float | None]
 """Model and consumption → US dollars; None where the price is unknown."""
 
@@ -83,6 +85,8 @@ async def simulate(setting: Setting, *, runs: int = 3) -> Estimate:
     done: list[Simulated] = []
     for scenario in scenarios(runs):
         done.append(await asyncio.to_thread(_in_its_own_time, setting, scenario))
+        if any(limit in done[-1].error for limit in LIMITS):
+            break  # each further run would take as long to tell the same
     return estimate(done, setting.past, setting.settings.bounds())
 
 

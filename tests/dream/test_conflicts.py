@@ -74,13 +74,13 @@ async def test_a_note_that_ten_transcripts_repeat_gains_no_support_and_costs_no_
     for n in range(10):
         told = f'<memory-notes id="0123456789">\n{LOVELACE}\n</memory-notes id="0123456789">'
         await place.lived(
-            LOVELACE,
+            f"{LOVELACE} Step {n} is done.",
             prompt=f"{told}\nDo the task.",
             name=f"work-{n}",
         )
     again = item(
         "The integration tests need the service lovelace up.",
-        "need the service lovelace",
+        {"ref": "q1", "text": "need the service lovelace"},  # known by heart: it is not shown to the reader
         subject="tests",
         aspect="needs",
     )
@@ -88,8 +88,10 @@ async def test_a_note_that_ten_transcripts_repeat_gains_no_support_and_costs_no_
     report = await place.dream(model)
     (entry,) = place.notes()
     assert (entry.support_sessions, len(entry.evidence)) == (1, 1)
+    assert not any("need the service lovelace" in asked.prompt.split("# The excerpts")[1] for asked in model.asked)
     assert not any(asked.label.startswith("skeptic") for asked in model.asked)
     assert report.counts.revised == 0
+    assert {row.reason for row in report.blocked} == {"the quote repeats a note that its author was told"}
 
 
 async def test_a_retired_note_and_one_of_the_users_memory_do_not_come_back_by_agents_that_repeat_them(

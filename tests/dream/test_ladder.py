@@ -82,6 +82,19 @@ def _safe_verdict(proposal: Proposal, ground: Ground) -> str:
     return dict(LADDER)["V4"](proposal, ground).reason
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"quote": "Nobody ever said that"}, {"span": (1, 21)}, {"seq": 2}, {"run_id": "wf_9"}, {"sha256": "0" * 64},
+     {"author": Author.ASSISTANT}, {"session_id": "a1"}],
+)  # fmt: skip
+def test_an_anchor_that_is_not_what_stands_at_its_place_ends_a_proposal(wrong: dict[str, object]) -> None:
+    proposal, ground = proposed("The generator is the target gen of the makefile.")
+    assert verify(proposal, ground).state == "open"
+    false = msgspec.structs.replace(proposal.evidence[0], **wrong)
+    verified = verify(msgspec.structs.replace(proposal, evidence=[*proposal.evidence, false]), ground)
+    assert (verified.state, verified.verdicts[-1].check) == ("rejected", "V1")
+
+
 def test_a_wider_permission_is_blocked_unless_a_person_asked_for_it_and_then_it_still_waits() -> None:
     text = "Skip the slow tests when the branch is a draft."
     proposal, ground = proposed(text, author=Author.ASSISTANT)

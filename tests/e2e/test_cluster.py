@@ -17,6 +17,7 @@ from tests.e2e.conftest import Process, Program
 from tests.fakes.postgres import Postgres
 from tests.fakes.replies import Asked, Says, Waits
 from tests.fakes.server import Fake
+from tests.fakes.temporal import Temporal
 
 MANY = """export const meta = { name: 'many', description: 'a test' }
 const n = args.n
@@ -26,12 +27,12 @@ StartWorker = Callable[..., Process]
 
 
 @pytest.fixture
-def cluster(cpt: Program, temporal: str, database: str, tmp_path: Path) -> Generator[StartWorker]:
+def cluster(cpt: Program, temporal: Temporal, database: str, tmp_path: Path) -> Generator[StartWorker]:
     """The program with a cluster of a pool of its own; gives what starts a worker, and waits until it takes agents."""
     pool = database.rpartition("/")[2]
     cpt.environment |= {
         "COUNTERPOINT_DATABASE": database,
-        "COUNTERPOINT_CLUSTER": temporal,
+        "COUNTERPOINT_CLUSTER": temporal.address,
         "COUNTERPOINT_POOL": pool,
     }
     started: list[Process] = []
@@ -202,6 +203,26 @@ def test_what_agents_answer_while_nobody_executes_their_run_is_not_asked_again(
     assert sum("was under way on a worker" in line for line in resumed.json["log"]) == 3
     assert len(fake.asked) == 5
     assert worker.poll() is None
+
+
+def test_a_queue_that_has_lost_its_memory_is_told_again_what_is_to_be_done(
+    cpt: Program, cluster: StartWorker, fake: Fake, temporal: Temporal
+):
+    held = asyncio.Event()
+    fake.will(Waits(held, Says("under way")))
+    cluster("--slots", "1")
+    script = cpt.script("return await parallel([1, 2, 3].map((n) => () => agent(`answer ${n}`, { tools: [] })))")
+    run = cpt.start("run", script, "--json")
+    arrive(fake, 1)
+    temporal.kill()
+    fake.release(held)
+    temporal.start()
+    out, err = run.communicate()
+
+    assert run.poll() == 0, err
+    assert len(json.loads(out)["result"]) == 3
+    assert "under way" in out
+    assert len(fake.asked) == 3
 
 
 def test_a_message_reaches_an_agent_on_a_worker_and_counts_when_it_was_heard(

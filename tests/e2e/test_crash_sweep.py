@@ -1,6 +1,6 @@
 """A run is killed at every kind of event and at random moments, and goes on as if nothing had been.
 
-The killed process is a fork of one that has everything imported, so that a hundred and fifty deaths take seconds.
+The killed process is a fork of one that has everything imported, so that two hundred deaths take seconds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import asyncio
 import multiprocessing
 import random
 import shutil
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -60,6 +59,8 @@ CHILD = """
 export const meta = { name: 'child', description: 'a part' }
 return await parallel(Array.from({ length: args.n }, (_, i) => () => agent(`child ${i}`)))
 """
+DEATHS = 200
+"""At random moments, in all."""
 MODEL = "sim:latency=2ms..12ms"
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
@@ -160,11 +161,16 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[Record
 
 def wait_for_event(place: Place, run_id: str, process: Any, tag: str, count: int) -> None:
     """Returns when the journal has `count` events of that kind, or the process is over."""
-    while process.is_alive():
-        found = sum(r.event.__struct_config__.tag == tag for r in place.events(run_id))
-        if found >= count:
-            return
-        time.sleep(0.001)
+
+    async def waiting() -> None:
+        async with Store(place.settings.state) as store:
+            client = Client(store)
+            while process.is_alive():
+                events = await client.events(run_id)
+                if sum(recorded.event.__struct_config__.tag == tag for recorded in events) >= count:
+                    return
+
+    asyncio.run(waiting())
 
 
 def test_a_run_killed_after_any_kind_of_event_ends_the_same(tmp_path: Path, expected: tuple[Any, list[Recorded]]):
@@ -187,12 +193,14 @@ def test_a_run_killed_at_any_moment_ends_the_same(tmp_path: Path, part: int, exp
     value, events = expected
     took = events[-1].at - events[0].at
     chance = random.Random(part)
-    for _ in range(38):  # with those that die twice, some 200 deaths in the four parts
+    deaths = 0
+    while deaths < DEATHS // 4:
         place = Place(tmp_path)
         run_id = place.submit()
         for _ in range(chance.choice((1, 1, 2))):  # now and then it dies again while it goes on
             process = place.start(run_id)
-            process.join(chance.uniform(0, took * 1.5))
+            process.join(chance.uniform(0, took))
+            deaths += process.is_alive()
             kill(process)
         before = place.events(run_id)
         if not isinstance(before[-1].event, RunEnded):

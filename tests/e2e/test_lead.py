@@ -7,7 +7,7 @@ import os
 import pty
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,13 @@ return { report: known.join('\\n'), pages: known.length, of: pages.length }
 class ScriptedLead:
     """Answers as a lead and as its agents would: by who is asked, which the system prompt says."""
 
-    def __init__(self, fake: Fake, *, decision: dict[str, Any], scripts: list[str] | None = None) -> None:
+    def __init__(
+        self, fake: Fake, *, decision: dict[str, Any], scripts: list[str] | None = None, first: Sequence[Any] = ()
+    ) -> None:
+        """`first`: decisions that it makes before the one that it stays with."""
         self.asked: list[tuple[str, Asked]] = []
         self._decision = decision
+        self._first = list(first)
         self._scripts = iter(scripts or [])
         self._scouted = False
         fake.otherwise = self
@@ -72,7 +76,7 @@ class ScriptedLead:
         if not self._scouted and "Glob" in asked.tools:
             self._scouted = True
             return Says(calls=[("Glob", {"pattern": "*.md"})], tokens=tokens)
-        return Gives(self._decision, tokens=tokens)
+        return Gives(self._first.pop(0) if self._first else self._decision, tokens=tokens)
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ def do(cpt: Program, fake: Fake) -> Run:
             "--cwd", str(DOCS), "--json", *arguments, ANTHROPIC_API_KEY="k", OPENAI_API_KEY="k",
         )  # fmt: skip
         assert ended.code == code, ended.out + ended.err
-        return ended.json
+        return ended.json if ended.out else None
 
     return run
 
@@ -181,6 +185,26 @@ def test_a_saved_workflow_is_proposed_with_the_arguments_that_the_lead_gives(do:
     document = do("--yes", code=4)  # the scripted agents give no structured output
     assert document["run"]["name"] == "survey"
     assert document["run"]["agents"]["total"] == 2
+
+
+def test_a_decision_that_cannot_be_carried_out_is_made_again_and_not_for_ever(do: Run, fake: Fake):
+    known = {"way": "saved", "reason": "It is there.", "gain": "", "cost": "two", "name": "survey"}
+    unknown, misfit = known | {"name": "surveys"}, known | {"args": '{"limit": "many"}'}
+    lead = ScriptedLead(fake, decision=known | {"args": '{"limit": 1}'}, first=[unknown, misfit])
+    assert do("--yes", code=4)["run"]["name"] == "survey"
+    told = [json.dumps(asked.body["messages"][-1]) for asked in lead.of("triage")[-2:]]
+    assert "There is no workflow" in told[0]
+    assert "must be integer, not string" in told[1]
+    ScriptedLead(fake, decision=unknown)
+    do("--yes", code=1)
+
+
+@pytest.mark.parametrize(("task", "why"), [("x" * 60_001, "60,001 characters"), ("a\udcff", "no UTF-8")])
+def test_a_task_that_no_model_can_be_told_is_refused(cpt: Program, task: str, why: str):
+    for command in ("do", "plan"):
+        ended = cpt(command, task, "--model", "anthropic:m", ANTHROPIC_API_KEY="k")
+        assert ended.code == 2
+        assert why in ended.err.replace("\n", " ")
 
 
 def test_words_in_a_file_start_nothing(cpt: Program, fake: Fake):

@@ -25,31 +25,53 @@ def program() -> Path | None:
     return Path(found) if found else None
 
 
+class Temporal:
+    """A server in memory."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"temporal://127.0.0.1:{self._port}/default"
+
+    def start(self) -> None:
+        """Returns when it can be connected to. It remembers nothing of before."""
+        path = program()
+        assert path is not None
+        command = [
+            path, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "error", "--port",
+            str(self._port), "--http-port", str(free_port()), "--metrics-port", str(free_port()),
+        ]  # fmt: skip
+        with self._log.open("ab") as out:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            )
+        give_up_at = time.monotonic() + STARTS_S
+        while not self._listens():
+            assert self._process.poll() is None, "the Temporal server ended"
+            assert time.monotonic() < give_up_at, "the Temporal server does not answer"
+            time.sleep(0.02)
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1):
+            return True
+        return False
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
 @contextlib.contextmanager
-def running(log: Path) -> Generator[str]:
-    """The address of a server in memory."""
-    path = program()
-    assert path is not None
-    port = free_port()
-    command = [
-        path, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "error", "--port", str(port),
-        "--http-port", str(free_port()), "--metrics-port", str(free_port()),
-    ]  # fmt: skip
-    with log.open("wb") as out:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+def running(log: Path) -> Generator[Temporal]:
+    """A server for the length of the block."""
+    server = Temporal(log)
     try:
-        _until_it_listens(port, server)
-        yield f"temporal://127.0.0.1:{port}/default"
+        server.start()
+        yield server
     finally:
         server.kill()
-        server.wait()
-
-
-def _until_it_listens(port: int, server: subprocess.Popen[bytes]) -> None:
-    give_up_at = time.monotonic() + STARTS_S
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert server.poll() is None, "the Temporal server ended"
-        assert time.monotonic() < give_up_at, "the Temporal server does not answer"
-        time.sleep(0.02)

@@ -49,6 +49,14 @@ def test_a_loop_that_never_ends_is_found(cpt: Program):
     assert estimate["against_caps"]
 
 
+def test_a_script_that_computes_without_end_is_tried_once(cpt: Program):
+    (cpt.folder / ".counterpoint").mkdir()
+    (cpt.folder / ".counterpoint" / "config.toml").write_text("max_sync_s = 0.3\n", "utf-8")
+    estimate = simulated(cpt, "while (true) {}", code=1)
+    assert any("ScriptTimeoutError" in problem for problem in estimate["problems"])
+    assert len(estimate["simulations"]) == 1
+
+
 def test_a_mistake_that_needs_an_empty_list_is_found_with_its_line(cpt: Program):
     text = f"""const a = await agent('Find.', {{ schema: {FINDINGS} }})
     return a.findings[0].length"""

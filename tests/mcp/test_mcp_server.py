@@ -83,7 +83,7 @@ async def test_a_run_is_started_watched_and_read_over_stdio(cpt: Program, mode: 
 
     async with stdio(cpt, mode=mode) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
-        assert names == {"run", "status", "wait", "result", "control", "workflows", "runs", "dream"}
+        assert names == {"run", "status", "wait", "result", "control", "fork", "workflows", "runs", "dream"}
         started = await call(
             client, "run", script=META + "return [await agent('a'), args.x]", args={"x": 5}, model="sim"
         )

@@ -18,6 +18,7 @@ from tests.e2e.conftest import Program
 from tests.web.conftest import end_runs
 from tests.web.journals import record
 from textual.pilot import Pilot
+from textual.widgets import OptionList
 
 from counterpoint.client import Client
 from counterpoint.store.runs import Store
@@ -327,6 +328,25 @@ def wrong(app: Top) -> list[str]:
     return [str(line.render()) for line in app.screen.query(".wrong") if line.display]
 
 
+async def test_a_long_question_leaves_its_answers_in_sight_and_p_resumes_a_run_at_rest(program: Program) -> None:
+    text = "return await counterpoint.checkpoint('Long '.repeat(2000), {options: ['yes '.repeat(500), 'no']})"
+    run_id = program("run", program.script(text, "asks"), "--model", "sim", "--no-input", "--json").json["run_id"]
+    async with opened(program, run_id, (40, 10)) as (app, pilot):
+        await shows((app, pilot), "A answer")
+        await pilot.press("A")
+        await until(pilot, lambda: not isinstance(app.screen, RunScreen))
+        await pilot.press("down")
+        answers = app.screen.query_one(OptionList)
+        await until(pilot, lambda: answers.has_focus and answers.region.height >= 2)
+        assert answers.region.bottom < 10
+        await pilot.press("enter")
+        await shows((app, pilot), "Recorded.")
+        await pilot.press("p", "p")
+        await shows((app, pilot), "COMPLETED")
+
+    assert program("result", run_id, "--json").json["result"] == "no"
+
+
 async def test_a_replay_goes_through_the_run_and_can_be_held(program: Program, recording: str) -> None:
     async with opened(program, recording, speed=2) as window:
         await shows(window, "RUNNING")
@@ -409,3 +429,5 @@ async def test_a_run_whose_process_dies_is_interrupted(program: Program, live: s
         await shows(window, "INTERRUPTED")
         await shows(window, "Its process ended")
         assert "at work" not in board(window[0]).plain
+        assert "/4" in board(window[0]).plain  # four that were cut off
+        assert {row["state"] for row in program("show", live, "--json").json["agent_list"]} == {"interrupted"}

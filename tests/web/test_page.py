@@ -130,6 +130,9 @@ def test_the_page_goes_on_when_the_server_was_started_again(
     process.communicate(timeout=20)
 
     page.wait("counterpoint.document().status === 'interrupted'")
+    told, shown = program("show", run_id, "--json").json, page.run("return counterpoint.document()")
+    assert {row["state"] for row in told["agent_list"]} == {"interrupted"}
+    assert (told["status"], told["message"], said(told)) == (shown["status"], shown["message"], said(shown))
     assert [event["seq"] for event in page.run("return counterpoint.events()")] == list(
         range(1, page.run("return counterpoint.ready") + 1)
     )
@@ -177,6 +180,23 @@ def test_steering_skipping_and_stopping_leave_receipts(
     assert [(r["verb"], r["target"]) for r in asked] == [("steer", "a1"), ("skip", "a1"), ("stop", None)]
     page.press("Escape")
     assert "Stopped" in page.wait("document.querySelector('.receipts')?.innerText")
+
+
+def test_a_long_question_leaves_its_answers_in_sight(page: Browser, server: Served, program: Program) -> None:
+    text = "return await counterpoint.checkpoint('Long '.repeat(2000), {options: ['yes'.repeat(900), 'no']})"
+    run_id = program("run", program.script(text, "asks"), "--model", "sim", "--no-input", "--json").json["run_id"]
+    show(page, server, run_id)
+    page.wait("document.querySelector('.gate button')")
+
+    assert page.run("""
+      const box = document.querySelector('.gates').getBoundingClientRect()
+      const ask = document.querySelector('.gate button').getBoundingClientRect()
+      return ask.top < box.bottom && ask.right <= innerWidth && document.documentElement.scrollHeight <= innerHeight""")
+    page.run("document.querySelector('.gates').scrollTop = 1e6")
+    page.click(".gate button", "no")
+    page.wait("!document.querySelector('.gate')")
+    page.click("button", "Resume")
+    page.wait("counterpoint.document().status === 'completed'")
 
 
 def test_several_agents_are_marked_and_asked_at_once(
@@ -390,6 +410,7 @@ def said(document: dict[str, Any]) -> dict[str, Any]:
         kept["status"] = document["status"]
     for row in kept["agent_list"]:
         row["usage"] = {name: value for name, value in row["usage"].items() if value != 0}
+        row["state"] = row["state"].replace("interrupted", "running")
     for fault in [kept["error"], *kept["script_errors"]]:
         if fault is not None:
             fault.pop("kind", None)

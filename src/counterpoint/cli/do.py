@@ -21,6 +21,7 @@ from counterpoint.cli.plan import authored
 from counterpoint.cli.run import carry_out, ready
 from counterpoint.cli.workflow_help import command
 from counterpoint.client import load_script
+from counterpoint.errors import CounterpointError
 from counterpoint.events import RunStatus
 from counterpoint.lead.author import AuthorError
 from counterpoint.lead.notice import footer, notice
@@ -71,10 +72,22 @@ async def do(
             return await _without_plan(here, task)
         await ready(here.models, here.model, output)
         talk = Talk(here.line, system(folder, here.saved), folder, record=here.record.message, watch=here.watch)
-        decision = await triage(task, talk)
+        decision = await triage(task, talk, lambda decided: _unusable(here, decided))
         here.record.add("decided", **msgspec.to_builtins(decision))
         here.watch(f"{decision.way}: {decision.reason}")
         return await _carry_out(here, task, decision, talk)
+
+
+def _unusable(here: Office, decision: Decision) -> str | None:
+    """Why a saved workflow that the lead has chosen cannot be run as it says."""
+    if decision.way != "saved":
+        return None
+    try:
+        script = load(find(decision.name, here.folder, names_only=True))
+        check_args(script, read_decided_args(decision.args))
+    except CounterpointError as error:
+        return f"{error.message} {error.hint or ''}".strip()
+    return None
 
 
 async def _carry_out(here: Office, task: str, decision: Decision, talk: Talk) -> int:

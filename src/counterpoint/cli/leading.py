@@ -22,6 +22,7 @@ from counterpoint.lead.author import Attempt, Desk
 from counterpoint.lead.estimate import Estimate
 from counterpoint.lead.record import Record
 from counterpoint.lead.talk import Line
+from counterpoint.lead.triage import MAX_TASK
 from counterpoint.models.registry import Models
 from counterpoint.script import Script
 from counterpoint.script.check import doubts
@@ -139,9 +140,15 @@ def _models_of(record: Record) -> dict[str, Any]:
 
 
 def some_task(_: click.Context, __: click.Parameter, task: str) -> str:
-    """Refuses a task that says nothing, before a model is asked what it might be."""
+    """Refuses a task that says nothing, or what no model can be told, before one is asked."""
     if not task.strip():
         raise click.BadParameter("it says nothing.")
+    if len(task) > MAX_TASK:
+        raise click.BadParameter(
+            f"it has {len(task):,} characters, and the lead takes {MAX_TASK:,}: put it into a file, and name that."
+        )
+    if any("\ud800" <= char <= "\udfff" for char in task):
+        raise click.BadParameter("it is no UTF-8 text.")
     return task
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import time
 from pathlib import Path
 
 import click
@@ -61,7 +62,9 @@ async def _look_once(here: Session, run_id: str, *, plain: bool) -> None:
     await feed.read()
     width = shutil.get_terminal_size((100, PLAIN_HEIGHT)).columns
     signs = Signs(plain or not speaks_unicode())
-    scene = Scene(feed.view, feed.timeline, feed.now(), feed.live, width, PLAIN_HEIGHT, signs=signs)
+    scene = Scene(
+        feed.view, feed.timeline, feed.now(), feed.live, width, PLAIN_HEIGHT, clock=time.time(), signs=signs
+    )  # fmt: skip
     for line in run_screen(scene)[:-1]:
         click.echo(line.plain.rstrip())
 

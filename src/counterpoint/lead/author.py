@@ -14,7 +14,7 @@ from pathlib import Path
 from counterpoint.errors import Finding
 from counterpoint.lead.estimate import Estimate
 from counterpoint.lead.prompts import guide, prompt
-from counterpoint.lead.talk import LeadError, Line, Talk
+from counterpoint.lead.talk import STRONGER, LeadError, Line, Talk
 from counterpoint.script import Script
 from counterpoint.script.meta import Meta
 from counterpoint.script.report import render
@@ -60,7 +60,7 @@ class AuthorError(LeadError):
         last = attempts[-1]
         super().__init__(
             f"The lead wrote {len(attempts)} scripts, and none is clean. The last: {last.problems[0]}",
-            hint="Say more about the task, or give a stronger model with --lead.",
+            hint=STRONGER,
         )
         self.attempts = tuple(attempts)
 

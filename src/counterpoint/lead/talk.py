@@ -41,6 +41,7 @@ LARGE = 400_000
 """Bytes of a conversation from which on old tool results are left out, but for those of the last RECENT messages."""
 RECENT = 8
 BROKEN = "broken off: this is no answer"
+STRONGER = "Say more about the task, or give a stronger model with --lead."
 MAX_HAND = 12_000
 """Characters of what one of the lead's own tools says."""
 
@@ -151,8 +152,13 @@ class Talk:
             self._add(ToolTurn(await self._called(turn.calls)))
         raise LeadError(f"The lead did not come to an answer within {MAX_TURNS} requests.")
 
-    async def decide(self, text: str, schema: dict[str, Any]) -> dict[str, Any]:
-        """Says something and gives an answer that fits the schema. Raises ProviderError, LeadError."""
+    async def decide(
+        self, text: str, schema: dict[str, Any], wrong_with: Callable[[dict[str, Any]], Sequence[str]] = lambda _: ()
+    ) -> dict[str, Any]:
+        """Says something and gives an answer that fits the schema, and with which nothing else is wrong.
+
+        Raises ProviderError, LeadError.
+        """
         self._add(UserTurn(text))
         form = prompts.form(True, self.line.model.output, self.line.model.tools)
         repairs = 0
@@ -164,14 +170,19 @@ class Talk:
                 continue
             value, wrong = _judge(schema, turn, found[0] if found else None)
             if value is not None and not wrong:
+                wrong = wrong_with(value)
+            if value is not None and not wrong:
                 if turn.calls:
                     self._add(ToolTurn([ToolResult(call.id, call.name, "Received.") for call in turn.calls]))
                 return value
             repairs += 1
             if repairs > MAX_REPAIRS:
-                raise LeadError(f"The lead's model ({self.line.model.spec}) gave no usable decision: {wrong[0]}.")
+                raise LeadError(
+                    f"The lead's model ({self.line.model.spec}) gave no usable decision: {wrong[0].rstrip('.')}.",
+                    hint=STRONGER,
+                )
             self._mend(turn, wrong, form)
-        raise LeadError(f"The lead did not come to a decision within {MAX_TURNS} requests.")
+        raise LeadError(f"The lead did not come to a decision within {MAX_TURNS} requests.", hint=STRONGER)
 
     def _mend(self, turn: AssistantTurn, wrong: Sequence[str], form: prompts.Form) -> None:
         ask = prompts.mend(list(wrong), form) if form == "json" or turn.calls else prompts.NUDGE

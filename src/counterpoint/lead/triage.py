@@ -6,7 +6,7 @@ A decision starts nothing. Whoever acts on it asks the user first, whatever the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from counterpoint.lead.prompts import prompt
-from counterpoint.lead.talk import LeadError, Talk
+from counterpoint.lead.talk import Talk
 from counterpoint.script.find import Saved
 from counterpoint.text import one_line
 
@@ -66,14 +66,21 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-async def triage(task: str, talk: Talk) -> Decision:
-    """Decides. `talk` was made with `system`. Raises LeadError, ProviderError."""
-    given = await talk.decide(f"# Task\n{task[:MAX_TASK]}", SCHEMA)
-    decision = msgspec.convert(given, Decision)
-    missing = {"answer": decision.answer, "agent": decision.prompt, "saved": decision.name}.get(decision.way, "-")
-    if not missing.strip():
-        raise LeadError(f"The lead chose the way {decision.way!r} and did not say what goes with it.")
-    return decision
+async def triage(task: str, talk: Talk, unusable: Callable[[Decision], str | None]) -> Decision:
+    """Decides. `talk` was made with `system`; `unusable` says why a decision cannot be carried out, if it cannot.
+
+    The model is told what is wrong with a decision, and decides again. Raises LeadError, ProviderError.
+    """
+
+    def wrong(given: dict[str, Any]) -> list[str]:
+        decision = msgspec.convert(given, Decision)
+        goes_with = {"answer": decision.answer, "agent": decision.prompt, "saved": decision.name}.get(decision.way, "-")
+        if not goes_with.strip():
+            return [f"the way {decision.way!r} was chosen, and what goes with it was not said"]
+        said = unusable(decision)
+        return [said] if said else []
+
+    return msgspec.convert(await talk.decide(f"# Task\n{task}", SCHEMA, wrong), Decision)
 
 
 def system(cwd: Path, saved: Sequence[Saved]) -> str:

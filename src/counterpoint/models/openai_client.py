@@ -21,6 +21,8 @@ from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 from pydantic import ValidationError
 
+PATHS = ("chat/completions", "responses")
+
 
 class Client(AsyncOpenAI):
     """To be used as the client is, with a fixed key. `http` repeats nothing, and neither does this."""
@@ -28,6 +30,8 @@ class Client(AsyncOpenAI):
     def __init__(self, *, http_client: httpx2.AsyncClient, **options: Any) -> None:
         super().__init__(http_client=http_client, **options)
         self.http = http_client
+        place = str(self.base_url).rstrip("/")
+        self.addresses = {path: httpx2.URL(f"{place}/{path}") for path in PATHS}
         own = {**self.default_headers, **self.auth_headers}
         self.headers = httpx2.Headers(http_client.headers)
         self.headers.update({name: value for name, value in own.items() if isinstance(value, str)})
@@ -78,7 +82,7 @@ async def _asked(
     headers.update(extra_headers or {})
     request = httpx2.Request(
         "POST",
-        f"{str(client.base_url).rstrip('/')}/{path}",
+        client.addresses[path],
         headers=headers,
         content=msgspec.json.encode({**body, **(extra_body or {})}),
         extensions={"timeout": limits.as_dict()},

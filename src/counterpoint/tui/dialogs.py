@@ -7,25 +7,33 @@ from dataclasses import dataclass
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static, TextArea
 
-from counterpoint.text import safe
+from counterpoint.text import one_line, safe
 
 BOX = """
 align: center middle;
 Vertical { width: 76; max-width: 94%; height: auto; max-height: 90%; border: round $accent; padding: 0 1; }
 Static { height: auto; }
-OptionList { height: auto; max-height: 12; border: none; }
+OptionList { height: auto; max-height: 35vh; }
+OptionList, OptionList:focus { border: none; padding: 0; scrollbar-size-vertical: 1; }
+VerticalScroll { height: auto; max-height: 35vh; scrollbar-size-vertical: 1; }
 """
+"""A long question scrolls (Tab leads to it): what can be answered is always in sight."""
+
+
+MOST_OPTION = 300
+"""Characters of a choice that are shown, so that the others are in sight."""
 
 
 class Line(ModalScreen[str | None]):
     """Asks for a line of text; Escape gives None."""
 
     DEFAULT_CSS = f"Line {{ {BOX} }}"
+    AUTO_FOCUS = "Input"
 
     def __init__(self, question: str, hint: str = "", value: str = "") -> None:
         super().__init__()
@@ -33,8 +41,9 @@ class Line(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Static(Text(safe(self._question), "bold"))
-            yield Static(Text(safe(self._hint), "dim"))
+            with VerticalScroll():
+                yield Static(Text(safe(self._question), "bold"))
+                yield Static(Text(safe(self._hint), "dim"))
             yield Input(value=self._value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -57,7 +66,8 @@ class Rerunning:
 class Rerun(ModalScreen[Rerunning | None]):
     """Asks for a prompt and a model; Enter in the line of the model sends both, Escape gives None."""
 
-    DEFAULT_CSS = f"Rerun {{ {BOX} }} Rerun TextArea {{ height: 8; }}"
+    DEFAULT_CSS = f"Rerun {{ {BOX} }} Rerun TextArea {{ height: 8; max-height: 35vh; }}"
+    AUTO_FOCUS = "TextArea, Input"
 
     def __init__(self, question: str, prompt: str | None, model: str) -> None:
         super().__init__()
@@ -86,6 +96,7 @@ class Choice(ModalScreen[int | None]):
     """Asks for one of several; gives its number, or None."""
 
     DEFAULT_CSS = f"Choice {{ {BOX} }}"
+    AUTO_FOCUS = "OptionList"
 
     def __init__(self, question: str, options: Sequence[str]) -> None:
         super().__init__()
@@ -93,8 +104,9 @@ class Choice(ModalScreen[int | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Static(Text(safe(self._question), "bold"))
-            yield OptionList(*(Text(safe(option)) for option in self._options))
+            with VerticalScroll():
+                yield Static(Text(safe(self._question), "bold"))
+            yield OptionList(*(Text(one_line(option, MOST_OPTION)) for option in self._options))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         self.dismiss(event.option_index)
@@ -108,7 +120,7 @@ class Choice(ModalScreen[int | None]):
 class Help(ModalScreen[None]):
     """The keys."""
 
-    DEFAULT_CSS = f"Help {{ {BOX} }}"
+    DEFAULT_CSS = f"Help {{ {BOX} }} Help VerticalScroll {{ max-height: 100%; }}"
 
     def __init__(self, keys: Sequence[tuple[str, str]]) -> None:
         super().__init__()
@@ -118,9 +130,10 @@ class Help(ModalScreen[None]):
         text = Text()
         for key, what in self._keys:
             text.append(f"{key:>12}  ", "bold").append(f"{what}\n")
-        with Vertical():
+        with Vertical(), VerticalScroll():
             yield Static(text)
 
     def on_key(self, event: Key) -> None:
-        event.stop()
-        self.dismiss(None)
+        if event.key not in ("down", "up", "pagedown", "pageup"):
+            event.stop()
+            self.dismiss(None)

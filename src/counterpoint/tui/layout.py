@@ -51,7 +51,9 @@ def beside(left: Sequence[Text], right: Sequence[Text], at: int, height: int) ->
     """Two columns with a line between them."""
     rows: list[Text] = []
     for n in range(height):
-        line = left[n].copy() if n < len(left) else Text()
+        line = Text()  # with no style of its own, which what is appended would take on
+        if n < len(left):
+            line.append_text(left[n])
         line.truncate(at, pad=True)
         line.append("│", DIM)
         if n < len(right):

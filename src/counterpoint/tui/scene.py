@@ -75,6 +75,8 @@ class Scene:
     live: bool
     width: int
     height: int
+    clock: float | None = None
+    """The time of day, where what is shown is the present."""
     signs: Signs = field(default_factory=Signs)
     chosen: str | None = None
     """The agent under the cursor."""
@@ -94,6 +96,11 @@ class Scene:
     offset: int = 0
     _groups: list[tuple[str, list[AgentView]]] = field(default_factory=list[tuple[str, list[AgentView]]], init=False)
     _states: dict[str, str] = field(default_factory=dict[str, str], init=False)
+
+    @property
+    def moves(self) -> bool:
+        """Whether time goes on in what is shown: live, or in a replay."""
+        return bool(self.replay) or (self.live and not self.view.ended)
 
     def groups(self) -> list[tuple[str, list[AgentView]]]:
         """The agents that count, by phase; a phase may have none yet."""

@@ -242,8 +242,10 @@ class ClusterExecutor:
         """Sees the errand through Temporal; ends the agent where Temporal has given it up."""
         cause: BaseException | str = "its worker has left without a result"
         try:
-            active.handle = await self._started(active)
-            await _over(active.handle)
+            known = False
+            while not known and not active.ended.done():
+                active.handle = await self._started(active)
+                known = await _over(active.handle)
         except (ActivityFailureError, WorkflowFailureError) as error:
             cause = error.__cause__ or error
         if not active.ended.done():
@@ -388,15 +390,16 @@ def _check(reports: list[wire.AnyReport]) -> None:
             raise ValueError("a use below nothing")
 
 
-async def _over(handle: Any) -> None:
+async def _over(handle: Any) -> bool:
+    """Waits for the end of an errand. False: the server knows it no more, as after a loss of its memory."""
     while True:
         try:
             await handle.result()
-            return
+            return True
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return
             await asyncio.sleep(AGAIN_S)
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
 
 
 async def _cancel(active: Active) -> None:

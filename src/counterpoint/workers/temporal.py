@@ -25,6 +25,7 @@ from temporalio.common import (
 )
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ActivityAlreadyStartedError, WorkflowAlreadyStartedError
+from temporalio.runtime import Runtime, TelemetryConfig
 
 from counterpoint.errors import SettingsError, UsageError
 
@@ -78,8 +79,10 @@ async def connect(address: str, environ: Mapping[str, str]) -> Client:
     options["target_host"] = f"{parts.hostname}:{parts.port or 7233}"
     if parts.path.strip("/"):
         options["namespace"] = parts.path.strip("/")
+    # Its library would write what it notices to our standard output.
+    quiet = Runtime(telemetry=TelemetryConfig(logging=None))
     try:
-        return await Client.connect(**options)
+        return await Client.connect(**options, runtime=quiet)
     except RuntimeError as error:
         raise UsageError(
             f"The Temporal server at {options['target_host']} cannot be reached: {str(error)[:300]}",

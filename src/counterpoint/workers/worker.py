@@ -25,7 +25,7 @@ from counterpoint.agents.instructions import Instructions
 from counterpoint.agents.skills import load_skills
 from counterpoint.agents.task import AgentResult, AgentTask
 from counterpoint.agents.transcript import latest, resume_point
-from counterpoint.errors import CounterpointError, HookError, first_error
+from counterpoint.errors import CounterpointError, HookError, UsageError, first_error
 from counterpoint.events import NO_USAGE, Fault, Outcome, Usage
 from counterpoint.models.messages import AssistantTurn
 from counterpoint.models.registry import Models
@@ -40,6 +40,7 @@ from counterpoint.workers.reports import Reporter
 from counterpoint.workers.temporal import ACTIVITY, ErrandWorkflow, Ticket, queue_of
 
 BEATS_PER_LEASE = 4
+AGAIN_S = 1.0
 COMMITS = "commits"
 """Name of the parcel that has what an agent made."""
 REQUESTS_OF_ONE = 1_000_000
@@ -93,19 +94,41 @@ class Worker:
         self._draining = asyncio.Event()
         self._at_work: set[asyncio.Task[None]] = set()
         self._handing_back = False
+        self._has_worked = False
 
     async def run(self, begun: Callable[[], None]) -> None:
-        """Works until `drain`, and until what was under way then has ended or was handed back."""
+        """Works until `drain`, and until what was under way then has ended or was handed back.
+
+        Raises UsageError where the server takes no worker for this namespace.
+        """
         await asyncio.to_thread(self._checkouts.clean_up)
+        begun()
+        while not self._draining.is_set():
+            try:
+                await self._poll()
+            except RuntimeError as error:  # that is what the library raises where it can ask for nothing more
+                if not self._has_worked:
+                    raise UsageError(
+                        f"The Temporal server takes no worker: {str(error)[:300]}",
+                        hint="Check the namespace in the setting cluster.",
+                    ) from error
+                await asyncio.sleep(AGAIN_S)  # a server that has just been started anew may not know it yet
+
+    async def _poll(self) -> None:
         poller = Poller(
             self._client, task_queue=queue_of(self._place.settings.pool), identity=self._place.name,
             activities=[self.carry_out], workflows=[ErrandWorkflow],
             max_concurrent_activities=self._place.slots, max_heartbeat_throttle_interval=timedelta(seconds=10),
             graceful_shutdown_timeout=timedelta(seconds=self._place.drain_s),
         )  # fmt: skip
-        async with poller:
-            begun()
-            await self._draining.wait()
+        async with asyncio.TaskGroup() as group:
+            ending = group.create_task(self._draining.wait())
+            polling = asyncio.ensure_future(poller.run())
+            await asyncio.wait([ending, polling], return_when=asyncio.FIRST_COMPLETED)
+            ending.cancel()
+        if not polling.done():
+            await poller.shutdown()
+        await polling
 
     def drain(self) -> None:
         """Takes no more errands; called again, hands those under way back at once."""
@@ -118,6 +141,7 @@ class Worker:
     @activity.defn(name=ACTIVITY)
     async def carry_out(self, ticket: Ticket) -> None:
         """One errand."""
+        self._has_worked = True
         taken = await self._desk.take(ticket.errand, ticket.run_id, ticket.token)
         if taken is None:
             return  # nobody wants it any more
@@ -191,8 +215,10 @@ class Worker:
                 "its keys there: start it with --base-url."
             )
             return AgentResult(Outcome.FAILED, fault=Fault("ProviderError", message, kind="rejected"))
+        wire.refuse_strayed(errand)
         task = self._place.allowed(errand.task)
-        if errand.checkout is None:
+        if errand.checkout is None:  # it has no files here
+            task = msgspec.structs.replace(task, tools=[], isolated=False)
             return await LocalExecutor(self._models, reporter).run(task, reporter, rows)
         return await self._with_files(errand, task, errand.checkout, taken, reporter, rows)
 

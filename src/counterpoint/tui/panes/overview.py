@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import textwrap
+
+from rich.cells import set_cell_size
 from rich.text import Text
 
 from counterpoint import attention
 from counterpoint.attention import Need
-from counterpoint.text import count, duration
-from counterpoint.tui.layout import cell, clip, stacked
+from counterpoint.text import count, duration, one_line
+from counterpoint.tui.layout import cell, clip, stacked, wrapped
 from counterpoint.tui.scene import DIM, NEEDS, Scene
+
+MOST_SAID = 1000
+"""Characters of a trouble that are shown at most."""
 
 
 def phases(scene: Scene, width: int, height: int) -> list[Text]:
@@ -38,15 +44,33 @@ def phases(scene: Scene, width: int, height: int) -> list[Text]:
     return clip(lines, height, "phases") or [Text(" no phases yet", DIM)]
 
 
-def needs(scene: Scene, width: int, height: int) -> list[Text]:
-    """What needs a person, most urgent first."""
+def needs(scene: Scene, width: int, height: int, *, spare: int = 0) -> list[Text]:
+    """What needs a person, most urgent first; in full, where that leaves `spare` lines."""
     found = attention.needs(scene.view, scene.now)
     if not found:
         return [Text(" ✓ nothing needs you", "green")]
-    return clip([_need(need, scene, width) for need in found], height, "troubles")
+    lines: list[Text] = []
+    for n, need in enumerate(found):
+        lines += _need(need, scene, width, height - spare - len(lines) - (len(found) - n - 1))
+    return clip(lines, height, "troubles")
 
 
-def _need(need: Need, scene: Scene, width: int) -> Text:
+def _need(need: Need, scene: Scene, width: int, most: int) -> list[Text]:
+    """A trouble, with how long it has lasted: in full where that takes at most so many lines, else cut."""
     style = "bold yellow" if need.kind in ("gate", "conflict", "held", "budget", "slow") else "bold red"
-    line = attention.line(need, scene.now, width - 4)
-    return Text.assemble((f" {NEEDS[need.kind]} ", style), (line, "bold" if need.kind == "gate" else ""))
+    body = "bold" if need.kind == "gate" else ""
+    lasted = _lasted(need, scene)
+    room = max(8, width - (12 if lasted else 4))
+    words = textwrap.wrap(one_line(need.text, MOST_SAID), room, break_on_hyphens=False)
+    parts = [part for line in words for part in wrapped(line, room)] or [""]
+    if len(parts) > max(1, most):
+        parts = [cell(one_line(need.text, MOST_SAID), room)]
+    first = Text.assemble((f" {NEEDS[need.kind]} ", style), (set_cell_size(parts[0], room), body))
+    return [first.append(f" {lasted:>7}" if lasted else ""), *(Text(f"   {part}", body) for part in parts[1:])]
+
+
+def _lasted(need: Need, scene: Scene) -> str:
+    """How long it has lasted: by the clock where the run is at rest, and where it is over nothing."""
+    if scene.moves:
+        return duration(abs(scene.now - need.since))
+    return duration(abs(scene.clock - need.since)) if need.kind in attention.LASTING and scene.clock else ""

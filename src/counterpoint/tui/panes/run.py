@@ -71,7 +71,7 @@ def _narrow(scene: Scene, height: int) -> list[Text]:
             body = script_lines(scene, width, room)
         case _:
             body = [*phases(scene, width, max(3, room // 2)), rule("Needs attention", width)]
-            body += needs(scene, width, room - len(body))
+            body += needs(scene, width, room - len(body), spare=LEAST_MATRIX + 1)
             left = room - len(body) - 1
             if left >= LEAST_MATRIX:
                 body += [rule("Agents", width), *matrix(scene, width, left)]

@@ -174,10 +174,23 @@ class Asking(BoardScreen):
             self.ask("stop", drain=False)
 
     def pause(self) -> None:
-        if self.feed.view.status.value == "paused":
+        if not self.feed.live and not self.feed.replays:
+            if self.twice("p", "Resumes the run: what has ended well stays, the rest runs."):
+                self._resume()
+        elif self.feed.view.status.value == "paused":
             self.ask("continue")
         else:
             self.ask("pause", stay=True)
+
+    @work
+    async def _resume(self) -> None:
+        try:
+            await self._door.client.refuse_resume(self.feed.run_id)
+            await self._door.start(["execute", self.feed.run_id])
+        except CounterpointError as error:
+            return self.say(error.message)
+        self.say("resume: a process goes on with the run")
+        return None
 
     @work
     async def budget(self) -> None:

@@ -41,7 +41,7 @@ KEYS = (
     ("x X", "skip the agent, stop the run (twice)"),
     ("Space *", "mark the agent, all that the filter keeps: s r R x are for all that are marked"),
     ("F", "fork: a new run from the point that is shown (twice)"),
-    ("p", "pause, continue"),
+    ("p", "pause, continue; resume a run that no process executes (twice)"),
     ("b", "change the ceilings"),
     ("A D", "answer, deny the question"),
     ("Space", "in a replay: hold, go on"),
@@ -92,7 +92,7 @@ class RunScreen(Asking):
 
     def _tick(self) -> None:
         second = int(time.monotonic())
-        if self.feed.moves or self._note[0] or self._armed[0]:
+        if not self.feed.replays or self._note[0] or self._armed[0]:
             self._dirty |= second != self._second
         self._second = second
         if self._dirty and self.is_current:
@@ -108,7 +108,8 @@ class RunScreen(Asking):
         feed = self.feed
         width, height = self.size
         return Scene(
-            feed.view, feed.timeline, feed.now(), feed.live, width, height, signs=self._door.signs, chosen=self._chosen,
+            feed.view, feed.timeline, feed.now(), feed.live, width, height, clock=None if feed.replays else time.time(),
+            signs=self._door.signs, chosen=self._chosen,
             match=matcher(self._filter, feed.view, feed.timeline), filter=self._filter, note=self.shown_note(),
             marked=self._marked, source=self._source,
             pane=PANES[self._pane], bottom=self._bottom, offset=self._offset,

@@ -80,6 +80,9 @@ export class Meters {
 
 // --- what needs attention ------------------------------------------------------------------------------------------
 
+// Troubles that go on while a run is at rest.
+const LASTING = new Set(['gate', 'gone', 'held'])
+
 function sinceText(need, now) {
   const time = duration(Math.abs(now - need.since))
   return need.since > now ? `for ${time} yet` : `${time} ago`
@@ -93,18 +96,20 @@ export class Attention {
     this.choose = choose
   }
 
-  show(view, now) {
+  // How long a trouble has lasted is told by the time of the run where that goes on (`moves`), else by the clock, and of
+  // what is over not at all.
+  show(view, now, moves, clock) {
     const found = needs(view, now)
-    this.part.show([found, Math.round(now / (view.ended ? 1e9 : 5))], found, now)
-    return found
+    const lasted = (need) => (moves ? sinceText(need, now) : clock !== null && LASTING.has(need.kind) ? sinceText(need, clock) : '')
+    this.part.show([found, Math.round((moves ? now : clock ?? 0) / 5)], found, lasted)
   }
 
-  build(found, now) {
+  build(found, lasted) {
     const rows = found.slice(0, 100).map((need) =>
       h('li', null, h('button.need', { type: 'button', class: `need-${need.kind}`, onclick: () => this.choose(need) },
         h('i', { 'aria-hidden': 'true' }, NEED_SIGNS[need.kind]),
         h('span', null, h('span.what', null, oneLine(need.text, 140)),
-          h('span.when', null, sinceText(need, now))))))
+          h('span.when', null, lasted(need))))))
     return [
       h('h2', null, 'Needs attention', found.length ? h('span.badge', null, found.length) : null),
       found.length ? h('ul.needs', null, rows) : h('p.calm', null, h('i', { 'aria-hidden': 'true' }, '✓'), ' Nothing needs you.'),

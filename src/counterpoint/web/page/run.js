@@ -2,7 +2,7 @@
 // event, or wherever the scrubber stands.
 
 import { Part, append, fill, h, logo, setText } from './dom.js'
-import { duration, plural, visible } from './text.js'
+import { plural, visible } from './text.js'
 import { matcher, phaseFilter } from './filter.js'
 import { gateForm } from './form.js'
 import { History } from './history.js'
@@ -30,7 +30,7 @@ export class RunPage {
       live: (live) => ((this.live = live), this.dirty()),
       link: (linked) => ((this.linked = linked), this.dirty()),
     })
-    this.ticker = setInterval(() => this.moving() && this.dirty(), 1000)
+    this.ticker = setInterval(() => (this.moving() || this.history.view.interrupted || this.history.view.openGates().length) && this.dirty(), 1000)
   }
 
   close() {
@@ -90,7 +90,7 @@ export class RunPage {
 
   buildGate(gate) {
     const body = h('.gate-body')
-    const wait = h('p.asked', null, `asked ${duration(Math.max(0, Date.now() / 1000 - gate.openedAt))} ago`, gate.deadline ? `, until ${new Date(gate.deadline * 1000).toLocaleTimeString()}` : '')
+    const wait = h('p.asked', null, `asked ${new Date(gate.openedAt * 1000).toLocaleString()}`, gate.deadline ? `, until ${new Date(gate.deadline * 1000).toLocaleTimeString()}` : '')
     append(body, [h('h2', null, h('i', { 'aria-hidden': 'true' }, '!'), ' ', gate.question), wait])
     if (!this.source.canAsk) append(body, [h('p.calm', null, 'Answer with ', h('code', null, `counterpoint approve ${this.id} ${gate.id}`))])
     else if (this.state.seq !== null) append(body, [h('p.calm', null, 'This is the past: go to the newest event (l) to answer.')])
@@ -153,7 +153,7 @@ export class RunPage {
     const gates = view.openGates()
     this.gates.show([gates.map((gate) => gate.id), state.seq !== null], gates)
     this.meters.show(view, timeline, now)
-    this.attention.show(view, now)
+    this.attention.show(view, now, cursor !== null || this.moving(), this.source.canAsk ? Date.now() / 1000 : null)
     this.phases.show(view, timeline, state.filter, now)
     const match = matcher(state.filter, timeline)
     const how = { now, cursor, selected: state.agent, match, marked: this.marked }
