@@ -357,7 +357,7 @@ class Client:
     async def agent_document(self, view: RunView, agent: AgentView) -> dict[str, Any]:
         """Everything that is known of one agent: its row, the exact prompt, what was said, what came out."""
         document = {
-            **agent_row(agent),
+            **agent_row(view, agent),
             "prompt": await self.value(view.run_id, agent.prompt),
             **await self._sent(view, agent),
             "options": agent.options,

@@ -58,7 +58,7 @@ def run_facts(view: RunView, now: float) -> dict[str, Any]:
 def run_rows(view: RunView, now: float) -> dict[str, Any]:
     """A line for each agent, what is left of the bounds, and the receipts."""
     return {
-        "agent_list": [agent_row(agent) for agent in view.counted()],
+        "agent_list": [agent_row(view, agent) for agent in view.counted()],
         "limits": [
             {"name": limit.name, "unit": limit.unit, "total": limit.total, "used": limit.used, "left": limit.left}
             for limit in limits(view, now)
@@ -71,14 +71,14 @@ def run_rows(view: RunView, now: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def agent_row(agent: AgentView) -> dict[str, Any]:
+def agent_row(view: RunView, agent: AgentView) -> dict[str, Any]:
     """One agent in `agent_list`."""
     return {
         "id": agent.id,
         "label": agent.label,
         "phase": agent.phase,
         "outcome": agent.outcome.value if agent.outcome else None,
-        "state": agent.state,
+        "state": view.state(agent),
         "attempt": agent.attempt,
         "model": agent.answered_by or agent.model,
         "seconds": agent.seconds,

@@ -429,3 +429,5 @@ async def test_a_run_whose_process_dies_is_interrupted(program: Program, live: s
         await shows(window, "INTERRUPTED")
         await shows(window, "Its process ended")
         assert "at work" not in board(window[0]).plain
+        assert "/4" in board(window[0]).plain  # four that were cut off
+        assert {row["state"] for row in program("show", live, "--json").json["agent_list"]} == {"interrupted"}

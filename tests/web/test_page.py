@@ -130,6 +130,9 @@ def test_the_page_goes_on_when_the_server_was_started_again(
     process.communicate(timeout=20)
 
     page.wait("counterpoint.document().status === 'interrupted'")
+    told, shown = program("show", run_id, "--json").json, page.run("return counterpoint.document()")
+    assert {row["state"] for row in told["agent_list"]} == {"interrupted"}
+    assert (told["status"], told["message"], said(told)) == (shown["status"], shown["message"], said(shown))
     assert [event["seq"] for event in page.run("return counterpoint.events()")] == list(
         range(1, page.run("return counterpoint.ready") + 1)
     )
@@ -407,6 +410,7 @@ def said(document: dict[str, Any]) -> dict[str, Any]:
         kept["status"] = document["status"]
     for row in kept["agent_list"]:
         row["usage"] = {name: value for name, value in row["usage"].items() if value != 0}
+        row["state"] = row["state"].replace("interrupted", "running")
     for fault in [kept["error"], *kept["script_errors"]]:
         if fault is not None:
             fault.pop("kind", None)

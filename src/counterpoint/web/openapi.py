@@ -88,7 +88,11 @@ _ROW = {
     "type": "object",
     "properties": {
         "id": {"type": "string"}, "label": {"type": "string"}, "phase": {"type": ["string", "null"]},
-        "outcome": {"type": ["string", "null"]}, "state": {"enum": ["queued", "running", "finished"]},
+        "outcome": {"type": ["string", "null"]},
+        "state": {
+            "enum": ["queued", "running", "finished", "interrupted"],
+            "description": "interrupted: at work when the run's process ended.",
+        },
         "attempt": {"type": "integer"}, "model": {"type": "string"}, "seconds": {"type": "number"},
         "turns": {"type": "integer"}, "usage": {"type": "object"}, "fault": {"type": ["object", "null"]},
         "line": {"type": ["integer", "null"]}, "workflow": {"type": ["string", "null"]}, "doing": {"type": "string"},

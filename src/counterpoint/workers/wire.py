@@ -6,15 +6,19 @@ What a worker sends is untrusted: it is decoded into these types, and what it me
 from __future__ import annotations
 
 import hashlib
+import re
 
 import msgspec
 from msgspec import Struct, field
 
 from counterpoint.agents.compact import Compacted
 from counterpoint.agents.task import AgentResult, AgentTask
+from counterpoint.errors import HookError
 from counterpoint.events import Fault, Usage, Workspace
 from counterpoint.models.messages import ToolSpec
 from counterpoint.tools.policy import Access
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 
 
 class Checkout(Struct, frozen=True, omit_defaults=True):
@@ -41,6 +45,18 @@ class Errand(Struct, frozen=True, omit_defaults=True):
     checkout: Checkout | None = None
     instructions: str = ""
     """What agents with tools are told by project and user."""
+
+
+def refuse_strayed(errand: Errand) -> None:
+    """Whoever writes errands must not reach what else is on a worker's machine by their names. Raises HookError."""
+    checkout = errand.checkout or Checkout("0", [])
+    names = [errand.run_id, errand.task.id, checkout.commit, *checkout.bundles]
+    if not all(NAME.fullmatch(name) for name in names) or not _stays_inside(checkout.inside):
+        raise HookError("WorkspaceError", "The errand has a name that leads out of its run's folder.")
+
+
+def _stays_inside(path: str) -> bool:
+    return not path.startswith("/") and ".." not in path.split("/")
 
 
 class Report(Struct, frozen=True, omit_defaults=True, tag_field="type"):

@@ -215,8 +215,10 @@ class Worker:
                 "its keys there: start it with --base-url."
             )
             return AgentResult(Outcome.FAILED, fault=Fault("ProviderError", message, kind="rejected"))
+        wire.refuse_strayed(errand)
         task = self._place.allowed(errand.task)
-        if errand.checkout is None:
+        if errand.checkout is None:  # it has no files here
+            task = msgspec.structs.replace(task, tools=[], isolated=False)
             return await LocalExecutor(self._models, reporter).run(task, reporter, rows)
         return await self._with_files(errand, task, errand.checkout, taken, reporter, rows)
 

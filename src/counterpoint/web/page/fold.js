@@ -166,7 +166,7 @@ export class RunView {
       model: this.model,
       simulated: this.simulated,
       script: this.script,
-      agent_list: this.counted().map(row),
+      agent_list: this.counted().map((agent) => row(this, agent)),
       requests: [...this.requests.values()],
       tags: this.tags,
       imported: this.imported,
@@ -179,10 +179,10 @@ export class RunView {
   }
 }
 
-function row(agent) {
+function row(view, agent) {
   const usage = Object.fromEntries(Object.entries(agent.usage).filter(([, value]) => value !== 0))
   return {
-    id: agent.id, label: agent.label, phase: agent.phase, outcome: agent.outcome, state: agent.state, attempt: agent.attempt,
+    id: agent.id, label: agent.label, phase: agent.phase, outcome: agent.outcome, state: agent.state === 'running' && view.interrupted ? 'interrupted' : agent.state, attempt: agent.attempt,
     model: agent.answeredBy || agent.model, seconds: agent.seconds, turns: agent.turns, usage, fault: agent.rawFault ?? null,
     line: agent.line, workflow: agent.workflow, doing: agent.doing, ...(agent.compactions ? { compactions: agent.compactions } : {}),
   }
