@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e.conftest import Program
-from tests.fakes.replies import Asked, Gives, Reply, Says
+from tests.fakes.replies import Asked, Gives, Reply, Says, Waits
 from tests.fakes.server import Fake
 from tests.warm import start_on
 
@@ -185,6 +188,27 @@ def test_a_saved_workflow_is_proposed_with_the_arguments_that_the_lead_gives(do:
     document = do("--yes", code=4)  # the scripted agents give no structured output
     assert document["run"]["name"] == "survey"
     assert document["run"]["agents"]["total"] == 2
+
+
+def test_an_interrupt_while_the_lead_answers_ends_the_command(cpt: Program, fake: Fake):
+    lead = ScriptedLead(fake, decision=WORKFLOW, scripts=[GOOD.replace("COUNT", "1")])
+    answers = threading.Event()
+
+    def reply(asked: Asked) -> Reply:
+        said = lead(asked)
+        if not lead.of("answer"):
+            return said
+        answers.set()
+        return Waits(asyncio.Event(), said)
+
+    fake.otherwise = reply
+    process = cpt.start("do", "Go.", "--yes", "--model", "anthropic:m", "--base-url", fake.url, ANTHROPIC_API_KEY="k")
+    assert answers.wait(60)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Interrupted." in err
+    assert "Traceback" not in err
 
 
 def test_a_decision_that_cannot_be_carried_out_is_made_again_and_not_for_ever(do: Run, fake: Fake):

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import signal
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,7 @@ async def carry_out(
             listeners=(write if jsonl else progress.take, *told),
             started=_obey_signals,
         )
-        with contextlib.closing(progress):
+        with contextlib.closing(progress), _signals_given_back():
             ended = await daemon.execute(here.store, run_id, models, ordered)
         for warning in late:
             output.say(f"warning: {safe(warning)}")
@@ -212,6 +213,19 @@ def _progress(output: Output, jsonl: bool, view: RunView, keyboard: Answering | 
 def script_folder(script: str, folder: Path) -> Path:
     """A path is meant from where the user is; a name is looked up from the run's folder."""
     return Path.cwd() if (Path.cwd() / script).exists() else folder
+
+
+@contextlib.contextmanager
+def _signals_given_back() -> Generator[None]:
+    """Behind the body signals mean again what they meant: a run that has ended has no use for them."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(NotImplementedError):  # as below
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if asyncio.get_running_loop().remove_signal_handler(number) and number == signal.SIGINT:
+                    signal.signal(number, before)
 
 
 def _obey_signals(run: Run) -> None:
