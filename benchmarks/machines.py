@@ -171,7 +171,7 @@ def machines(*, with_temporal: bool = True) -> Generator[Machines]:
         postgres.start()
         here = Machines(folder, postgres)
         if with_temporal:
-            here.temporal = stack.enter_context(temporal.running(folder / "temporal.log"))
+            here.temporal = stack.enter_context(temporal.running(folder / "temporal.log")).address
             here.server = _child_named("temporal")
         yield here
 

@@ -30,14 +30,14 @@ from counterpoint.errors import (
     first_error,
 )
 from counterpoint.events import Recorded, RunEnded, RunStatus
-from counterpoint.memory.places import memory_folder, open_recall
+from counterpoint.memory.places import open_recall
 from counterpoint.memory.recall import Recall
 from counterpoint.memory.store import MemoryStore
 from counterpoint.memory.uses import use_of
 from counterpoint.models.registry import Models
 from counterpoint.runtime.budget import Budget
 from counterpoint.runtime.calls import permissions_of
-from counterpoint.runtime.control import Control
+from counterpoint.runtime.control import Control, go_on_counting
 from counterpoint.runtime.day import Day
 from counterpoint.runtime.effects import differing, warning
 from counterpoint.runtime.job import Change
@@ -148,6 +148,7 @@ async def _attempt(
     view = RunView.of(journal.history)
     new = not view.attempt and time.time() - view.begun_at < STARTS_S
     refuse_imported(view.run_id, view.imported)
+    await go_on_counting(store, view)
     for listener in orders.listeners:
         journal.add_listener(listener)
     types, warnings = load_types(Path(view.cwd))
@@ -294,7 +295,7 @@ def _furnish(store: Store, view: RunView, bounds: dict[str, Any]) -> tuple[Works
     skills, wrong = load_skills(cwd)
     names = tuple(bounds.get("instructions", ()))
     workshop = Workshop(
-        hidden=(store.folder, memory_folder(cwd)),
+        hidden=(store.folder,),
         worktrees=store.folder / "worktrees" / view.run_id,
         instructions=load_instructions(cwd, names),
         skills=skills,

@@ -82,6 +82,7 @@ async def test_a_dream_is_priced_rehearsed_with_simulated_agents_and_has_nothing
     assert (none["status"], none["exit_code"]) == ("nothing", 0)
     assert cpt("dream", "run", "--if-due", "--model", "sim").out.startswith("nothing: 2 new runs, fewer than 5")
     assert cpt("dream", "aply").code == 2
+    assert "4,096 fit" in cpt("dream", "run", "--instructions", "x" * 5000).err
 
 
 async def test_held_out_tasks_are_tried_with_the_notes_of_each_arm(place: Place, cpt: Program) -> None:

@@ -39,7 +39,7 @@ class Talking:
         self.process = start_on((read, said_end, said_end), ["chat", *model, *arguments], cpt.folder, whole)
         for theirs in (read, said_end):
             os.close(theirs)
-        self._typed = os.fdopen(typed, "w", 1, encoding="utf-8")
+        self._typed = os.fdopen(typed, "w", 1, encoding="utf-8", errors="surrogateescape")
         self._said = os.fdopen(said, encoding="utf-8")
         self.heard: list[str] = []
 
@@ -253,13 +253,18 @@ def test_unknown_commands_and_long_messages(cpt: Program, fake: Fake, talk: Talk
     chat = talk()
     chat.type("/surve docs")
     assert "did you mean 'survey'" in chat.until("no workflow")
+    chat.type("/plan  ")
+    chat.until("There is nothing to plan.")
     chat.type('"""first\nsecond"""')
     chat.until("Answer 1.")
-    chat.type("one \\\ntwo")
+    chat.type("no text: \udcff\udcfe")
     chat.until("Answer 2.")
+    chat.type("one \\\ntwo")
+    chat.until("Answer 3.")
     chat.leave()
     assert "first\\nsecond" in last(lead.heard[0])
-    assert "one \\ntwo" in last(lead.heard[1])
+    assert "no text: \\ufffd\\ufffd" in last(lead.heard[1])
+    assert "one \\ntwo" in last(lead.heard[2])
 
 
 STORY = "Once there was a line.\nThen there was another one.\nThe end."

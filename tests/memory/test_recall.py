@@ -282,6 +282,24 @@ async def test_commands_of_agents_do_not_see_the_files_of_a_memory_either(tmp_pa
     assert len(project_store(tmp_path).entries(project_store(tmp_path).head())) == 1
 
 
+@pytest.mark.skipif(jail.found() == "none", reason="this machine has no sandbox")
+@pytest.mark.parametrize("link", [".counterpoint", ".counterpoint/memory"])
+async def test_links_in_the_place_of_a_memory_do_not_keep_agents_from_their_commands(tmp_path: Path, link: str) -> None:
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere" / "memory"
+    elsewhere.mkdir(parents=True)
+    (project / link).parent.mkdir(parents=True)
+    (project / link).symlink_to(elsewhere if link.endswith("memory") else elsewhere.parent)
+
+    def look(request: Request) -> list[ToolCall]:
+        return [ToolCall("a", "Bash", {"command": "echo works"})] if len(request.messages) == 1 else []
+
+    model = Says(lambda prompt: "done", look)
+    await run("return await agent('x')", model, project, tmp_path / "state", allow=["Bash"])
+
+    (answer,) = msgspec.to_builtins(model.requests[-1].messages[-1])["results"]
+    assert "works" in answer["content"], answer
+
+
 async def test_a_damaged_memory_is_told_and_the_run_goes_on_without_it(tmp_path: Path) -> None:
     publish(project_store(tmp_path), note())
     (project_store(tmp_path).folder / "HEAD").write_text("nonsense")

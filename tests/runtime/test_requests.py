@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -83,6 +84,30 @@ async def test_what_was_asked_while_nobody_held_the_run_lapses_and_what_is_asked
             early: (False, "The run had ended before this was read."),
             await asking[0]: (True, "No more agents start."),
         }
+
+
+async def test_in_a_run_that_was_moved_here_the_numbers_of_requests_go_on(tmp_path: Path):
+    async with _recorded(tmp_path) as desk:
+        early = [await desk.ask("pause"), await desk.ask("stop")]
+        await desk.execute()
+        run_id = desk.run_id
+    shutil.copytree(tmp_path / "state" / "runs", tmp_path / "moved" / "runs")
+    async with Store(tmp_path / "moved") as store, Models(load(cwd=tmp_path, flags={"model": "sim"})) as models:
+        moved = _Desk(store, models, run_id)
+        asking: list[asyncio.Task[int]] = []
+
+        async def ask() -> int:
+            while not (await moved.client.view(run_id)).attempt > 1:  # noqa: ASYNC110 (another task's journal)
+                await asyncio.sleep(0)
+            return await moved.ask("pause")
+
+        def begin(_: Run) -> None:
+            asking.append(asyncio.get_running_loop().create_task(ask()))
+
+        assert await moved.execute(daemon.Orders(started=begin, waits_for_people=True)) is RunStatus.PAUSED
+        number = await asking[0]
+        assert number > max(early)
+        assert (await moved.receipts())[number] == (True, "No more agents start.")
 
 
 async def test_an_interrupt_at_the_first_moment_is_not_lost(tmp_path: Path):

@@ -23,7 +23,7 @@ from counterpoint.agents.skills import Skill, SkillFile, described
 from counterpoint.agents.task import AgentTask
 from counterpoint.agents.workspace import close_worktree, open_worktree
 from counterpoint.errors import DeniedError, HookError
-from counterpoint.memory.places import MEMORY
+from counterpoint.memory.places import memory_folders
 from counterpoint.memory.recall import Recall
 from counterpoint.tools import jail, shells
 from counterpoint.tools.base import Tool, ToolContext
@@ -172,7 +172,7 @@ class Workshop:
 @lru_cache(maxsize=256)
 def _hidden(everywhere: tuple[Path, ...], cwd: Path) -> tuple[Path, ...]:
     """What commands in that folder may not see."""
-    return tuple(dict.fromkeys([*everywhere, cwd / MEMORY]))
+    return (*everywhere, *memory_folders(cwd))
 
 
 def _wants(name: str, task: AgentTask) -> bool:

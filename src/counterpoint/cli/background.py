@@ -58,6 +58,8 @@ class Background:
 
     async def plan(self, task: str) -> str:
         refuse_small(self.here.line.model.spec)
+        if not task.strip():
+            raise UsageError("There is nothing to plan.", hint="/plan TASK")
         attempt = await authored(self.here, task)
         script, estimate = attempt.script, attempt.estimate
         if script is None or estimate is None:

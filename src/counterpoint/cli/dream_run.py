@@ -14,10 +14,11 @@ from counterpoint.cli.arguments import Duration
 from counterpoint.cli.options import Output, asynchronous, common, session
 from counterpoint.cli.run import ready
 from counterpoint.dream.inbox import Policy
-from counterpoint.dream.prepare import Wish
+from counterpoint.dream.prepare import INSTRUCTIONS, Wish
 from counterpoint.dream.record import Report
 from counterpoint.dream.select import Gate
 from counterpoint.dreaming import EXIT_CODES, Price, dream, price
+from counterpoint.errors import UsageError
 from counterpoint.events import AgentFinished, Outcome, PhaseEntered, Recorded
 from counterpoint.memory.places import project_root, project_store
 from counterpoint.models.registry import Models
@@ -59,6 +60,8 @@ async def run(
     Exit codes: 0 published, or nothing to do; 3 something waits for you; 5 the budget is used up, run it again to go
     on; 6 the provider is not there; 7 runs went worse with it, so nothing was put in force; 1 an error.
     """
+    if len(instructions) > INSTRUCTIONS:
+        raise UsageError(f"--instructions has {len(instructions):,} characters; {INSTRUCTIONS:,} fit.")
     read_budgets(budget)  # a mistake in it is told before anything else
     folder, now = Path.cwd(), time.time()
     gate = Gate(hours=hours, sessions=new_runs) if if_due else None

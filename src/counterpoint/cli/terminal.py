@@ -284,7 +284,8 @@ def goes_on(text: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """A complete message without the signs by which it went on."""
+    """A complete message without the signs by which it went on; bytes that are no UTF-8 become question marks."""
+    text = text.encode("utf-8", "replace").decode()
     stripped = text.strip()
     if stripped.startswith(QUOTES) and stripped.endswith(QUOTES) and len(stripped) >= 2 * len(QUOTES):
         return stripped[len(QUOTES) : -len(QUOTES)]
@@ -342,8 +343,8 @@ def _reader() -> Callable[[], Awaitable[str]]:
 
     def read() -> None:
         message = ""
-        for line in sys.stdin:
-            message += line.removesuffix("\n")
+        for line in sys.stdin.buffer:  # as text it would be read in the way of the locale, whose errors end the thread
+            message += line.decode("utf-8", "replace").removesuffix("\n")
             if goes_on(message):
                 message += "\n"
             else:

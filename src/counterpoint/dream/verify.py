@@ -164,7 +164,10 @@ def _read(path: Path, limit: int) -> str:
         return ""
 
 
-def read_instructions(folder: Path, names: Iterable[str] = ("AGENTS.md", "CLAUDE.md")) -> tuple[tuple[str, str], ...]:
+INSTRUCTION_FILES = ("AGENTS.md", "CLAUDE.md", "CLAUDE.local.md", ".claude/CLAUDE.md")
+
+
+def read_instructions(folder: Path, names: Iterable[str] = INSTRUCTION_FILES) -> tuple[tuple[str, str], ...]:
     """Files of the user's that a dream never edits, and whose word wins. Blocking."""
     found = ((name, _read(folder / name, INSTRUCTION_BYTES)) for name in names if (folder / name).is_file())
     return tuple((name, text) for name, text in found if text)

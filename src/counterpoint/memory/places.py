@@ -62,9 +62,11 @@ def project_store(cwd: Path) -> MemoryStore:
     return MemoryStore(folder)
 
 
-def memory_folder(cwd: Path) -> Path:
-    """Where the notes of a project lie: agents are told of them, and do not read them as files."""
-    return project_root(cwd) / MEMORY
+def memory_folders(cwd: Path) -> tuple[Path, ...]:
+    """Where notes lie that agents in `cwd` are told of, and do not read as files: those of the project, and a copy in a
+    worktree. Where a link leads out of the project there is no memory. Blocking."""
+    found = [(root, root / MEMORY) for root in (project_root(cwd), cwd)]
+    return tuple(dict.fromkeys(path for root, path in found if path.resolve().is_relative_to(root.resolve())))
 
 
 def user_store(state: Path) -> MemoryStore:

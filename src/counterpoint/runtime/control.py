@@ -16,13 +16,21 @@ from counterpoint.store.requests import Asked
 from counterpoint.store.runs import Store
 from counterpoint.tags import retagged
 from counterpoint.tools.answers import fitting
-from counterpoint.view import AgentView
+from counterpoint.view import AgentView, RunView
 
 POLL_S = 0.2
 
 
 class Refused(CounterpointError):
     """What was asked cannot be done; the message says why."""
+
+
+async def go_on_counting(store: Store, view: RunView) -> None:
+    """Before anything is asked of a run that may have come from another folder: no number twice. Raises StoreError."""
+    last = max(view.requests.values(), key=lambda request: request.id, default=None)
+    if last is not None:
+        earlier = Asked(last.id, last.verb, last.target, b"{}", last.by, last.asked_at)
+        await store.requests.go_on_behind(view.run_id, earlier)
 
 
 class Control:
@@ -47,7 +55,7 @@ class Control:
                 await news.wait()
 
     def _read(self, asked: Asked) -> None:
-        """Takes a request that is new. In a run that was moved here, the number may be that of another one."""
+        """Takes a request that is new."""
         if self._earlier.get(asked.id) == asked.at:
             return
         if asked.id <= self._lapsed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from counterpoint.store.database import REQUESTS, RUNS
 from counterpoint.store.index import Index
@@ -39,6 +39,19 @@ class Requests:
             return int(key[0]) if key else 0
 
         return await self._index.write(insert, of=run_id)
+
+    async def go_on_behind(self, run_id: str, last: Asked) -> None:
+        """Lets numbers go on behind a request that the run's journal has: the run may have come from another folder."""
+        newest = select(func.max(REQUESTS.c.id))
+        row = {"id": last.id, "run_id": run_id, "verb": last.verb, "target": last.target, "body": last.body,
+               "by": last.by, "asked_at": last.at}  # fmt: skip
+
+        def insert(connection: Connection) -> None:
+            if (connection.execute(newest).scalar() or 0) < last.id:
+                connection.execute(REQUESTS.insert().values(row))
+
+        if (await self._index.read(lambda connection: connection.execute(newest).scalar()) or 0) < last.id:
+            await self._index.write(insert)
 
     async def pending(self, run_id: str, after: int) -> list[Asked]:
         """The run's requests with a number over `after`, in order."""

@@ -158,10 +158,11 @@ def _mounts(cell: Cell) -> Iterator[tuple[Path, list[str]]]:
         if Path(name).is_dir() and not Path(name).is_symlink():
             yield Path(name), ["--tmpfs", name]
     for path in (*secrets_of(Path.home()), *cell.hidden):
-        if path.is_dir() and not path.is_symlink():
-            yield path, ["--tmpfs", str(path)]
+        real = os.path.realpath(path)  # a link leads to what is hidden then
+        if path.is_dir():
+            yield Path(real), ["--tmpfs", real]
         elif path.exists():
-            yield Path(os.path.realpath(path)), ["--ro-bind", "/dev/null", os.path.realpath(path)]
+            yield Path(real), ["--ro-bind", "/dev/null", real]
     if cell.network:  # names are looked up by what /run may hold
         resolver = Path(os.path.realpath("/etc/resolv.conf"))
         if resolver.is_relative_to("/run") and resolver.exists():
