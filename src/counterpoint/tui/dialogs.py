@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.events import Key
-from textual.screen import ModalScreen
+from textual.screen import ModalScreen, ScreenResultType
 from textual.widgets import Input, OptionList, Static, TextArea
 
 from counterpoint.text import one_line, safe
@@ -29,7 +29,16 @@ MOST_OPTION = 300
 """Characters of a choice that are shown, so that the others are in sight."""
 
 
-class Line(ModalScreen[str | None]):
+class Dialog(ModalScreen[ScreenResultType]):
+    """A screen that is asked something, and gives an answer."""
+
+    def leave(self, answer: ScreenResultType) -> None:
+        """Gives the answer; once: a key that is held comes again before the screen has gone."""
+        if self.is_current:
+            self.dismiss(answer)
+
+
+class Line(Dialog[str | None]):
     """Asks for a line of text; Escape gives None."""
 
     DEFAULT_CSS = f"Line {{ {BOX} }}"
@@ -47,12 +56,12 @@ class Line(ModalScreen[str | None]):
             yield Input(value=self._value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.dismiss(event.value)
+        self.leave(event.value)
 
     def on_key(self, event: Key) -> None:
         if event.key == "escape":
             event.stop()
-            self.dismiss(None)
+            self.leave(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class Rerunning:
     model: str
 
 
-class Rerun(ModalScreen[Rerunning | None]):
+class Rerun(Dialog[Rerunning | None]):
     """Asks for a prompt and a model; Enter in the line of the model sends both, Escape gives None."""
 
     DEFAULT_CSS = f"Rerun {{ {BOX} }} Rerun TextArea {{ height: 8; max-height: 35vh; }}"
@@ -84,15 +93,15 @@ class Rerun(ModalScreen[Rerunning | None]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         prompt = self.query_one(TextArea).text if self._prompt is not None else None
-        self.dismiss(Rerunning(prompt, event.value.strip()))
+        self.leave(Rerunning(prompt, event.value.strip()))
 
     def on_key(self, event: Key) -> None:
         if event.key == "escape":
             event.stop()
-            self.dismiss(None)
+            self.leave(None)
 
 
-class Choice(ModalScreen[int | None]):
+class Choice(Dialog[int | None]):
     """Asks for one of several; gives its number, or None."""
 
     DEFAULT_CSS = f"Choice {{ {BOX} }}"
@@ -109,15 +118,15 @@ class Choice(ModalScreen[int | None]):
             yield OptionList(*(Text(one_line(option, MOST_OPTION)) for option in self._options))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(event.option_index)
+        self.leave(event.option_index)
 
     def on_key(self, event: Key) -> None:
         if event.key == "escape":
             event.stop()
-            self.dismiss(None)
+            self.leave(None)
 
 
-class Help(ModalScreen[None]):
+class Help(Dialog[None]):
     """The keys."""
 
     DEFAULT_CSS = f"Help {{ {BOX} }} Help VerticalScroll {{ max-height: 100%; }}"
@@ -136,4 +145,4 @@ class Help(ModalScreen[None]):
     def on_key(self, event: Key) -> None:
         if event.key not in ("down", "up", "pagedown", "pageup"):
             event.stop()
-            self.dismiss(None)
+            self.leave(None)

@@ -27,7 +27,7 @@ class AgentScreen(BoardScreen):
 
     def __init__(self, door: Door, run: Behind, agent: str) -> None:
         super().__init__()
-        self._door, self._run, self._id = door, run, agent
+        self._door, self._run, self._agent = door, run, agent
         self._tab = 0
         self._offset = 0
         self._text: AgentText | None = None
@@ -38,14 +38,14 @@ class AgentScreen(BoardScreen):
         self._load()
 
     def _tick(self) -> None:
-        if self._run.feed.view.agents[self._id].last_at != self._loaded_at:
+        if self._run.feed.view.agents[self._agent].last_at != self._loaded_at:
             self._load()
         self._paint()
 
     @work(exclusive=True)
     async def _load(self) -> None:
         view = self._run.feed.view
-        agent = view.agents[self._id]
+        agent = view.agents[self._agent]
         self._loaded_at = agent.last_at
         self._text = AgentText(await self._door.client.agent_document(view, agent))
         self._paint()
@@ -55,7 +55,7 @@ class AgentScreen(BoardScreen):
             return
         scene = self._run.scene()
         scene.width, scene.height = self.size
-        scene.chosen = self._id
+        scene.chosen = self._agent
         tab = TABS[self._tab]
         last = len(self._text.lines(tab, scene.width - 2)) - 1
         scene.offset = self._offset = max(0, min(self._offset, last))
@@ -76,7 +76,8 @@ class AgentScreen(BoardScreen):
         elif key == "tab":
             self._tab, self._offset = (self._tab + 1) % len(TABS), 0
         elif key in ("escape", "q"):
-            self.top.pop_screen()
+            if self.is_current:  # a key that is held comes again before the screen has gone
+                self.top.pop_screen()
             return
         elif key in ("s", "r", "R", "x", "y"):
             self._run.on_key(event)

@@ -9,12 +9,11 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.events import Click, Key
-from textual.screen import ModalScreen
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
 from counterpoint.text import one_line, safe
-from counterpoint.tui.dialogs import BOX
+from counterpoint.tui.dialogs import BOX, Dialog
 from counterpoint.tui.fields import Field, fields, filled
 
 KEYS = "Tab next  Shift+Tab back  left right choose  Ctrl+S answers  Esc not now"
@@ -63,7 +62,7 @@ class Send(Static, can_focus=True):
     DEFAULT_CSS = "Send { width: auto; margin-top: 1; text-style: bold; } Send:focus { text-style: bold reverse; }"
 
 
-class Form(ModalScreen[Answered | None]):
+class Form(Dialog[Answered | None]):
     """Asks for an answer that fits a schema; Escape gives None."""
 
     DEFAULT_CSS = f"""
@@ -114,7 +113,7 @@ class Form(ModalScreen[Answered | None]):
     def on_key(self, event: Key) -> None:
         if event.key == "escape":
             event.stop()
-            self.dismiss(None)
+            self.leave(None)
         elif event.key == "ctrl+s" or (event.key == "enter" and self._send.has_focus):
             event.stop()
             self._answer()
@@ -130,7 +129,7 @@ class Form(ModalScreen[Answered | None]):
         result = filled(self._schema, self._fields, [_typed(widget) for widget in self._inputs])
         self._say(result.wrong)
         if not result.wrong:
-            self.dismiss(Answered(result.value))
+            self.leave(Answered(result.value))
             return
         first = min(result.wrong)
         if first >= 0:
