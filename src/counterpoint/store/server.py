@@ -35,15 +35,18 @@ NOTIFY = "SELECT pg_notify(%s, '')"
 class Server:
     """The database. Blocking: call it from threads, as many as like."""
 
-    def __init__(self, url: str) -> None:
-        """Connects to nothing yet. Raises SettingsError for what is no address of a PostgreSQL database."""
+    def __init__(self, url: str, *, at_once: int = 8) -> None:
+        """Connects to nothing yet. Raises SettingsError for what is no address of a PostgreSQL database.
+
+        `at_once` is how many questions `call` asks at a time, and how many connections stay open between them.
+        """
         self._url = _parsed(url)
         self.place = shown(self._url)
         self._engine = create_engine(
-            self._url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, pool_size=8, max_overflow=24,
+            self._url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, pool_size=at_once, max_overflow=24,
             connect_args=self._options(),
         )  # fmt: skip
-        self._threads = ThreadPoolExecutor(8, thread_name_prefix="database")
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="database")
         self._closed = threading.Event()
         event.listen(self._engine, "connect", _enter_schema)
 
