@@ -14,6 +14,8 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
+from tests.fakes.tls import Certificate
+
 USER = "counterpoint"
 STARTS_S = 60.0
 SETTINGS = {
@@ -99,6 +101,29 @@ class Postgres:
             check=True, capture_output=True, text=True,
         )  # fmt: skip
         return asked.stdout.strip()
+
+    @contextlib.contextmanager
+    def with_tls(self, shown: Certificate) -> Generator[None]:
+        """It takes TLS as well, for the length of the block."""
+        for source, name in ((shown.chain, "tls.pem"), (shown.key, "tls.key")):
+            copy = self.data / name
+            copy.write_bytes(source.read_bytes())
+            copy.chmod(0o600)
+            if self._as_user is not None:
+                shutil.chown(copy, self._as_user)
+        self.sql(f"ALTER SYSTEM SET ssl_cert_file = '{self.data}/tls.pem'")
+        self.sql(f"ALTER SYSTEM SET ssl_key_file = '{self.data}/tls.key'")
+        self._switch_tls("on")
+        try:
+            yield
+        finally:
+            self._switch_tls("off")
+
+    def _switch_tls(self, value: str) -> None:
+        self.sql(f"ALTER SYSTEM SET ssl = {value}")
+        self.sql("SELECT pg_reload_conf()")
+        while self.sql("SHOW ssl") != value:
+            pass
 
     def new_database(self) -> str:
         """The address of an empty database."""
