@@ -259,9 +259,12 @@ def test_plan_writes_a_clean_script_and_runs_nothing(cpt: Program, fake: Fake):
 def test_attempts_are_bounded_and_all_are_kept(cpt: Program, fake: Fake):
     lead = ScriptedLead(fake, decision=WORKFLOW, scripts=[BROKEN] * 9)
     ended = cpt(
-        "plan", "Anything.", "--model", "anthropic:m", "--base-url", fake.url, ANTHROPIC_API_KEY="k",
+        "plan", "Anything.", "--model", "anthropic:m", "--base-url", fake.url, "--json", ANTHROPIC_API_KEY="k",
     )  # fmt: skip
     assert ended.code == 1
+    assert (ended.json["status"], ended.json["attempts"]) == ("rejected", 5)
+    assert Path(ended.json["errors"][0]["file"]).read_text("utf-8")
+    assert ended.json["errors"][0]["message"]
     assert len(lead.of("author")) == 5
     session = next((cpt.state / "sessions").iterdir())
     assert str(session) in ended.err

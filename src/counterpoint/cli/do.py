@@ -17,7 +17,7 @@ from counterpoint.cli.approval import Approved, Proposal, approve
 from counterpoint.cli.leading import Office, office, read_decided_args, some_task
 from counterpoint.cli.options import Output, asynchronous, common
 from counterpoint.cli.permissions import permission_options
-from counterpoint.cli.plan import authored
+from counterpoint.cli.plan import authored, telling_rejection
 from counterpoint.cli.run import carry_out, ready
 from counterpoint.cli.workflow_help import command
 from counterpoint.client import load_script
@@ -101,7 +101,8 @@ async def _carry_out(here: Office, task: str, decision: Decision, talk: Talk) ->
             script = await load_script(find(decision.name, here.folder, names_only=True))
             approved = await _approved(here, script, read_decided_args(decision.args), decision)
         case "workflow":
-            attempt = await authored(here, task, scouted=decision.pieces)
+            with telling_rejection(here):
+                attempt = await authored(here, task, scouted=decision.pieces)
             if attempt.script is None:
                 raise AuthorError([attempt])
             approved = await _approved(here, attempt.script, None, decision)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,8 @@ async def plan(
     about = {"command": "plan", "task": task}
     async with office(state, folder, output, lead=lead, about=about, **flags, **read_budgets(budget)) as here:
         refuse_small(here.line.model.spec)
-        attempt = await authored(here, task)
+        with telling_rejection(here):
+            attempt = await authored(here, task)
         await _deliver(here, attempt, out)
     return 0
 
@@ -65,6 +68,21 @@ async def authored(here: Office, task: str, *, scouted: str = "") -> Attempt:
         raise
     here.watch(f"the script is {'clean' if attempt.clean else 'ready, with doubts'} after {len(attempts)} attempts")
     return attempt
+
+
+@contextlib.contextmanager
+def telling_rejection(here: Office) -> Generator[None]:
+    """With --json, gives the document where no attempt is clean; a problem's text says its line, if it has one."""
+    try:
+        yield
+    except AuthorError as error:
+        last = error.attempts[-1]
+        if here.output.json:
+            here.output.document({
+                "session": here.record.id, "status": "rejected", "run_id": None, "attempts": len(error.attempts),
+                "errors": [{"file": last.path, "message": problem} for problem in last.problems],
+            })  # fmt: skip
+        raise
 
 
 async def _deliver(here: Office, attempt: Attempt, out: Path | None) -> None:
