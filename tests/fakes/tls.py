@@ -82,6 +82,8 @@ class Relay:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # the loop closes what was aborted
+        await asyncio.sleep(0)
 
     async def _relay(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError):
@@ -91,8 +93,8 @@ class Relay:
                     group.create_task(_pass_on(client, to_server))
                     group.create_task(_pass_on(server, to_client))
             finally:
-                to_server.close()
-                to_client.close()
+                to_server.transport.abort()  # a farewell in TLS might not end before the loop does
+                to_client.transport.abort()
 
 
 async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
