@@ -54,8 +54,12 @@ from counterpoint.tools.base import ToolError
 from counterpoint.workers.executor import Claim
 
 READING = frozenset({"Read", "Grep", "Glob", "LS"})
-PATIENCE_S = 20.0
-"""Real seconds that one simulated run may take."""
+MOST_STEPS = 20_000
+"""Events and jumps in time after which one simulated run is cut: equal on every machine, however busy."""
+READ_STEPS = 5
+"""What one call of a tool that reads counts: it takes real time."""
+PATIENCE_S = 120.0
+"""Real seconds without any step after which it is cut: something real in it hangs."""
 LOOK_S = 0.25
 """Real seconds after which time moves although something real is under way."""
 LIMITS = ("ScriptTimeoutError", "ScriptMemoryError")
@@ -85,7 +89,7 @@ async def simulate(setting: Setting, *, runs: int = 3) -> Estimate:
     done: list[Simulated] = []
     for scenario in scenarios(runs):
         done.append(await asyncio.to_thread(_in_its_own_time, setting, scenario))
-        if any(limit in done[-1].error for limit in LIMITS):
+        if done[-1].cut or any(limit in done[-1].error for limit in LIMITS):
             break  # each further run would take as long to tell the same
     return estimate(done, setting.past, setting.settings.bounds())
 
@@ -121,8 +125,10 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         self._working = 0
         self.idle: Callable[[], bool] = lambda: False
         """Whether all that is left is to wait for time to pass."""
-        self.overdue: Callable[[], None] = lambda: None
-        self._patience_ends = time.monotonic() + PATIENCE_S
+        self.cut: Callable[[str], None] = lambda why: None
+        """Ends the run before its end."""
+        self._steps = 0
+        self._last_step = time.monotonic()
         selector.jump = self._jump
         selector.pass_time = self._pass
         super().__init__(selector)
@@ -148,12 +154,21 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         finally:
             self._working -= 1
 
+    def step(self, weight: int = 1) -> None:
+        """Counts something that has happened."""
+        self._last_step = time.monotonic()
+        before, self._steps = self._steps, self._steps + weight
+        if before < MOST_STEPS <= self._steps:
+            why = f"it goes on after {MOST_STEPS:,} steps: a loop may have no bound"
+            self.call_soon(lambda: self.cut(why))
+
     def _jump(self, seconds: float) -> bool:
-        if time.monotonic() > self._patience_ends:
-            self.overdue()
+        if time.monotonic() > self._last_step + PATIENCE_S:
+            self.cut(f"nothing happened for {PATIENCE_S:g} s: a tool that reads, or the machine, hangs")
         if self._working or not self.idle():
             return False
         self._now += seconds
+        self.step()
         return True
 
     def _pass(self, seconds: float) -> None:
@@ -166,16 +181,17 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 class MemoryJournal:
     """A journal in memory, its stamps by the loop's clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: JumpingLoop) -> None:
         self.history: list[Recorded] = []
         self.durable_seq = 0
         self.listener: Callable[[Event], None] = lambda _: None
-        loop = asyncio.get_running_loop()
+        self._loop = loop
         self._epoch = time.time() - loop.time()
 
     def append(self, event: Any) -> Recorded:
         self.durable_seq += 1
-        recorded = Recorded(self.durable_seq, self._epoch + asyncio.get_running_loop().time(), event)
+        self._loop.step()
+        recorded = Recorded(self.durable_seq, self._epoch + self._loop.time(), event)
         self.listener(event)
         return recorded
 
@@ -248,6 +264,7 @@ class _Hands:
         if path and name != "Read":
             self.paths.add(str(path))
         if name in READING:
+            self._loop.step(READ_STEPS)
             with self._loop.real_work():
                 return await use_tool(name, input, folder)
         if not name:
@@ -284,7 +301,7 @@ async def _run(setting: Setting, scenario: Scenario, loop: JumpingLoop) -> Simul
     models, hands = setting.models, _Hands(scenario, loop)
     model = models.default(setting.settings.model)
     plain = model.partition(":")[0] == "sim"
-    journal = MemoryJournal()
+    journal = MemoryJournal(loop)
     journal.history.append(journal.append(_created(setting, scenario, model, journal)))
     stage: list[_Stage] = []
 
@@ -303,9 +320,13 @@ async def _run(setting: Setting, scenario: Scenario, loop: JumpingLoop) -> Simul
         merge=_all_goes_in,
     )
     journal.listener = lambda event: _answer_gate(run, event, scenario, loop)
-    loop.overdue = lambda: run.end(
-        RunEnded(RunStatus.STOPPED, message="It did not end within the time of a simulation.")
-    )
+    cut: list[str] = []
+
+    def end(why: str) -> None:
+        cut.append(why)
+        run.end(RunEnded(RunStatus.STOPPED, message=f"The simulation was cut: {why}."))
+
+    loop.cut = end
     loop.idle = run.attempt.deliveries.waiting.is_set
     await run.execute()
     view = run.view
@@ -313,7 +334,7 @@ async def _run(setting: Setting, scenario: Scenario, loop: JumpingLoop) -> Simul
     error = f"line {fault.line}: {fault.name}: {fault.message}" if fault else view.message
     return simulated(
         scenario, view, error=error, tools=frozenset(hands.tools), paths=frozenset(hands.paths), usd=stage[0].usd,
-        models=frozenset(stage[0].models),
+        models=frozenset(stage[0].models), cut=bool(cut),
     )  # fmt: skip
 
 

@@ -18,11 +18,14 @@ from tests.fakes.postgres import Postgres
 from tests.fakes.replies import Asked, Says, Waits
 from tests.fakes.server import Fake
 from tests.fakes.temporal import Temporal
+from tests.fakes.tls import Relay, certificate
 
 MANY = """export const meta = { name: 'many', description: 'a test' }
 const n = args.n
 return await parallel(Array.from({ length: n }, (_, i) => () => agent(`answer ${i}`, { label: `agent ${i}` })))
 """
+MOST_CONNECTIONS = 4
+"""Of a worker, however many agents it has: two questions at a time, its reports, and what it listens to."""
 StartWorker = Callable[..., Process]
 
 
@@ -92,14 +95,19 @@ def without_times(events: list[Any]) -> Counter[str]:
 
 
 @pytest.mark.parametrize("mode", ["activity", "workflow"])
-def test_the_same_run_here_and_on_two_workers_has_the_same_journal(cpt: Program, cluster: StartWorker, mode: str):
-    workers = [cluster("--slots", "4"), cluster("--slots", "4")]
+def test_the_same_run_here_and_on_two_workers_has_the_same_journal(
+    cpt: Program, cluster: StartWorker, mode: str, postgres: Postgres, database: str
+):
+    named = f"{database}?application_name={database.rpartition('/')[2]}"
+    workers = [cluster("--slots", "16", COUNTERPOINT_DATABASE=named) for _ in range(2)]
     run = ["run", cpt.script(MANY, "many"), "--args", '{"n": 30}', "--model", "sim:latency=20ms", "--budget", "50k"]
     here = cpt(*run, "--jsonl", COUNTERPOINT_CLUSTER="")
     there = cpt(*run, "--jsonl", COUNTERPOINT_CLUSTER_MODE=mode)
 
     assert there.code == 0, there.err
     assert without_times(there.lines) == without_times(here.lines)
+    connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = current_database()"
+    assert int(postgres.sql(connections, database.rpartition("/")[2])) <= 2 * MOST_CONNECTIONS
     for worker in workers:
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(60) == 0
@@ -362,3 +370,34 @@ def test_agents_work_in_worktrees_on_workers_and_their_commits_come_back(
     with pytest.raises(subprocess.CalledProcessError) as denied:
         postgres.sql("SET ROLE worker; SELECT * FROM counterpoint.events", database.rpartition("/")[2])
     assert "permission denied for table events" in denied.value.stderr
+
+
+def test_runs_and_workers_verify_the_servers_they_talk_to_and_refuse_one_of_another_authority(
+    cpt: Program, cluster: StartWorker, tmp_path: Path, temporal: Temporal, postgres: Postgres, database: str
+):
+    ours, other = certificate(tmp_path / "ours"), certificate(tmp_path / "other")
+    name = database.rpartition("/")[2]
+    verified = f"{database.replace('127.0.0.1', 'localhost')}?sslmode=verify-full&sslrootcert="
+    run = ["run", cpt.script("return await agent('answer', { tools: [] })"), "--model", "sim", "--json"]
+    with Relay(temporal.port, ours) as relay, postgres.with_tls(ours):
+        cpt.environment |= {
+            "COUNTERPOINT_DATABASE": f"{verified}{ours.authority}",
+            "COUNTERPOINT_CLUSTER": f"localhost:{relay.port}/default",
+            "TEMPORAL_TLS": "true",
+            "TEMPORAL_TLS_SERVER_CA_CERT_PATH": str(ours.authority),
+        }
+        cluster("--slots", "1")
+        done = cpt(*run)
+        how = "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE datname = '%s'"
+        assert done.code == 0, done.err
+        assert "simulated" in done.json["result"]
+        assert postgres.sql(how % name) == "t"
+
+        no_queue = cpt("worker", TEMPORAL_TLS_SERVER_CA_CERT_PATH=str(other.authority))
+        no_database = cpt("ps", COUNTERPOINT_DATABASE=f"{verified}{other.authority}")
+    assert no_queue.code == 2
+    assert f"at localhost:{relay.port} shows a certificate that is not trusted here" in no_queue.err
+    assert "TEMPORAL_TLS_SERVER_CA_CERT_PATH" in no_queue.err
+    assert no_database.code != 0
+    assert f"postgresql://localhost:{postgres.port}/{name} cannot be reached" in no_database.err
+    assert "certificate verify failed" in no_database.err

@@ -316,8 +316,26 @@ def test_always_holds_for_the_same_text_in_the_same_folder_and_no_other(cpt: Pro
     assert cpt(*arguments, "--json", ANTHROPIC_API_KEY="k").code == 3
 
 
-def on_terminal(cpt: Program, keys: str, *arguments: str, **environment: str) -> tuple[str, int]:
-    """Runs the program on a terminal of its own; `keys` are typed at once. Gives what it wrote, and the exit code."""
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal of its own")
+def test_an_interrupt_at_the_question_ends_the_command_and_nothing_runs(cpt: Program, fake: Fake):
+    lead = ScriptedLead(fake, decision=WORKFLOW, scripts=[GOOD.replace("COUNT", "5")])
+    out, code = on_terminal(
+        cpt, "", "do", "Say what each page is about.", "--model", "anthropic:m", "--base-url", fake.url,
+        interrupt_at="Run it?", ANTHROPIC_API_KEY="k",
+    )  # fmt: skip
+    assert code == 130, out
+    assert "Interrupted." in out
+    assert "Traceback" not in out
+    assert lead.of("agent") == []
+
+
+def on_terminal(
+    cpt: Program, keys: str, *arguments: str, interrupt_at: str = "", **environment: str
+) -> tuple[str, int]:
+    """Runs the program on a terminal of its own; `keys` are typed at once. Gives what it wrote, and the exit code.
+
+    It is interrupted, as by Ctrl-C, once it has written `interrupt_at`.
+    """
     ours, theirs = pty.openpty()
     whole = {**cpt.environment, **environment, "TERM": "dumb"}
     process = start_on((theirs, theirs, theirs), arguments, cpt.folder, whole)
@@ -332,5 +350,8 @@ def on_terminal(cpt: Program, keys: str, *arguments: str, **environment: str) ->
         if not piece:
             break
         written += piece
+        if interrupt_at and interrupt_at.encode() in written:
+            interrupt_at = ""
+            process.send_signal(signal.SIGINT)
     os.close(ours)
     return written.decode("utf-8", "replace"), process.wait(60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -117,9 +118,12 @@ async def test_a_commit_whose_answer_was_lost_is_not_written_twice(tmp_path: Pat
 async def test_a_run_outlives_its_database_and_says_so(tmp_path: Path, postgres: Postgres, database: str):
     asked: Counter[int] = Counter()
 
+    one_by_one = asyncio.Lock()
+
     async def restart() -> None:
-        await asyncio.to_thread(postgres.kill)
-        await asyncio.to_thread(postgres.start)
+        async with one_by_one:
+            await asyncio.to_thread(postgres.kill)
+            await asyncio.to_thread(postgres.start)
 
     restarts: list[asyncio.Task[None]] = []
 
@@ -187,6 +191,14 @@ async def test_another_machine_steers_a_run(tmp_path: Path, database: str):
         assert (result.status, result.document["message"]) == (counterpoint.RunStatus.STOPPED, "Stopped by far away.")
         told = [recorded.seq async for recorded in counterpoint.watch(row.run_id, state=tmp_path, database=database)]
         assert told[-1] == max(told)
+
+
+def test_a_server_that_does_not_answer_is_one_that_is_away(cpt: Program):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        shown = cpt("ps", COUNTERPOINT_DATABASE=f"postgresql://u@127.0.0.1:{port}/runs?connect_timeout=2")
+    assert shown.code == 1
+    assert "cannot be reached" in shown.err
 
 
 def test_a_project_may_not_say_where_runs_are_kept(cpt: Program):

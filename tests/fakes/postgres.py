@@ -10,10 +10,14 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Generator
 from pathlib import Path
 
+from tests.fakes.tls import Certificate
+
 USER = "counterpoint"
+STARTS_S = 60.0
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -65,14 +69,17 @@ class Postgres:
             conf.writelines(f"{name} = '{value}'\n" for name, value in SETTINGS.items())
 
     def start(self) -> None:
+        """Returns when it takes connections. What a killed one has left keeps the next from starting for a moment."""
         command = [self._bin / "postgres", "-D", self.data, "-p", str(self.port)]
-        self._process = subprocess.Popen(
-            command, user=self._as_user, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
         ready = [self._bin / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port), "-t", "1"]
-        while subprocess.run(ready, check=False).returncode != 0:
-            assert self._process.poll() is None, "postgres ended"
+        give_up_at = time.monotonic() + STARTS_S
+        while self._process is None or subprocess.run(ready, check=False).returncode != 0:
+            if self._process is None or self._process.poll() is not None:
+                assert time.monotonic() < give_up_at, "postgres does not start"
+                self._process = subprocess.Popen(
+                    command, user=self._as_user, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL, start_new_session=True,
+                )  # fmt: skip
 
     def kill(self) -> None:
         """SIGKILL to the server and all that serve connections."""
@@ -94,6 +101,29 @@ class Postgres:
             check=True, capture_output=True, text=True,
         )  # fmt: skip
         return asked.stdout.strip()
+
+    @contextlib.contextmanager
+    def with_tls(self, shown: Certificate) -> Generator[None]:
+        """It takes TLS as well, for the length of the block."""
+        for source, name in ((shown.chain, "tls.pem"), (shown.key, "tls.key")):
+            copy = self.data / name
+            copy.write_bytes(source.read_bytes())
+            copy.chmod(0o600)
+            if self._as_user is not None:
+                shutil.chown(copy, self._as_user)
+        self.sql(f"ALTER SYSTEM SET ssl_cert_file = '{self.data}/tls.pem'")
+        self.sql(f"ALTER SYSTEM SET ssl_key_file = '{self.data}/tls.key'")
+        self._switch_tls("on")
+        try:
+            yield
+        finally:
+            self._switch_tls("off")
+
+    def _switch_tls(self, value: str) -> None:
+        self.sql(f"ALTER SYSTEM SET ssl = {value}")
+        self.sql("SELECT pg_reload_conf()")
+        while self.sql("SHOW ssl") != value:
+            pass
 
     def new_database(self) -> str:
         """The address of an empty database."""

@@ -30,12 +30,12 @@ class Temporal:
 
     def __init__(self, log: Path) -> None:
         self._log = log
-        self._port = free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
-        return f"temporal://127.0.0.1:{self._port}/default"
+        return f"temporal://127.0.0.1:{self.port}/default"
 
     def start(self) -> None:
         """Returns when it can be connected to. It remembers nothing of before."""
@@ -43,7 +43,7 @@ class Temporal:
         assert path is not None
         command = [
             path, "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--log-level", "error", "--port",
-            str(self._port), "--http-port", str(free_port()), "--metrics-port", str(free_port()),
+            str(self.port), "--http-port", str(free_port()), "--metrics-port", str(free_port()),
         ]  # fmt: skip
         with self._log.open("ab") as out:
             self._process = subprocess.Popen(
@@ -56,7 +56,7 @@ class Temporal:
             time.sleep(0.02)
 
     def _listens(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
             return True
         return False
 

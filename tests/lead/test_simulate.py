@@ -149,3 +149,16 @@ def test_the_picture_shows_phases_and_fan_outs_and_escapes_what_it_is_given(cpt:
     assert "2 agents" in drawn
     shown = cpt("simulate", cpt.script(text), "--model", "sim").out
     assert "agent “read …” × n (pipeline)" in shown
+
+
+def test_a_simulation_that_is_cut_says_so_and_is_not_in_the_ranges(cpt: Program):
+    text = f"""
+    const found = await agent('What is wrong?', {{ schema: {FINDINGS} }})
+    if (found?.findings.length > 6) while (true) await new Promise((r) => setTimeout(r, 1000))
+    return 1
+    """
+    estimate = simulated(cpt, text, "--runs", "1", code=1)
+    cut = [one for one in estimate["simulations"] if one["cut"]]
+    assert [one["status"] for one in cut] == ["stopped"]
+    assert any("every list is long" in one and "cut" in one for one in estimate["problems"])
+    assert estimate["wall_s"]["high"] < 1000 < cut[0]["wall_s"]

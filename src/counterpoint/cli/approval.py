@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,8 @@ from counterpoint.script.shape import shape_of
 from counterpoint.text import safe
 
 ASKED = "[y]es, [n]o, [e]dit, [v]iew the script, [a]lways for this workflow"
+LONGEST_ANSWER = 4096
+"""Bytes of a line that is typed; a terminal gives one line at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,21 @@ async def _ask(office: Office, proposal: Proposal, ask: Ask) -> Approved | None:
 
 async def _ask_terminal(question: str) -> str:
     click.echo(question, nl=False, err=True)
-    return await asyncio.to_thread(sys.stdin.readline) or "n"
+    if sys.platform == "win32":
+        return await asyncio.to_thread(sys.stdin.readline) or "n"
+    loop = asyncio.get_running_loop()
+    typed = asyncio.Event()
+    stdin = sys.stdin.fileno()
+    loop.add_reader(stdin, typed.set)  # a thread that reads would keep Ctrl-C waiting for Enter
+    try:
+        await typed.wait()
+    finally:
+        loop.remove_reader(stdin)
+    try:
+        line = os.read(stdin, LONGEST_ANSWER)
+    except OSError:  # the terminal is gone
+        line = b""
+    return line.decode("utf-8", "replace") or "n"
 
 
 async def _edited(office: Office, proposal: Proposal) -> Proposal:

@@ -106,7 +106,7 @@ async def _carry_out(here: Office, task: str, decision: Decision, talk: Talk) ->
                 raise AuthorError([attempt])
             approved = await _approved(here, attempt.script, None, decision)
     if not isinstance(approved, Approved):
-        return _not_approved(here, approved)
+        return _not_approved(here, approved, decision)
     proposal = approved.proposal
     return await _run(here, proposal.script, proposal.args, approved.by, decision, talk)
 
@@ -117,14 +117,14 @@ async def _approved(here: Office, script: Script, args: bytes | None, decision: 
     return await approve(here, Proposal(script, args, await here.estimate(script, args), why))
 
 
-def _not_approved(here: Office, refusal: str) -> int:
+def _not_approved(here: Office, refusal: str, decision: Decision) -> int:
+    if here.output.json:
+        here.output.document({"session": here.record.id, "way": decision.way, "run_id": None, "approved": False})
     if refusal == "no":
         here.output.say("Not run.")
         return 0
     here.output.say("Nobody is here to say yes, so nothing was run.")
     here.output.say('Say yes with --yes, or set `approve` to what may run unasked, as approve = "$2".')
-    if here.output.json:
-        here.output.document({"session": here.record.id, "way": "workflow", "run_id": None, "approved": False})
     return UNASKED
 
 

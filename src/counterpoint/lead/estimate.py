@@ -2,7 +2,8 @@
 
 `low` and `high` are the least and the most that any simulated run needed (runs in which agents fail apart) or that a
 past run with the same arguments in the same folder really needed; `likely` is the median of the usual ones. The worst
-case is held against the caps of the run.
+case is held against the caps of the run. A simulation that was cut tells nothing about ranges while others ended, and
+is a problem in any case.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class Simulated:
     """Phase → agents."""
     capped: bool = False
     """Calls were refused because the run had had all the agents that it may have."""
+    cut: bool = False
+    """It was ended before its end, so that it needs more than its numbers say."""
     error: str = ""
     """What the script threw, with its line, or why the run ended."""
     script_errors: tuple[str, ...] = ()
@@ -75,7 +78,7 @@ class Simulated:
     def document(self) -> dict[str, Any]:
         return {
             "name": self.scenario.name, "seed": self.scenario.seed, "status": self.status.value,
-            **asdict(self.numbers), "capped": self.capped, "error": self.error or None,
+            **asdict(self.numbers), "capped": self.capped, "cut": self.cut, "error": self.error or None,
             "script_errors": list(self.script_errors),
         }  # fmt: skip
 
@@ -144,8 +147,9 @@ class Estimate:
 
 def estimate(runs: Sequence[Simulated], past: Past, bounds: Mapping[str, Any]) -> Estimate:
     """What the simulated runs, and those of the past, say together. `bounds` are the caps of the run to be."""
-    bounding = [run.numbers for run in runs if run.scenario.name not in (ALL_FAIL,)]
-    usual = list(past.runs) or [run.numbers for run in runs if run.scenario.ordinary] or bounding
+    counted = _bounding(runs)
+    bounding = [run.numbers for run in counted]
+    usual = list(past.runs) or [run.numbers for run in counted if run.scenario.ordinary] or bounding
     known = [*bounding, *past.runs]
 
     def over(of: Callable[[Numbers], float], margin: float = 0.0) -> Range:
@@ -175,6 +179,12 @@ def estimate(runs: Sequence[Simulated], past: Past, bounds: Mapping[str, Any]) -
     return _with_caps(found, bounds)
 
 
+def _bounding(runs: Sequence[Simulated]) -> list[Simulated]:
+    """The runs that bound the ranges: those that came to their end, where any did."""
+    some_work = [run for run in runs if run.scenario.name != ALL_FAIL]
+    return [run for run in some_work if not run.cut] or some_work
+
+
 def _with_overhead(wall: Range, *, most: int) -> Range:
     """Simulated time has no engine, no disk and no busy machine in it; this is what they may add."""
     return Range(wall.low, wall.likely + USUAL_START_S, wall.high + SLOW_START_S + most * SLOW_AGENT_S)
@@ -186,7 +196,7 @@ def _all(sets: Iterable[frozenset[str]]) -> tuple[str, ...]:
 
 def _phases(runs: Sequence[Simulated]) -> dict[str, Range]:
     titles = list(dict.fromkeys(title for run in runs for title in run.phases))
-    bounding = [run for run in runs if run.scenario.name != ALL_FAIL]
+    bounding = _bounding(runs)
     usual = [run for run in bounding if run.scenario.ordinary] or bounding
     return {
         title: Range(
@@ -219,6 +229,8 @@ def _complaints(run: Simulated) -> Iterable[str]:
     yield from (f"Script error: {error}" for error in run.script_errors)
     if run.status is RunStatus.FAILED and not (run.capped and "AgentCapError" in run.error):
         yield f"The script fails: {run.error}"
+    if run.cut:
+        yield f"{run.error} What it needs to its end is not in the ranges."
     if run.capped:
         yield f"It calls agents until the cap ends it ({run.numbers.agents:,} agents): a loop or fan-out has no bound."
 
@@ -226,7 +238,7 @@ def _complaints(run: Simulated) -> Iterable[str]:
 def _weak_points(runs: Sequence[Simulated]) -> Iterable[str]:
     for run in runs:
         if run.scenario.name in (FAILING, ALL_FAIL):
-            wrong = [*run.script_errors, *([run.error] if run.status is RunStatus.FAILED else [])]
+            wrong = [*run.script_errors, *([run.error] if run.cut or run.status is RunStatus.FAILED else [])]
             yield from (f"When {run.scenario.name}: {text}" for text in dict.fromkeys(wrong))
 
 
@@ -268,7 +280,7 @@ def numbers_of(view: RunView) -> Numbers:
 
 def simulated(
     scenario: Scenario, view: RunView, *, error: str, tools: frozenset[str], paths: frozenset[str], usd: float | None,
-    models: frozenset[str],
+    models: frozenset[str], cut: bool,
 ) -> Simulated:  # fmt: skip
     """A simulated run as its view has it. `tools` and `paths` are those that its script used itself."""
     numbers = numbers_of(view)
@@ -277,6 +289,7 @@ def simulated(
         status=view.status,
         numbers=Numbers(numbers.agents, numbers.input_tokens, numbers.output_tokens, usd, numbers.wall_s),
         phases=_by_phase(view),
+        cut=cut and view.status is RunStatus.STOPPED,
         capped=any(refusal.fault.name == "AgentCapError" for refusal in view.refusals),
         error=error,
         script_errors=tuple(f"line {fault.line}: {fault.name}: {fault.message}" for fault in view.script_errors[:5]),

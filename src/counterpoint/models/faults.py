@@ -111,7 +111,7 @@ class Faults:
             case "auth":
                 return f"Check {self._key_names}." if self._key_names else "Check the credentials."
             case "quota":
-                return "Wait for the quota, or raise it or pay at the provider; `resume` goes on where the run stopped."
+                return "Wait for the quota, or raise it or pay at the provider."
             case _:
                 return None
 

@@ -145,7 +145,7 @@ def _naming(place: str) -> Generator[None]:
 def _fault(error: Exception, place: str) -> ProviderError:
     reason = _unreachable(error)
     if reason:
-        hint = "Check --base-url, the network and the proxy; `resume` goes on where the run stopped."
+        hint = "Check --base-url, the network and the proxy."
         return ProviderError("unreachable", f"{place} cannot be reached: {reason}.", hint=hint)
     match error:
         case TimeoutError():

@@ -25,6 +25,8 @@ from counterpoint.store.shares import Shares
 
 PATIENCE_S = 900.0
 """How long a worker waits for a database that is away."""
+AT_ONCE = 2
+"""Questions of a worker at a time. There may be a thousand workers, and PostgreSQL takes a hundred connections."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,13 +58,15 @@ class Desk:
 
     def __init__(self, url: str) -> None:
         """Raises SettingsError for what is no address of a database."""
-        self._server = Server(url)
+        self._server = Server(url, at_once=AT_ONCE)
         self._listener = Listener(self._server)
         self._full: deque[tuple[Taken, bytes]] = deque()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._put = self._committed = 0
         self._filled = threading.Event()
         self._closing = False
+        self._large = asyncio.Lock()
+        """Of large values one goes at a time, and leaves room for questions that must be answered soon."""
         self._thread = threading.Thread(target=self._post_all, name="reports", daemon=True)
 
     @property
@@ -118,13 +122,16 @@ class Desk:
 
     async def blob(self, taken: Taken, name: str) -> bytes | None:
         """A large value that the errand names. Raises StoreError."""
-        row = await self._first("SELECT errand_blob(%s, %s, %s, %s)", (taken.id, taken.token, taken.holder, name))
+        asked = (taken.id, taken.token, taken.holder, name)
+        async with self._large:
+            row = await self._first("SELECT errand_blob(%s, %s, %s, %s)", asked)
         return bytes(row[0]) if row is not None and row[0] is not None else None
 
     async def leave(self, taken: Taken, name: str, data: bytes) -> None:
         """Leaves something large for the driver. Raises StoreError."""
         asked = (taken.id, taken.token, taken.holder, name, data)
-        await self._first("SELECT errand_parcel(%s, %s, %s, %s, %s)", asked)
+        async with self._large:
+            await self._first("SELECT errand_parcel(%s, %s, %s, %s, %s)", asked)
 
     def shares(self, worker: str) -> Shares:
         """What this worker has of the limits that all processes keep to together; it counts as a run."""

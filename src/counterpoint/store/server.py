@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from counterpoint.errors import DatabaseAwayError, JournalFullError, SettingsError, StoreError
 from counterpoint.store.migrations import SCHEMA, migrate
@@ -24,6 +24,7 @@ T = TypeVar("T")
 PATIENCE_S = 20.0
 """How long a question, or a change, waits for a server that is away."""
 PAUSE_S = 0.25
+OPTIONS = {"connect_timeout": 10, "application_name": "counterpoint"}
 AWAY = ("08", "57P")
 """How the codes of errors begin that speak of the connection, and of a server that stops or starts."""
 FULL = ("53100", "53200")
@@ -34,15 +35,18 @@ NOTIFY = "SELECT pg_notify(%s, '')"
 class Server:
     """The database. Blocking: call it from threads, as many as like."""
 
-    def __init__(self, url: str) -> None:
-        """Connects to nothing yet. Raises SettingsError for what is no address of a PostgreSQL database."""
+    def __init__(self, url: str, *, at_once: int = 8) -> None:
+        """Connects to nothing yet. Raises SettingsError for what is no address of a PostgreSQL database.
+
+        `at_once` is how many questions `call` asks at a time, and how many connections stay open between them.
+        """
         self._url = _parsed(url)
         self.place = shown(self._url)
         self._engine = create_engine(
-            self._url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, pool_size=8, max_overflow=24,
-            connect_args={"connect_timeout": 10, "application_name": "counterpoint"},
+            self._url, isolation_level="AUTOCOMMIT", pool_pre_ping=True, pool_size=at_once, max_overflow=24,
+            connect_args=self._options(),
         )  # fmt: skip
-        self._threads = ThreadPoolExecutor(8, thread_name_prefix="database")
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="database")
         self._closed = threading.Event()
         event.listen(self._engine, "connect", _enter_schema)
 
@@ -60,15 +64,17 @@ class Server:
         """Runs `function` in a thread of the server's."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, function)
 
+    def _options(self) -> dict[str, Any]:
+        """What a connection is opened with; what the address says of it goes before."""
+        return {name: value for name, value in OPTIONS.items() if name not in self._url.query}
+
     def connect(self) -> Connection:
         return self._engine.connect()
 
     def connect_raw(self) -> Any:
         """A connection of psycopg, for who waits for notifications."""
         arguments, options = self._engine.dialect.create_connect_args(self._url)
-        return self._engine.dialect.loaded_dbapi.connect(
-            *arguments, **options, autocommit=True, connect_timeout=10, application_name="counterpoint"
-        )
+        return self._engine.dialect.loaded_dbapi.connect(*arguments, **{**options, **self._options()}, autocommit=True)
 
     def ask(self, question: Callable[[Connection], T], patience_s: float = PATIENCE_S) -> T:
         """Asks something, again where the server went away meanwhile. Raises StoreError."""
@@ -142,7 +148,7 @@ def is_away(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     code = _code(error)
-    lost = error.connection_invalidated or (code == "" and type(error.orig).__name__ == "OperationalError")
+    lost = error.connection_invalidated or (code == "" and isinstance(error, OperationalError))
     return lost or code.startswith(AWAY)
 
 

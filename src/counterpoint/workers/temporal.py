@@ -84,10 +84,20 @@ async def connect(address: str, environ: Mapping[str, str]) -> Client:
     try:
         return await Client.connect(**options, runtime=quiet)
     except RuntimeError as error:
-        raise UsageError(
-            f"The Temporal server at {options['target_host']} cannot be reached: {str(error)[:300]}",
-            hint="Check the setting cluster, and TEMPORAL_TLS for a server that wants TLS.",
-        ) from error
+        raise _unreachable(options["target_host"], str(error)) from error
+
+
+def _unreachable(host: str, said: str) -> UsageError:
+    """The library has one class of error for all that can be wrong; only its text says more."""
+    if "InvalidCertificate" in said:
+        return UsageError(
+            f"The Temporal server at {host} shows a certificate that is not trusted here: {said[:300]}",
+            hint="TEMPORAL_TLS_SERVER_CA_CERT_PATH names the file with the certificate of its authority.",
+        )
+    return UsageError(
+        f"The Temporal server at {host} cannot be reached: {said[:300]}",
+        hint="Check the setting cluster, and TEMPORAL_TLS for a server that wants TLS.",
+    )
 
 
 def queue_of(pool: str) -> str:
