@@ -331,3 +331,18 @@ def test_a_run_whose_process_died_is_shown_as_interrupted(cpt: Program, provider
     assert "running" not in shown
     assert "resume" in cpt("stop", "@last").err
     assert cpt("ps", "--json").json["runs"][0]["status"] == "interrupted"
+
+
+def test_a_run_that_waits_for_people_gives_the_commands_that_answer_it(cpt: Program):
+    asks = """return await parallel([
+      () => counterpoint.checkpoint('Go on?'), () => counterpoint.checkpoint('Where?', {options: ['left']})])"""
+    waits = cpt("run", cpt.script(asks), "--model", "sim", "--no-input")
+    commands = [
+        line.partition("counterpoint ")[2].split() for line in waits.err.splitlines() if "counterpoint " in line
+    ]
+    plain, given, resume = [words for words in commands if words[0] in ("approve", "resume")]
+
+    assert cpt(*plain).code == 0
+    assert cpt(*(word.replace("JSON", '"left"') for word in given)).code == 0
+    assert cpt(*resume).code == 0
+    assert cpt("result", resume[1], "--json").json["result"] == [True, "left"]

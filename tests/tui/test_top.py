@@ -17,6 +17,7 @@ import pytest
 from tests.e2e.conftest import Program
 from tests.web.conftest import end_runs
 from tests.web.journals import record
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
@@ -25,10 +26,11 @@ from counterpoint.store.runs import Store
 from counterpoint.text import count
 from counterpoint.tui.app import Top
 from counterpoint.tui.board import Board
-from counterpoint.tui.dialogs import Line
+from counterpoint.tui.dialogs import Help, Line
 from counterpoint.tui.feed import Feed
 from counterpoint.tui.panes.run import run_screen
 from counterpoint.tui.scene import Scene, Signs
+from counterpoint.tui.screens.agent import AgentScreen
 from counterpoint.tui.screens.answer import Form
 from counterpoint.tui.screens.door import Door
 from counterpoint.tui.screens.run import RunScreen
@@ -250,6 +252,12 @@ async def test_several_agents_are_marked_and_asked_at_once(program: Program, liv
         await shows(window, "skip: 2 done")
         await window[1].press("*")
         await shows(window, "4 marked")
+        await window[1].press("enter")  # what is asked of an opened agent is asked of it, not of those that are marked
+        await shows(window, "transcript")
+        await window[1].press("r")
+        await shows(window, "Runs task 2 again.")
+        await window[1].press("escape")
+        await shows(window, "4 marked")
         await window[1].press("escape", "p")
         await shows(window, "PAUSED")
         await window[1].press("right", "R")
@@ -275,6 +283,31 @@ async def test_a_fork_from_a_held_replay_opens(program: Program) -> None:
         await shows(window, f"fork of {parent}")
         await shows(window, "COMPLETED")
         await shows(window, "↺1")
+
+
+def hold(app: Top, *keys: str) -> None:
+    """The keys come at once, as from a terminal: before any of them has had its effect."""
+    for key in keys:
+        app.post_message(Key(key, key if len(key) == 1 else None))
+
+
+async def test_keys_that_come_faster_than_screens_open_and_leave_each_once(program: Program, live: str) -> None:
+    async with opened(program, live) as (app, pilot):
+        await shows((app, pilot), "4 at work")
+        run = app.screen
+        await pilot.press("right")
+        for key, kind, leave in (
+            ("enter", AgentScreen, "escape"), ("b", Line, "escape"), ("s", Line, "enter"), ("?", Help, "z"),
+        ):  # fmt: skip
+            hold(app, *[key] * 4)
+            await until(pilot, lambda kind=kind: isinstance(app.screen, kind))
+            await pilot.press(leave)  # one is enough
+            await until(pilot, lambda: app.screen is run)
+            await pilot.press(key)
+            await until(pilot, lambda kind=kind: isinstance(app.screen, kind))
+            hold(app, *[leave] * 4)
+            await until(pilot, lambda: app.screen is run)
+        await shows((app, pilot), "4 at work")
 
 
 async def test_leaving_stops_nothing(program: Program, live: str) -> None:

@@ -9,6 +9,7 @@ import click
 from counterpoint.cli.options import Output
 from counterpoint.events import RunStatus
 from counterpoint.text import as_json, count, duration, money, one_line, safe
+from counterpoint.tools.answers import command
 from counterpoint.view import AgentView, RunView
 
 SHOWN = 10
@@ -44,7 +45,7 @@ def print_summary(output: Output, view: RunView) -> None:
     parts.append(f"{view.model} (simulated: no language model answered)" if view.simulated else _answered_by(view))
     output.say("")
     output.say(f"{view.status.value}: {', '.join(parts)}")
-    if view.message and view.status is not RunStatus.COMPLETED:
+    if view.message and view.status not in (RunStatus.COMPLETED, RunStatus.WAITING):  # waiting has its lines below
         output.say(safe(view.message))
     if view.error is not None and view.error.line is not None:
         output.say(f"at {safe(view.script)}:{view.error.line}:{view.error.column}")
@@ -69,7 +70,8 @@ def _print_bad(output: Output, view: RunView) -> None:
     if view.status is RunStatus.WAITING:
         for gate in view.open_gates():
             output.say(f"  {gate.id}: {safe(gate.question)}")
-        output.say(f"answer with: counterpoint approve {view.run_id} GATE, then: counterpoint resume {view.run_id}")
+            output.say(f"  answer with: {command(view.run_id, gate)}")
+        output.say(f"then: counterpoint resume {view.run_id}")
     elif view.imported:
         output.say(f"imported from {safe(view.imported)}: it cannot go on")
     elif view.status in RESUMABLE:

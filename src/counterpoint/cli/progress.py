@@ -29,6 +29,7 @@ from counterpoint.events import (
     ScriptErrorRaised,
 )
 from counterpoint.text import count, duration, money, one_line, safe
+from counterpoint.tools.answers import command
 from counterpoint.view import AgentView, RunView
 
 LINES = 300
@@ -136,7 +137,7 @@ class Live:
                     self._print(f"script error: line {fault.line}: {fault.name}: {safe(fault.message)}")
                 case GateOpened(gate=gate, question=question):
                     self._print(f"a person is asked ({gate}): {safe(question)}")
-                    self._print(f"  from elsewhere: counterpoint approve {self._view.run_id} {gate}")
+                    self._print(f"  from elsewhere: {command(self._view.run_id, self._view.gates[gate])}")
                 case RequestDone(ok=False, message=message):
                     self._print(f"refused: {safe(message)}")
                     if self._keyboard is not None:

@@ -33,6 +33,7 @@ from counterpoint.errors import CounterpointError, UsageError
 from counterpoint.events import RunStatus
 from counterpoint.mcp.desk import STEP_S, Desk
 from counterpoint.mcp.questions import form
+from counterpoint.tools.answers import command
 from counterpoint.view import RunView
 
 TASKS = "io.modelcontextprotocol/tasks"
@@ -95,7 +96,7 @@ class RunTasks(Extension):
             }
             return {**_task(view, "input_required", "A person is asked."), "inputRequests": requests}
         if gates:
-            return _task(view, "working", f"It waits for a person: counterpoint approve {view.run_id} {gates[0].id}")
+            return _task(view, "working", f"It waits for a person: {command(view.run_id, gates[0])}")
         if live:
             ok, of = view.coverage()
             return _task(view, "working", view.message or f"{ok} of {of} agents ended well so far.")

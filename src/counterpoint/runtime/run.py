@@ -55,6 +55,7 @@ from counterpoint.runtime.verdict import verdict
 from counterpoint.sandbox.frames import Call, Done, Init, Turn
 from counterpoint.sandbox.process import Limits, ScriptProcess
 from counterpoint.script import Script
+from counterpoint.tools.answers import command
 from counterpoint.tools.base import ToolContext
 from counterpoint.tools.guard import Denied
 from counterpoint.workers.executor import Executor
@@ -267,8 +268,8 @@ class Run:
                 "The script waits for something that nothing can settle: no agent, timer or gate is open.",
             )
         if self.gates.only_these(self.attempt.open) and not self.plan.waits_for_people:
-            gates = ", ".join(gate.id for gate in self.view.open_gates())
-            self.end(RunEnded(RunStatus.WAITING, message=f"A person has to answer {gates}: counterpoint approve."))
+            commands = "; ".join(command(self.view.run_id, gate) for gate in self.view.open_gates())
+            self.end(RunEnded(RunStatus.WAITING, message=f"A person has to answer: {commands}"))
 
     async def _let_agents_finish(self) -> None:
         self.fleet.scheduler.hold()

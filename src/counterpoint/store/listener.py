@@ -61,6 +61,7 @@ class Listener:
                 self._listen()
             if not self._closing:
                 select.select([self._read_end], [], [], AGAIN_S)
+                self._empty()
 
     def _listen(self) -> None:
         with self._server.connect_raw() as connection:
@@ -68,10 +69,14 @@ class Listener:
             while not self._closing:
                 self._adjust(connection, heard)
                 select.select([connection.fileno(), self._read_end], [], [], IDLE_S)
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._read_end, 4096)
+                self._empty()
                 for channel in {notice.channel for notice in connection.notifies(timeout=0)}:
                     self._ring(channel)
+
+    def _empty(self) -> None:
+        """Takes what was written to wake this thread: left there it would wake it for ever."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read_end, 4096)
 
     def _adjust(self, connection: Any, heard: set[str]) -> None:
         with self._lock:

@@ -34,7 +34,7 @@ class Dialog(ModalScreen[ScreenResultType]):
 
     def leave(self, answer: ScreenResultType) -> None:
         """Gives the answer; once: a key that is held comes again before the screen has gone."""
-        if self.is_current:
+        if self.is_active:
             self.dismiss(answer)
 
 

@@ -76,7 +76,7 @@ class AgentScreen(BoardScreen):
         elif key == "tab":
             self._tab, self._offset = (self._tab + 1) % len(TABS), 0
         elif key in ("escape", "q"):
-            if self.is_current:  # a key that is held comes again before the screen has gone
+            if self.is_active:  # a key that is held comes again before the screen has gone
                 self.top.pop_screen()
             return
         elif key in ("s", "r", "R", "x", "y"):

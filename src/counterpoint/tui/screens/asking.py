@@ -44,7 +44,7 @@ class Asking(BoardScreen):
 
     def addressed(self) -> list[AgentView]:
         """Those that are marked, else the one under the cursor or opened; says so where there is none."""
-        names = self._marked if self.is_current else ()
+        names = self._marked if self.is_active else ()
         marked = [self.feed.view.agents[name] for name in names if name in self.feed.view.agents]
         agent = self.agent()
         if not marked and agent is None:
@@ -123,9 +123,7 @@ class Asking(BoardScreen):
         """None: every agent."""
         if agents is not None and not agents:
             return
-        text = await self.top.push_screen_wait(
-            Line(f"Say something to {_who(agents)}", "It is heard at the next tool boundary.")
-        )
+        text = await self.asked(Line(f"Say something to {_who(agents)}", "It is heard at the next tool boundary."))
         if text and text.strip():
             self.ask("steer", [agent.id for agent in agents] if agents else (None,), text=text)
 
@@ -148,7 +146,7 @@ class Asking(BoardScreen):
         prompt = None
         if len(agents) == 1:
             prompt = str(await self._door.client.value(self.feed.run_id, agents[0].prompt))
-        asked = await self.top.push_screen_wait(Rerun(f"Run {_who(agents)} again", prompt, agents[0].model))
+        asked = await self.asked(Rerun(f"Run {_who(agents)} again", prompt, agents[0].model))
         if asked is not None:
             self._run_again(agents, asked.prompt if asked.prompt != prompt else None, asked.model or None)
 
@@ -194,7 +192,7 @@ class Asking(BoardScreen):
 
     @work
     async def budget(self) -> None:
-        text = await self.top.push_screen_wait(Line("New ceilings", "600k  $9  20k/agent  100k/phase:Find"))
+        text = await self.asked(Line("New ceilings", "600k  $9  20k/agent  100k/phase:Find"))
         if text and text.strip():
             self.ask("bounds", budgets=text.split())
 
@@ -213,14 +211,14 @@ class Asking(BoardScreen):
             return
         if gate.options:
             names = [option if isinstance(option, str) else json.dumps(option) for option in gate.options]
-            chosen = await self.top.push_screen_wait(Choice(gate.question, names))
+            chosen = await self.asked(Choice(gate.question, names))
             if chosen is not None:
                 self._decide(gate, gate.options[chosen])
         elif gate.schema:
-            answered = await self.top.push_screen_wait(Form(gate.question, gate.schema))
+            answered = await self.asked(Form(gate.question, gate.schema))
             if answered is not None:
                 self._decide(gate, answered.value)
-        elif await self.top.push_screen_wait(Choice(gate.question, ["Approve", "Not now"])) == 0:
+        elif await self.asked(Choice(gate.question, ["Approve", "Not now"])) == 0:
             self._decide(gate, True)
 
     def deny(self) -> None:

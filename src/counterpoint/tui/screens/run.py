@@ -156,7 +156,7 @@ class RunScreen(Asking):
             "R": self.retry_changed, "x": self.skip, "X": self.stop, "p": self.pause, "b": self.budget,
             "A": self.answer, "D": self.deny, " ": self._hold_or_mark, "*": self._mark_all, "y": self._copy,
             "e": self._export, "F": self._fork,
-            "?": lambda: self.top.push_screen(Help(KEYS)), "q": self._leave,
+            "?": lambda: self.enter(Help(KEYS)), "q": self._leave,
         }  # fmt: skip
 
     def _step(self, by: int) -> None:
@@ -221,12 +221,12 @@ class RunScreen(Asking):
         if agent is None:
             self._step(0)
         else:
-            self.top.push_screen(AgentScreen(self._door, self, agent.id))
+            self.enter(AgentScreen(self._door, self, agent.id))
 
     @work
     async def _ask_filter(self) -> None:
         hint = 'state:failed phase:find cost>0.2 time>30 "some text"'
-        text = await self.top.push_screen_wait(Line("Filter", hint, self._filter))
+        text = await self.asked(Line("Filter", hint, self._filter))
         if text is not None:
             self._filter = text.strip()
         self._dirty = True

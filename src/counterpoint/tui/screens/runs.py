@@ -99,7 +99,7 @@ class RunsScreen(BoardScreen):
         return {
             "enter": self._open, "q": self.top.exit, "/": self._ask_filter, " ": self._mark, "*": self._mark_all,
             "T": self._tag, "p": lambda: self._ask("pause", stay=True), "X": self._stop, "escape": self._back,
-            "?": lambda: self.top.push_screen(Help(KEYS)),
+            "?": lambda: self.enter(Help(KEYS)),
         }  # fmt: skip
 
     def _back(self) -> None:
@@ -125,7 +125,7 @@ class RunsScreen(BoardScreen):
 
     @work
     async def _ask_filter(self) -> None:
-        text = await self.top.push_screen_wait(Line("Filter", "tag:nightly status:failed text", self._filter))
+        text = await self.asked(Line("Filter", "tag:nightly status:failed text", self._filter))
         if text is not None:
             self._filter = text.strip()
         self._paint()
@@ -133,9 +133,7 @@ class RunsScreen(BoardScreen):
     @work
     async def _tag(self) -> None:
         runs = self._addressed()
-        text = await self.top.push_screen_wait(
-            Line(f"Tags for {_runs(runs)}", "nightly baseline; -baseline takes away")
-        )
+        text = await self.asked(Line(f"Tags for {_runs(runs)}", "nightly baseline; -baseline takes away"))
         words = (text or "").split()
         add = [word for word in words if not word.startswith("-")]
         remove = [word[1:] for word in words if word.startswith("-")]
@@ -169,7 +167,7 @@ class RunsScreen(BoardScreen):
 
     def _open(self) -> None:
         if self._runs:
-            self.top.push_screen(RunScreen(self._door, Feed(self._door.client, self._runs[self._chosen].run_id)))
+            self.enter(RunScreen(self._door, Feed(self._door.client, self._runs[self._chosen].run_id)))
 
 
 def _fits(run: Summary, text: str) -> bool:
