@@ -68,10 +68,10 @@ class Listener:
             heard: set[str] = set()
             while not self._closing:
                 self._adjust(connection, heard)
+                for channel in {notice.channel for notice in connection.notifies(timeout=0)}:
+                    self._ring(channel)  # before it waits: what came with the answer to LISTEN wakes nobody again
                 select.select([connection.fileno(), self._read_end], [], [], IDLE_S)
                 self._empty()
-                for channel in {notice.channel for notice in connection.notifies(timeout=0)}:
-                    self._ring(channel)
 
     def _empty(self) -> None:
         """Takes what was written to wake this thread: left there it would wake it for ever."""
