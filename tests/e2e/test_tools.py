@@ -552,10 +552,13 @@ def test_agents_are_told_the_projects_instructions_and_show_has_the_prompt_as_it
 
 
 def test_long_instructions_are_cut_and_say_so(scripted: Scripted, repository: Path) -> None:
-    (repository / "AGENTS.md").write_text("x" * 100_000)
+    (repository / "AGENTS.md").write_bytes(bytes(100))
+    (repository / "CLAUDE.md").write_text("x" * 100_000)
     scripted.agent([])
     system = scripted.cpt("show", "@last", "a1", "--json").json["system"]
     assert "[34,464 bytes of this file are left out.]" in system
+    assert "[This file is no text.]" in system
+    assert "\0" not in system
 
 
 def test_explorers_are_not_told_and_a_setting_turns_it_off(scripted: Scripted, repository: Path) -> None:

@@ -80,6 +80,9 @@ class _Reader:
         size = real.stat().st_size
         with real.open("rb") as file:
             data = file.read(self._room)
+        if b"\0" in data:
+            self.parts.append(f'<instructions file="{path}">\n[This file is no text.]\n</instructions>')
+            return
         self._room -= len(data)
         text = _COMMENT.sub("", data.decode("utf-8", "replace")).strip()
         left = f"\n[{size - len(data):,} bytes of this file are left out.]" if size > len(data) else ""
