@@ -56,6 +56,8 @@ from counterpoint.workers.executor import Claim
 READING = frozenset({"Read", "Grep", "Glob", "LS"})
 MOST_STEPS = 20_000
 """Events and jumps in time after which one simulated run is cut: equal on every machine, however busy."""
+STEPS_PER_AGENT = 20
+"""So many it may have for each agent that the run may start, where that is more."""
 READ_STEPS = 5
 """What one call of a tool that reads counts: it takes real time."""
 PATIENCE_S = 120.0
@@ -119,7 +121,7 @@ class _Selector(selectors.DefaultSelector):
 class JumpingLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock moves only when nothing else can happen."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_steps: int) -> None:
         selector = _Selector()
         self._now = 0.0
         self._working = 0
@@ -127,6 +129,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         """Whether all that is left is to wait for time to pass."""
         self.cut: Callable[[str], None] = lambda why: None
         """Ends the run before its end."""
+        self._most_steps = most_steps
         self._steps = 0
         self._last_step = time.monotonic()
         selector.jump = self._jump
@@ -158,8 +161,8 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         """Counts something that has happened."""
         self._last_step = time.monotonic()
         before, self._steps = self._steps, self._steps + weight
-        if before < MOST_STEPS <= self._steps:
-            why = f"it goes on after {MOST_STEPS:,} steps: a loop may have no bound"
+        if before < self._most_steps <= self._steps:
+            why = f"it goes on after {self._most_steps:,} steps: a loop may have no bound"
             self.call_soon(lambda: self.cut(why))
 
     def _jump(self, seconds: float) -> bool:
@@ -292,7 +295,7 @@ async def _all_goes_in(
 
 
 def _in_its_own_time(setting: Setting, scenario: Scenario) -> Simulated:
-    loop = JumpingLoop()
+    loop = JumpingLoop(max(MOST_STEPS, STEPS_PER_AGENT * setting.settings.max_agents))
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(_run(setting, scenario, loop))
 
