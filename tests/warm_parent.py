@@ -63,6 +63,7 @@ def main(listening: socket.socket) -> None:
             if pid == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
                 _become(told, descriptors[1:4])
             codes[pid] = code
             for descriptor in descriptors[:4]:

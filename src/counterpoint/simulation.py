@@ -184,16 +184,18 @@ class JumpingLoop(asyncio.SelectorEventLoop):
 class MemoryJournal:
     """A journal in memory, its stamps by the loop's clock."""
 
-    def __init__(self, loop: JumpingLoop) -> None:
+    def __init__(self, appended: Callable[[], None] = lambda: None) -> None:
+        """`appended` is called for each event."""
         self.history: list[Recorded] = []
         self.durable_seq = 0
         self.listener: Callable[[Event], None] = lambda _: None
-        self._loop = loop
-        self._epoch = time.time() - loop.time()
+        self._appended = appended
+        self._loop = asyncio.get_running_loop()
+        self._epoch = time.time() - self._loop.time()
 
     def append(self, event: Any) -> Recorded:
         self.durable_seq += 1
-        self._loop.step()
+        self._appended()
         recorded = Recorded(self.durable_seq, self._epoch + self._loop.time(), event)
         self.listener(event)
         return recorded
@@ -304,7 +306,7 @@ async def _run(setting: Setting, scenario: Scenario, loop: JumpingLoop) -> Simul
     models, hands = setting.models, _Hands(scenario, loop)
     model = models.default(setting.settings.model)
     plain = model.partition(":")[0] == "sim"
-    journal = MemoryJournal(loop)
+    journal = MemoryJournal(loop.step)
     journal.history.append(journal.append(_created(setting, scenario, model, journal)))
     stage: list[_Stage] = []
 
