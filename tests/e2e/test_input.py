@@ -118,7 +118,7 @@ def test_a_flag_that_cannot_be(cpt: Program, flow: str, flags: tuple[str, ...], 
     ("command", "said"),
     [
         (("show", "nope"), "No run has an id that begins with 'nope'"),
-        (("resume", "wf_00"), "No run has an id that begins with 'wf_00'"),
+        (("resume", "wf_none"), "No run has an id that begins with 'wf_none'"),
         (("logs", "nope", "-f"), "No run has an id"),
         (("stop", "nope"), "No run has an id"),
         (("show", "wf_"), "'wf_' fits 2 runs: wf_"),

@@ -363,6 +363,7 @@ def test_the_exported_file_opened_from_disk_is_the_same_page(
     page: Browser, server: Served, program: Program, recording: str, tmp_path: Path
 ) -> None:
     show(page, server, recording)
+    page.wait("counterpoint.document().message")  # what comes after the first events has come, to the end of the run
     served = page.run("return counterpoint.document()")
     file = tmp_path / "run.html"
     assert program("export", recording, "--html", "--output", str(file)).code == 0
