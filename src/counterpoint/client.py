@@ -18,7 +18,7 @@ import msgspec
 from counterpoint import settings as configuration
 from counterpoint.ceilings import ceilings_of
 from counterpoint.documents import agent_row, run_facts, run_rows
-from counterpoint.errors import RunIsLiveError, StoreError, UnknownRunError, UsageError
+from counterpoint.errors import ClusterWithoutDatabaseError, RunIsLiveError, StoreError, UnknownRunError, UsageError
 from counterpoint.events import (
     GateAnswered,
     Parent,
@@ -102,6 +102,8 @@ class Client:
         fit what the script declares.
         """
         check_args(script, args)
+        if settings.cluster and not settings.database:
+            raise ClusterWithoutDatabaseError
         model = models.get(models.default(settings.model))
         _refuse_unknown_price(model, settings)
         run_id = self._store.new_run_id()

@@ -21,6 +21,7 @@ from counterpoint.agents.types import checked, load_types
 from counterpoint.client import refuse_imported
 from counterpoint.dream.watch import guard
 from counterpoint.errors import (
+    ClusterWithoutDatabaseError,
     CounterpointError,
     HookError,
     MemoryStoreError,
@@ -172,9 +173,7 @@ async def _attempt(
         waits_for_people=orders.waits_for_people,
         waits_for_quota=orders.waits_for_quota,
     )
-    elsewhere = await _elsewhere(
-        store, view.run_id, lease.epoch, {**Settings().bounds(), **view.bounds, **orders.bounds}
-    )
+    elsewhere = await _elsewhere(store, view.run_id, lease.epoch, bounds)
     serve: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
     def executor(budget: Budget) -> Executor:
@@ -263,10 +262,7 @@ async def _elsewhere(
     from counterpoint.workers.temporal import Dispatcher, connect
 
     if not isinstance(store, ServerStore):
-        raise UsageError(
-            "Agents on a cluster need runs in a database: that is where their workers report.",
-            hint="Set COUNTERPOINT_DATABASE=postgresql://…",
-        )
+        raise ClusterWithoutDatabaseError
     client = await connect(bounds["cluster"], os.environ)
     dispatcher = Dispatcher(
         client,

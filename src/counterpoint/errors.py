@@ -2,6 +2,7 @@
 
 CounterpointError
 ├── UsageError                    the caller asked for something that cannot be (exit code 2)
+│   ├── ClusterWithoutDatabaseError  agents are to go to workers, which cannot reach the run's files
 │   ├── ScriptRefused             the script breaks the contract; carries every Finding
 │   ├── SettingsError             a setting, flag or variable is wrong
 │   ├── UnknownModelError         no such provider or model; names the nearest
@@ -138,6 +139,16 @@ class UnknownMemoryError(UsageError):
 
 class MemoryRefusedError(UsageError):
     """A note, or a change of notes, breaks a rule of the memory; nothing was changed."""
+
+
+class ClusterWithoutDatabaseError(UsageError):
+    """Agents are to go to a cluster, and their run is in files, which its workers cannot reach."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Agents on a cluster need runs in a database: that is where their workers report.",
+            hint="Set COUNTERPOINT_DATABASE=postgresql://…",
+        )
 
 
 class ProcessEndedError(CounterpointError):

@@ -400,3 +400,31 @@ def test_runs_and_workers_verify_the_servers_they_talk_to_and_refuse_one_of_anot
     assert no_database.code != 0
     assert f"postgresql://localhost:{postgres.port}/{name} cannot be reached" in no_database.err
     assert "certificate verify failed" in no_database.err
+
+
+@pytest.mark.parametrize(
+    ("cluster", "environment", "said"),
+    [
+        ("127.0.0.1:1", {}, "The Temporal server at 127.0.0.1:1 cannot be reached"),
+        ("host:abc", {}, "it takes the address of a Temporal server"),
+        ("http://host:1/x", {}, "it takes the address of a Temporal server"),
+        ("127.0.0.1:1", {"TEMPORAL_CONFIG_FILE": __file__}, "TEMPORAL_… variables and Temporal's own file"),
+        ("127.0.0.1:1", {"COUNTERPOINT_DATABASE": ""}, "A worker needs the database of the runs"),
+    ],
+)
+def test_a_worker_says_what_keeps_it_from_its_cluster(
+    cpt: Program, cluster: str, environment: dict[str, str], said: str
+):
+    database = {"COUNTERPOINT_DATABASE": "postgresql://u@127.0.0.1:1/runs"}
+    cpt.environment |= {**database, **environment}
+    refused = cpt("worker", "--cluster", cluster)
+    assert (refused.code, said in refused.err) == (2, True), refused.err
+    assert "fault of Counterpoint" not in refused.err
+
+
+def test_a_run_whose_workers_could_not_reach_it_is_refused_and_not_recorded(cpt: Program):
+    script = cpt.script(MANY, "many")
+    refused = cpt("run", script, "--args", '{"n": 1}', "--model", "sim", COUNTERPOINT_CLUSTER="127.0.0.1:1")
+    assert refused.code == 2
+    assert "Agents on a cluster need runs in a database" in refused.err
+    assert cpt("ps", "--all", "--json").json == {"runs": []}

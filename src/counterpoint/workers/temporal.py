@@ -7,6 +7,8 @@ by a workflow of one activity, for servers that do not have the former.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,6 +37,8 @@ ACTIVITY = "counterpoint-agent"
 WORKFLOW = "counterpoint-errand"
 WORKERS_LOST = 20
 """So many workers may be lost under one errand, or hand it back."""
+SETTLES_S = 0.1
+"""The library's threads still hand a failure over when it is here already: a program that ended then would crash."""
 LONGEST = timedelta(days=7)
 WAIT_FOR_WORKER = timedelta(days=1)
 RETRIES = RetryPolicy(
@@ -70,21 +74,32 @@ async def connect(address: str, environ: Mapping[str, str]) -> Client:
     TLS, client certificates and keys come from Temporal's own variables and file (``TEMPORAL_TLS_CLIENT_CERT_PATH``,
     ``TEMPORAL_API_KEY``, …). Raises SettingsError, or UsageError where nobody answers.
     """
-    parts = urlsplit(address if "//" in address else f"temporal://{address}")
-    if parts.scheme != "temporal" or not parts.hostname:
-        raise SettingsError(
-            f"cluster is {address!r}; it takes the address of a Temporal server: temporal://host:7233/namespace"
-        )
-    options = ClientConfig.load_client_connect_config(override_env_vars=dict(environ))
-    options["target_host"] = f"{parts.hostname}:{parts.port or 7233}"
-    if parts.path.strip("/"):
-        options["namespace"] = parts.path.strip("/")
+    host, namespace = _parsed(address)
+    try:
+        options = ClientConfig.load_client_connect_config(override_env_vars=dict(environ))
+    except (RuntimeError, OSError, ValueError) as error:
+        raise SettingsError(f"What TEMPORAL_… variables and Temporal's own file say cannot be used: {error}") from error
+    options["target_host"] = host
+    if namespace:
+        options["namespace"] = namespace
     # Its library would write what it notices to our standard output.
     quiet = Runtime(telemetry=TelemetryConfig(logging=None))
     try:
         return await Client.connect(**options, runtime=quiet)
     except RuntimeError as error:
-        raise _unreachable(options["target_host"], str(error)) from error
+        await asyncio.sleep(SETTLES_S)
+        raise _unreachable(host, str(error)) from error
+
+
+def _parsed(address: str) -> tuple[str, str]:
+    """Host with port, and namespace; "" where the address names none. Raises SettingsError."""
+    parts = urlsplit(address if "//" in address else f"temporal://{address}")
+    with contextlib.suppress(ValueError):  # of a port that is no number
+        if parts.scheme == "temporal" and parts.hostname:
+            return f"{parts.hostname}:{parts.port or 7233}", parts.path.strip("/")
+    raise SettingsError(
+        f"cluster is {address!r}; it takes the address of a Temporal server: temporal://host:7233/namespace"
+    )
 
 
 def _unreachable(host: str, said: str) -> UsageError:
